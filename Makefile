@@ -1,0 +1,27 @@
+.DEFAULT_GOAL := help
+EXHIBIT ?= bfa_snn
+python = $(shell ./setup.sh --dev)
+
+help: ## what can be made
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: ## an environment with everything that exhibits and tests need
+	@./setup.sh --dev >/dev/null
+
+test: setup ## the quick tests
+	@$(python) -m pytest
+
+test-all: setup ## the quick tests and the slow ones
+	@$(python) -m pytest -m ''
+
+lint: setup ## style of the code
+	@$(python) -m ruff check .
+	@$(python) -m ruff format --check .
+
+bench: setup ## how fast an epoch is, beside what a user would run instead (minutes; let nothing else run)
+	@$(python) benchmarks/bench_bfasnn.py
+
+results: setup ## trains an EXHIBIT for every row of its results table (hours): make results EXHIBIT=bfa_snn
+	@$(python) exhibits/$(EXHIBIT)/results.py
+
+.PHONY: help setup test test-all lint bench results

@@ -1,0 +1,1 @@
+"""What any exhibit of this kind needs; imports no exhibit."""
