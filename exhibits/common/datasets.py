@@ -1,0 +1,179 @@
+"""From the IDX files of MNIST and Fashion-MNIST to the arrays that the exhibits read."""
+
+import gzip
+import hashlib
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from exhibits.common.errors import UserError
+from exhibits.common.files import write_array
+
+DATA = Path(__file__).resolve().parents[2] / "data"
+N_CLASSES = 10
+N_VALID = 10_000  # the last patterns of the training file
+FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a data set's four IDX files are found.
+
+    Attributes:
+        md5: of the raw (decompressed) files, in the order of `FILES`.
+        folders: looked into in turn.
+        url: where the files, gzipped, can be downloaded from; None if they need not be.
+        download_md5: of the gzipped files there.
+        hint: how else to get them.
+    """
+
+    md5: tuple[str, ...]
+    folders: tuple[Path, ...]
+    url: str | None = None
+    download_md5: tuple[str, ...] = ()
+    hint: str = ""
+
+
+SOURCES = {
+    "mnist": Source(
+        md5=(
+            "6bbc9ace898e44ae57da46a324031adb",
+            "a25bea736e30d166cdddb491f175f624",
+            "2646ac647ad5339dbf082846283269ea",
+            "27ae3e4e09519cfbb04c329615203637",
+        ),
+        folders=(DATA / "mnist",),
+        hint="restore data/mnist from the repository: git checkout -- data/mnist",
+    ),
+    "fashion_mnist": Source(
+        md5=(
+            "f4a8712d7a061bf5bd6d2ca38dc4d50a",
+            "9018921c3c673c538a1fc5bad174d6f9",
+            "8181f5470baa50b63fa0f6fddb340f0a",
+            "15d484375f8d13e6eb1aabb0c3f46965",
+        ),
+        folders=(Path("/usr/share/datasets/fashion-mnist"),),
+        url="http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+        download_md5=(
+            "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+            "25c81989df183df01b3e8a0aad5dffbe",
+            "bef4ecab320f06d8554ea6380940ec79",
+            "bb300cfdad3c16e7a12a480ee83cd310",
+        ),
+        hint="install Debian's package dataset-fashion-mnist, or name a folder with the four files: --source DIR",
+    ),
+}
+ARRAYS = tuple(f"{split}{part}" for split in ("train", "valid", "test") for part in "XY")
+
+
+def prepare(name: str, source: Path | None = None, root: Path = DATA) -> Path:
+    """Writes `root/<name>/{train,valid,test}{X,Y}.npy` from a data set's verified IDX files.
+
+    Patterns are float32 (N, 784) in [0, 1], labels float32 one-hot (N, 10): the first 50,000 of the training file
+    as train, its last 10,000 as valid, the 10,000 of the test file as test.
+
+    Args:
+        name: "mnist" or "fashion_mnist".
+        source: folder with the IDX files, gzipped or not; where they are usually found by default.
+        root: folder to make the data set's folder in.
+
+    Returns:
+        The data set's folder.
+
+    Raises:
+        UserError: if files are missing or not the published ones, or the folder cannot be written to.
+    """
+    if name not in SOURCES:
+        raise UserError(f"{name}: not a data set that is known here; expected one of {', '.join(SOURCES)}")
+    files = _locate(name, source)
+    pixels, labels, test_pixels, test_labels = (
+        read_idx(path, md5) for path, md5 in zip(files, SOURCES[name].md5, strict=True)
+    )
+    patterns = _patterns(pixels)
+    one_hot = np.eye(N_CLASSES, dtype=np.float32)
+    arrays = {
+        "trainX": patterns[:-N_VALID],
+        "trainY": one_hot[labels[:-N_VALID]],
+        "validX": patterns[-N_VALID:],
+        "validY": one_hot[labels[-N_VALID:]],
+        "testX": _patterns(test_pixels),
+        "testY": one_hot[test_labels],
+    }
+    folder = root / name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for stem, array in arrays.items():
+            write_array(folder / f"{stem}.npy", array)
+    except OSError as error:
+        raise UserError(f"{folder}: {error.strerror}; expected a folder that can be written to") from None
+    return folder
+
+
+def _patterns(pixels: np.ndarray) -> np.ndarray:
+    """(N, height * width) float32 in [0, 1] of (N, height, width) bytes."""
+    return pixels.reshape(len(pixels), -1).astype(np.float32) / np.float32(255)
+
+
+def _locate(name: str, source: Path | None) -> list[Path]:
+    """Paths of the four IDX files, downloaded if there is no other way."""
+    known = SOURCES[name]
+    folders = known.folders if source is None else (source,)
+    for folder in folders:
+        candidates = [[folder / file, folder / f"{file}.gz"] for file in FILES]
+        found = [next((path for path in pair if path.is_file()), None) for pair in candidates]
+        if all(found):
+            return found
+    if source is not None or known.url is None:
+        raise UserError(f"{folders[-1]}: expected {', '.join(FILES)}, each as it is or as .gz; {known.hint}")
+    return _download(known)
+
+
+def _download(known: Source) -> list[Path]:
+    import pooch
+
+    files = [f"{file}.gz" for file in FILES]
+    registry = {file: f"md5:{md5}" for file, md5 in zip(files, known.download_md5, strict=True)}
+    fetcher = pooch.create(pooch.os_cache("snn-museum"), known.url, registry=registry)
+    try:
+        return [Path(fetcher.fetch(file)) for file in files]
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise UserError(f"{known.url}: download failed ({reason}); {known.hint}") from None
+
+
+def read_idx(path: Path, md5: str | None = None) -> np.ndarray:
+    """Reads an IDX file of unsigned bytes, gzipped or not.
+
+    Args:
+        path: the file.
+        md5: of the decompressed file; not checked if None.
+
+    Returns:
+        uint8 array of the shape in the file's header.
+
+    Raises:
+        UserError: if the file cannot be read, is no such IDX file, or has another checksum.
+    """
+    try:
+        with path.open("rb") as file:
+            zipped = file.read(2) == b"\x1f\x8b"
+        with gzip.open(path) if zipped else path.open("rb") as file:
+            head = file.read(4)
+            if len(head) < 4 or head[:3] != b"\0\0\x08" or not 1 <= head[3] <= 3:
+                raise UserError(f"{path}: starts with {head.hex()}; expected an IDX file of unsigned bytes")
+            head += file.read(4 * head[3])
+            shape = np.frombuffer(head[4 : 4 + 4 * (len(head) // 4 - 1)], ">u4").astype(int)
+            size = int(np.prod(shape, dtype=object))
+            if len(head) != 4 + 4 * head[3] or size > 1 << 30:
+                raise UserError(f"{path}: header {head.hex()} of no honest size; expected at most a gigabyte")
+            body = file.read(size + 1)  # no more, whatever a compressed file would swell to
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(f"{path}: {getattr(error, 'strerror', None) or error}; expected an IDX file") from None
+    if len(body) != size:
+        got = f"{len(body)}" if len(body) < size else f"more than {size}"
+        raise UserError(f"{path}: {got} bytes of data; expected {size}, as its header says")
+    if md5 is not None and (got := hashlib.md5(head + body, usedforsecurity=False).hexdigest()) != md5:
+        raise UserError(f"{path}: MD5 of the raw file is {got}; expected {md5}, that of the published file")
+    return np.frombuffer(body, np.uint8).reshape(shape)

@@ -1,0 +1,37 @@
+"""Small circuits and data that several test files use."""
+
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+ARGV = sys.argv[:]
+sys.argv = sys.argv[:1]  # importing ngc-learn parses the command line, pytest's too
+import ngclearn  # noqa: E402, F401
+
+sys.argv = ARGV
+
+from bfasnn_config import CircuitConfig  # noqa: E402
+from bfasnn_model import BFA_SNN  # noqa: E402
+
+
+def make_patterns(n: int, n_pixels: int = 36, n_classes: int = 4, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Noisy prototypes, one a class: learnable within an epoch."""
+    rng = np.random.default_rng(seed)
+    prototypes = np.random.default_rng(99).random((n_classes, n_pixels)) < 0.3
+    labels = rng.integers(0, n_classes, n)
+    noise = rng.random((n, n_pixels))
+    x = np.clip(0.9 * prototypes[labels] * noise + 0.05 * noise, 0, 1).astype(np.float32)
+    return x, np.eye(n_classes, dtype=np.float32)[labels]
+
+
+@pytest.fixture(scope="session")
+def make_circuit():
+    """Builds a small BFA-SNN: make_circuit(seed=0, hid_dim=(20,), ...)."""
+
+    def build(seed: int = 0, n_pixels: int = 36, n_classes: int = 4, **values) -> BFA_SNN:
+        defaults = {"hid_dim": (20,), "T": 30, "burn_in": 6, "batch_size": 8, "weight_std": 0.3, "input_gain": 0.5}
+        return BFA_SNN(jax.random.PRNGKey(seed), n_pixels, n_classes, CircuitConfig(**(defaults | values)))
+
+    return build

@@ -1,0 +1,100 @@
+"""IDX files to arrays."""
+
+import gzip
+import hashlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exhibits.common import datasets
+from exhibits.common.data import load_patterns
+from exhibits.common.errors import UserError
+
+TWO_BY_TWO = bytes([0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0, 2]) + bytes(range(8))
+
+
+def refused(path, *words, md5=None):
+    with pytest.raises(UserError) as error:
+        datasets.read_idx(path, md5)
+    for word in (str(path), *words):
+        assert word in str(error.value)
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_idx_by_hand(tmp_path, pack):
+    path = tmp_path / "images"
+    path.write_bytes(pack(TWO_BY_TWO))
+    got = datasets.read_idx(path, hashlib.md5(TWO_BY_TWO).hexdigest())
+    np.testing.assert_array_equal(got, [[[0, 1], [2, 3]], [[4, 5], [6, 7]]])
+    refused(path, "MD5", "expected 0123", md5="0123")
+
+
+def test_damaged_idx_is_refused(tmp_path):
+    path = tmp_path / "images"
+    for content, word in (
+        (b"", "IDX"),
+        (b"hello, world", "IDX"),
+        (TWO_BY_TWO[:-1], "7 bytes of data"),
+        (TWO_BY_TWO + b"\0", "more than 8"),
+        (TWO_BY_TWO[:9], "header"),
+        (b"\0\0\x0d\x03" + TWO_BY_TWO[4:], "unsigned bytes"),
+        (b"\0\0\x08\x03" + b"\xff" * 12, "honest size"),
+        (gzip.compress(TWO_BY_TWO)[:-12], "images"),
+        (gzip.compress(TWO_BY_TWO)[:14] + b"\xff\xff\xff\xff" + gzip.compress(TWO_BY_TWO)[18:], "images"),
+    ):
+        path.write_bytes(content)
+        refused(path, word)
+    refused(tmp_path / "none", "No such file")
+    refused(tmp_path, "directory")
+
+
+def test_a_gzip_bomb_takes_no_memory(tmp_path):
+    path = tmp_path / "bomb.gz"
+    with gzip.open(path, "wb") as file:
+        file.write(TWO_BY_TWO)
+        for _ in range(300):
+            file.write(bytes(1 << 20))
+    refused(path, "more than 8 bytes")
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.binary(max_size=64), st.sampled_from([b"", b"\0\0\x08\x01", b"\0\0\x08\x03\0\0\0", b"\x1f\x8b\x08"]))
+def test_any_bytes_are_an_array_or_refused(tmp_path_factory, tail, head):
+    path = tmp_path_factory.getbasetemp() / "fuzz.idx"
+    path.write_bytes(head + tail)
+    try:
+        assert datasets.read_idx(path).dtype == np.uint8
+    except UserError as error:
+        assert str(path) in str(error)
+
+
+@pytest.fixture(scope="module")
+def mnist(tmp_path_factory):
+    return datasets.prepare("mnist", root=tmp_path_factory.mktemp("data"))
+
+
+@pytest.mark.parametrize(("split", "n", "first"), [("train", 50_000, 5), ("valid", 10_000, 3), ("test", 10_000, 7)])
+def test_mnist_arrays(mnist, split, n, first):
+    x, y = load_patterns(mnist / f"{split}X.npy", mnist / f"{split}Y.npy")
+    assert x.shape == (n, 784) and y.shape == (n, 10) and x.dtype == y.dtype == np.float32
+    assert x.min() == 0 and x.max() == 1 and y[0].argmax() == first
+
+
+def test_mnist_is_the_published_one(mnist):
+    load = {stem: np.load(mnist / f"{stem}.npy") for stem in ("trainX", "validX", "testY")}
+    both = np.concatenate([load["trainX"], load["validX"]]).astype(np.float64)
+    # The mean and standard deviation that everyone normalises MNIST with.
+    np.testing.assert_allclose([both.mean(), both.std()], [0.1307, 0.3081], atol=5e-5)
+    np.testing.assert_array_equal(load["testY"].sum(axis=0), [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009])
+
+
+def test_what_cannot_be_prepared_is_said_in_one_line(tmp_path):
+    with pytest.raises(UserError, match=r"cifar: .*mnist, fashion_mnist"):
+        datasets.prepare("cifar")
+    with pytest.raises(UserError, match="--source DIR"):
+        datasets.prepare("fashion_mnist", source=tmp_path, root=tmp_path)
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(UserError, match="can be written to"):
+        datasets.prepare("mnist", root=tmp_path / "file")
