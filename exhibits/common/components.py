@@ -1,0 +1,103 @@
+"""Components that ngc-learn does not have, as drop-ins for those it has."""
+
+from functools import partial
+
+import jax
+from jax import numpy as jnp
+from ngclearn import compilable
+from ngclearn.components import SLIFCell
+
+
+def secant_surrogate(j: jax.Array, c2: float) -> jax.Array:
+    r"""Surrogate derivative of a leaky integrate-and-fire cell's firing with respect to its current.
+
+    .. math:: f_{surr}(j) = \operatorname{sech}^2(c_2 j) \text{ for } j > 0, \quad 0 \text{ elsewhere}
+
+    It is the derivative of ``E(j) = c1 tanh(c2 j)`` over its constant factor ``c1 c2``, which belongs to the
+    learning rate of the synapses that use it.
+
+    Args:
+        j: electrical current, any shape.
+        c2: slope of the estimator, per unit of current.
+
+    Returns:
+        The surrogate, same shape as ``j``, in [0, 1].
+
+    Source: Samadi, Lillicrap and Tweed (2017). ngc-learn's ``secant_lif_estimator`` leaves the square out.
+    """
+    return jnp.where(j > 0.0, 1.0 / jnp.square(jnp.cosh(c2 * j)), 0.0)
+
+
+class SecantSLIFCell(SLIFCell):
+    r"""ngc-learn's simplified leaky integrate-and-fire (SLIF) cell with the estimator of Samadi et al.
+
+    One Euler step of ``dt`` ms, refractory mask ``m_rfr = (rfr >= refract_time)``:
+
+    | v   <- v + dt / tau_m (-v + R j) m_rfr            membrane potential, mV
+    | fired = v > thr
+    | v   <- 0 where fired                              hyperpolarization
+    | rfr <- dt where fired, rfr + dt elsewhere         refractory variable, ms
+    | s   <- fired, or 1 as long as m_rfr = 0           "sticky" spikes
+    | surrogate <- sech^2(c2 R j) for j > 0, 0 elsewhere
+
+    The same numbers as the stock cell without lateral inhibition and threshold adaptation, but for the square
+    in ``surrogate``. Not kept: ``tols`` (time of last spike), the adaptive threshold, the n x n inhibition
+    matrix, and the write to ``j``, so that any expression can be wired into it.
+
+    | --- Input: ---   j (B, n) electrical current
+    | --- State: ---   v (B, n) mV; rfr (B, n) ms; thr (1, n) mV, constant
+    | --- Output: ---  s (B, n) spikes, 0 or 1; surrogate (B, n)
+
+    Args:
+        name: name of the component.
+        n_units: size of the population.
+        tau_m: membrane time constant, ms.
+        resist_m: membrane resistance R, mV per unit of current.
+        thr: firing threshold, mV.
+        refract_time: refractory period, ms.
+        surr_c2: slope c2 of the surrogate.
+        batch_size: patterns presented at once.
+        key: JAX PRNG key.
+
+    Source: Samadi, Lillicrap and Tweed (2017); ngc-learn ``SLIFCell``.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        n_units: int,
+        tau_m: float,
+        resist_m: float,
+        thr: float,
+        refract_time: float,
+        surr_c2: float = 0.08,
+        batch_size: int = 1,
+        key: jax.Array | None = None,
+    ):
+        super().__init__(
+            name,
+            n_units=n_units,
+            tau_m=tau_m,
+            resist_m=resist_m,
+            thr=thr,
+            refract_time=refract_time,
+            sticky_spikes=True,
+            thr_jitter=0.0,
+            batch_size=batch_size,
+            key=key,
+        )
+        self.inh_weights = None  # the parent's n x n matrix serves lateral inhibition only
+        self.d_spike_fx = partial(secant_surrogate, c2=surr_c2)
+
+    @compilable
+    def advance_state(self, dt):
+        v = self.v.get()
+        rfr = self.rfr.get()
+        j = self.R_m * self.j.get()
+        m_rfr = (rfr >= self.refract_T).astype(jnp.float32)
+        v = v + (-v + j) * (1.0 / self.tau_m) * m_rfr * dt
+        fired = (v > self.thr.get()).astype(jnp.float32)
+        self.v.set((1.0 - fired) * v)
+        self.rfr.set((rfr + dt) * (1.0 - fired) + dt * fired)
+        self.s.set(fired * m_rfr + (1.0 - m_rfr))
+        self.surrogate.set(self.d_spike_fx(j))

@@ -1,0 +1,119 @@
+"""The pictures of the museum; each function draws one and saves it whole or not at all."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+
+from exhibits.common.files import replacing
+
+plt.style.use(Path(__file__).with_name("museum.mplstyle"))
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Writes a figure in the format of the path's ending and closes it."""
+    with replacing(path) as file:
+        figure.savefig(file, format=path.suffix[1:])
+    plt.close(figure)
+
+
+def draw_likelihood(exp: Path, path: Path) -> None:
+    """Negative log likelihood on training and development set by epoch, from trNll.npy and nll.npy in `exp`."""
+    figure, axes = plt.subplots(figsize=(5.5, 4))
+    for name, label, color in (("trNll", "train", "C1"), ("nll", "dev", "C0")):
+        values = np.load(exp / f"{name}.npy", allow_pickle=False)
+        axes.plot(np.arange(len(values)), values, "o-", markersize=3, color=color, label=label)
+    axes.set(xlabel="epoch (0: before training)", ylabel="negative log likelihood (nats)", ylim=(0, None))
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.legend(ncol=2)
+    save(figure, path)
+
+
+def draw_confusion(matrix: np.ndarray, classes: Sequence[str], path: Path) -> None:
+    """Confusion matrix (C, C) of pattern counts, rows the true and columns the predicted class."""
+    figure, axes = plt.subplots(figsize=(6.5, 6))
+    share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    for row, column in np.ndindex(matrix.shape):
+        color = "white" if share[row, column] > 0.5 else "black"
+        axes.text(column, row, matrix[row, column], ha="center", va="center", fontsize=8, color=color)
+    ticks = range(len(classes))
+    axes.set(xticks=ticks, yticks=ticks, xlabel="predicted class", ylabel="true class")
+    long = max(map(len, classes)) > 3
+    axes.set_xticklabels(classes, rotation=45 if long else 0, ha="right" if long else "center")
+    axes.set_yticklabels(classes)
+    axes.set_title(f"{np.trace(matrix)} of {matrix.sum()} patterns right")
+    axes.grid(False)
+    save(figure, path)
+
+
+def draw_codes(points: np.ndarray, labels: np.ndarray, classes: Sequence[str], title: str, path: Path) -> None:
+    """Points of a t-SNE (N, 2), coloured by class (N,)."""
+    figure, axes = plt.subplots(figsize=(7, 6))
+    colors = plt.get_cmap("tab10")
+    for index, name in enumerate(classes):
+        chosen = labels == index
+        axes.scatter(*points[chosen].T, s=3, color=colors(index % 10), label=name, linewidths=0)
+    axes.set(xticks=[], yticks=[], xlabel="t-SNE 1", ylabel="t-SNE 2", title=title)
+    axes.legend(markerscale=5, loc="center left", bbox_to_anchor=(1, 0.5), title="class")
+    save(figure, path)
+
+
+def draw_raster(spikes: Mapping[str, np.ndarray], image: np.ndarray | None, dt: float, title: str, path: Path) -> None:
+    """Spikes of one pattern through all layers.
+
+    Args:
+        spikes: a (T, n) array of 0 and 1 (or of rates) for each layer, from the input up.
+        image: the pattern as a picture (height, width), or None.
+        dt: length of a time step, ms.
+        title: what was presented.
+        path: where to.
+    """
+    layers = list(spikes.items())[::-1]
+    heights = [max(1.0, min(4.0, array.shape[1] / 200)) for _, array in layers]
+    figure, axes = plt.subplots(
+        len(layers),
+        2,
+        figsize=(9, 1.4 * sum(heights)),
+        sharex="col",
+        gridspec_kw={"height_ratios": heights, "width_ratios": [1, 0.22]},
+    )
+    figure.suptitle(title)
+    for (name, array), (axis, rate_axis) in zip(layers, axes, strict=True):
+        step, unit = np.nonzero(array)
+        dense = array.shape[1] <= 20
+        axis.scatter((step + 1) * dt, unit, s=40 if dense else 1.5, marker="|" if dense else ".", color="black")
+        axis.set(ylabel=f"{name}\nunit", xlim=(0, (len(array) + 1) * dt), ylim=(-0.5, array.shape[1] - 0.5))
+        if dense:
+            axis.set_yticks(range(array.shape[1]))
+            axis.tick_params(axis="y", labelsize=7)
+        rate_axis.barh(np.arange(array.shape[1]), array.mean(axis=0), height=1.0, color="C0")
+        rate_axis.set(xlim=(0, 1), yticks=[], ylim=(-0.5, array.shape[1] - 0.5))
+    axes[-1][0].set_xlabel("time (ms)")
+    axes[-1][1].set_xlabel("spikes per step")
+    if image is not None:
+        inset = axes[-1][0].inset_axes([0.87, 0.55, 0.13, 0.45])
+        inset.imshow(image, cmap="gray_r")
+        inset.set(xticks=[], yticks=[], title="input")
+        inset.title.set_fontsize(8)
+    save(figure, path)
+
+
+def draw_receptive_fields(weights: np.ndarray, shape: tuple[int, int], path: Path, rows: int = 8) -> None:
+    """Incoming weights (D, H) of the rows x rows hidden cells with the largest norms, as pictures."""
+    strongest = np.argsort(-np.linalg.norm(weights, axis=0))[: rows * rows]
+    limit = float(np.quantile(np.abs(weights[:, strongest]), 0.995)) or 1.0
+    figure, axes = plt.subplots(rows, rows, figsize=(8, 8))
+    for axis in axes.flat:
+        axis.set_axis_off()
+    for cell, axis in zip(strongest, axes.flat, strict=False):
+        picture = axis.imshow(weights[:, cell].reshape(shape), cmap="RdBu_r", vmin=-limit, vmax=limit)
+    figure.colorbar(picture, ax=axes, shrink=0.6, label="weight")
+    figure.suptitle(f"W1: receptive fields of the {len(strongest)} hidden cells with the largest weights")
+    save(figure, path)

@@ -1,0 +1,110 @@
+"""An exhibit's results: trained seed by seed, kept as JSON, shown as the table in its README.
+
+`results/<row>.json` holds one row of the table: the recipe's flags and, for each seed, what was measured. A rerun
+skips what is there. The README's table stands between two marks and is never written by hand.
+"""
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from exhibits.common import runlog
+from exhibits.common.errors import UserError
+from exhibits.common.files import read_json, replacing, write_json
+
+BEGIN, END = "<!-- results: begin (written by `make results`) -->", "<!-- results: end -->"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a results table.
+
+    Attributes:
+        name: of its JSON file.
+        title: as the table shows it.
+        values: fields of the configuration that differ from the defaults.
+        seeds: to train with.
+    """
+
+    name: str
+    title: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+    seeds: Sequence[int] = (1234,)
+
+
+def measure(rows: Sequence[Row], folder: Path, run: Callable[[Row, int], dict[str, Any]]) -> None:
+    """Runs what is missing and appends each seed to its row's file as soon as it is there."""
+    folder.mkdir(exist_ok=True)
+    for row in rows:
+        path = folder / f"{row.name}.json"
+        known = read_json(path) if path.exists() else {"title": row.title, "values": dict(row.values), "runs": []}
+        if known["values"] != {key: _plain(value) for key, value in row.values.items()}:
+            raise UserError(f"{path}: of other values than {row.name} has now; move it away to measure again")
+        for seed in row.seeds:
+            if any(done["seed"] == seed for done in known["runs"]):
+                continue
+            print(f"{row.title}: seed {seed}", flush=True)
+            known["runs"].append({"seed": seed, "date": runlog.now()} | runlog.describe() | run(row, seed))
+            write_json(path, known)
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def table(rows: Sequence[Row], folder: Path, references: Sequence[Sequence[str]]) -> str:
+    """The results as a Markdown table: mean and standard deviation over seeds, below published numbers.
+
+    Args:
+        rows: in the order of the table; those without a file are left out.
+        folder: where the JSON files are.
+        references: published rows, as (title, accuracy %, NLL) texts.
+    """
+    lines = [
+        "| recipe | seeds | test accuracy (%) | test NLL (nats) | calibrated NLL | epoch kept | training | hardware |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    lines += [f"| {title} | | {acc} | {nll} | | | {time} | {device} |" for title, acc, nll, time, device in references]
+    for row in rows:
+        path = folder / f"{row.name}.json"
+        if not path.exists():
+            continue
+        runs = read_json(path)["runs"]
+        epochs = ", ".join(str(run["epoch"]) for run in runs)
+        minutes = statistics.mean(run["seconds"] for run in runs) / 60
+        hardware = ", ".join(sorted({run["device"] for run in runs}))
+        cells = [
+            row.title,
+            str(len(runs)),
+            _spread([100 * run["acc"] for run in runs], 2),
+            _spread([run["nll"] for run in runs], 3),
+            _spread([run["nll_calibrated"] for run in runs], 3),
+            epochs,
+            f"{minutes:.1f} min",
+            hardware,
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _spread(values: Sequence[float], digits: int) -> str:
+    mean = f"{statistics.mean(values):.{digits}f}"
+    return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.{digits}f}"
+
+
+def shown(readme: Path) -> str:
+    """The table that a README shows between the marks."""
+    text = readme.read_text()
+    if text.count(BEGIN) != 1 or text.count(END) != 1:
+        raise UserError(f"{readme}: expected one line {BEGIN} and one line {END}")
+    return text.split(BEGIN)[1].split(END)[0].strip()
+
+
+def show(readme: Path, new: str) -> None:
+    """Puts a table between the marks."""
+    text = readme.read_text()
+    head, tail = text.split(BEGIN)[0], text.split(END)[1]
+    with replacing(readme) as file:
+        file.write(f"{head}{BEGIN}\n\n{new}\n\n{END}{tail}".encode())

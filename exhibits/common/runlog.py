@@ -1,0 +1,59 @@
+"""What a run was: `run.json` with seed, versions, device, times and git commit."""
+
+import os
+import platform
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+import jax
+
+from exhibits.common.config import REPOSITORY
+
+PACKAGES = ("ngclearn", "ngcsimlib", "jax", "jaxlib", "numpy", "scikit-learn", "orbax-checkpoint")
+
+
+def now() -> str:
+    """Date and time in UTC, to the second, for records only."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def describe() -> dict[str, Any]:
+    """Versions, hardware and git commit of this process."""
+    return {
+        "python": platform.python_version(),
+        "versions": {package: version(package) for package in PACKAGES},
+        "device": hardware(),
+        "git_commit": git_commit(),
+        "command": [os.path.basename(sys.argv[0]), *sys.argv[1:]],
+    }
+
+
+def hardware() -> str:
+    """The accelerator, or the processor and how many of its cores this process may use."""
+    device = jax.devices()[0]
+    if device.platform != "cpu":
+        return device.device_kind
+    model = platform.processor() or platform.machine()
+    try:
+        with open("/proc/cpuinfo") as file:
+            model = next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        pass
+    return f"{model}, {len(os.sched_getaffinity(0))} cores"
+
+
+def git_commit() -> str | None:
+    """Commit of the repository, with a + if files differ from it; None outside of one."""
+
+    def git(*args: str) -> str:
+        return subprocess.run(
+            ["git", *args], cwd=REPOSITORY, capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None

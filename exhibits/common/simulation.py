@@ -1,0 +1,249 @@
+"""The simulation core: a circuit's processes compiled into one XLA program over chunks of minibatches.
+
+`B` is the batch size, `D` the input, `H` hidden and `C` output units, `T` time steps, `M` minibatches a chunk.
+"""
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+from jax import lax
+from jax import numpy as jnp
+from ngclearn import Compartment, Component, MethodProcess
+
+from exhibits.common.evaluation import Readout, interpret
+
+State = dict[str, Any]  # compartment path -> value
+Watch = Mapping[str, Compartment]
+
+_serial = itertools.count()
+
+
+def unique_name(stem: str) -> str:
+    """Name for a new ngc-learn context: contexts of one name silently share their components."""
+    return f"{stem}_{next(_serial)}"
+
+
+def run_steps(
+    state: State,
+    processes: Sequence[MethodProcess],
+    times: jax.Array,
+    dt: float,
+    *,
+    sums: Watch | None = None,
+    traces: Watch | None = None,
+) -> tuple[State, dict[str, jax.Array], dict[str, jax.Array]]:
+    """Runs compiled processes, one after another, at every time step of a `lax.scan`.
+
+    Args:
+        state: values of the circuit's compartments by path.
+        processes: the processes of one time step, in order.
+        times: (T,) time at each step, ms; may be empty.
+        dt: integration time constant, ms.
+        sums: compartments to add up over the steps; memory does not grow with T.
+        traces: compartments whose first row, that of one pattern, to keep at every step, as (T, n) arrays.
+
+    Returns:
+        The state after the last step, the sums, the traces.
+    """
+
+    sums, traces = sums or {}, traces or {}
+
+    def step(state: State, t: jax.Array) -> State:
+        for process in processes:
+            given = {"t": t, "dt": dt}
+            # The order of keywords differs from run to run: ask the process for it.
+            state, _ = process.run.compiled(dict(state), [given[k] for k in process.get_keywords()])
+        return state
+
+    def body(carry, t):
+        state, totals = carry
+        state = step(state, t)
+        totals = {name: totals[name] + state[c.target] for name, c in sums.items()}
+        return (state, totals), {name: state[c.target][0] for name, c in traces.items()}
+
+    state = _with_shapes_of(jax.eval_shape(step, state, jnp.float32(0)), state)
+    zeros = {name: jnp.zeros_like(state[c.target]) for name, c in sums.items()}
+    (state, totals), kept = lax.scan(body, (state, zeros), times)
+    return state, totals, kept
+
+
+def _with_shapes_of(like: Mapping[str, Any], state: State) -> State:
+    """Some stock components change a compartment's shape in their first step, which a scan cannot carry."""
+
+    def fit(shaped, value):
+        return jnp.broadcast_to(jnp.asarray(value, shaped.dtype), shaped.shape)
+
+    return {key: jax.tree.map(fit, like[key], value) for key, value in state.items()}
+
+
+class Circuit:
+    """Base of an exhibit's model: presents patterns to its ngc-learn components minibatch by minibatch.
+
+    A subclass builds its components in a context of its own, for minibatches of `batch_size`, then calls
+    `_finish`; and it writes `present`, the pure function for one minibatch. Everything that outlives a minibatch
+    is in `parameters`; whatever is drawn at random within one derives from the key that `present` is given.
+    """
+
+    MINIBATCHES_PER_CALL = 10  # one call of the program lasts seconds: the progress bar moves between calls
+
+    batch_size: int
+    dt: float  # ms
+    components: dict[str, Component]
+    parameters: dict[str, Compartment]
+
+    def present(
+        self, state: State, x: jax.Array, y: jax.Array, valid: jax.Array, key: jax.Array, *, learn: bool, detail: bool
+    ) -> tuple[State, dict[str, jax.Array]]:
+        """Presents one minibatch, as a pure function of the circuit's state.
+
+        Args:
+            state: values of the circuit's compartments by path.
+            x: (B, D) patterns.
+            y: (B, C) one-hot labels.
+            valid: (B, 1) 1 for a pattern, 0 for the padding of a last partial minibatch.
+            key: PRNG key of this minibatch.
+            learn: whether the synapses adapt.
+            detail: whether to read out the hidden layers too.
+
+        Returns:
+            The new state and the readouts, each with leading axis B.
+        """
+        raise NotImplementedError
+
+    def trace(self, state: State, x: jax.Array, y: jax.Array, valid: jax.Array, key: jax.Array) -> dict[str, jax.Array]:
+        """Spikes of a minibatch's first pattern at every step, a (T, n) array a layer, without learning."""
+        raise NotImplementedError
+
+    def _finish(self, parameters: Mapping[str, Compartment], key: jax.Array) -> None:
+        """Takes stock of the circuit; to be called once, after the context's `with` block has compiled it.
+
+        Args:
+            parameters: compartments that outlive a minibatch, by `component.compartment`.
+            key: PRNG key of the noise in `process`.
+        """
+        self._key = key
+        self.parameters = dict(parameters)
+        lasting = {c.target for c in self.parameters.values()}
+        compartments = [c for component in self.components.values() for _, c in component.compartments]
+        self._rest = {c.target: c.get() for c in compartments if not c.targeted and c.target not in lasting}
+        self._program = jax.jit(self._present_chunk, static_argnames=("learn", "detail"))
+
+    def get_parameters(self) -> dict[str, Any]:
+        """Values of everything that learning changes or that was drawn at the start, by `component.compartment`."""
+        return {name: compartment.get() for name, compartment in self.parameters.items()}
+
+    def set_parameters(self, values: Mapping[str, Any]) -> None:
+        """Puts back what `get_parameters` gave."""
+        for name, compartment in self.parameters.items():
+            compartment.set(jax.tree.map(jnp.asarray, values[name]))
+
+    def _present_chunk(self, parameters, x, y, valid, key, first, count, *, learn: bool, detail: bool):
+        """`count` of the M minibatches in x (M, B, D), y (M, B, C), valid (M, B, 1), numbered from `first`."""
+        paths = {name: c.target for name, c in self.parameters.items()}
+
+        def minibatch(parameters, m):
+            state = self._rest | {paths[name]: value for name, value in parameters.items()}
+            state, readout = self.present(
+                state, x[m], y[m], valid[m], jax.random.fold_in(key, first + m), learn=learn, detail=detail
+            )
+            return {name: state[path] for name, path in paths.items()}, readout
+
+        def body(m, carry):
+            parameters, out = carry
+            parameters, readout = minibatch(parameters, m)
+            return parameters, jax.tree.map(lambda all_, one: all_.at[m].set(one), out, readout)
+
+        shaped, readout = jax.eval_shape(minibatch, parameters, 0)
+        parameters = _with_shapes_of(shaped, parameters)
+        out = jax.tree.map(lambda r: jnp.zeros((x.shape[0], *r.shape), r.dtype), readout)
+        return lax.fori_loop(0, count, body, (parameters, out))
+
+    def stream(
+        self,
+        x: np.ndarray,
+        y: np.ndarray,
+        key: jax.Array,
+        *,
+        order: np.ndarray | None = None,
+        learn: bool = False,
+        detail: bool = False,
+    ) -> Iterator[dict[str, np.ndarray]]:
+        """Presents patterns in minibatches, a chunk of them per call of the compiled program.
+
+        The numbers do not depend on the size of a chunk. A last partial minibatch is padded on the way in; its
+        padding neither learns nor is read out.
+
+        Args:
+            x: (N, D) patterns.
+            y: (N, C) one-hot labels.
+            key: PRNG key; minibatch i draws from ``fold_in(key, i)``.
+            order: (N,) order of presentation; as stored by default.
+            learn: whether the synapses adapt.
+            detail: whether to read out the hidden layers too.
+
+        Yields:
+            Readouts of the chunk's patterns, each with leading axis n; the n add up to N.
+        """
+        order = np.arange(len(x)) if order is None else order
+        size = self.batch_size * min(self.MINIBATCHES_PER_CALL, -(-len(order) // self.batch_size))
+        parameters = self.get_parameters()
+        for start in range(0, len(order), size):
+            chosen = order[start : start + size]
+            pad = partial(self._minibatches, length=size)
+            parameters, out = self._program(
+                parameters,
+                pad(x[chosen]),
+                pad(y[chosen]),
+                pad(np.ones((len(chosen), 1), np.float32)),
+                key,
+                start // self.batch_size,
+                -(-len(chosen) // self.batch_size),
+                learn=learn,
+                detail=detail,
+            )
+            if learn:
+                self.set_parameters(parameters)
+            yield {name: _flat(value)[: len(chosen)] for name, value in out.items()}
+
+    def raster(self, x: np.ndarray, y: np.ndarray, key: jax.Array) -> dict[str, np.ndarray]:
+        """Spikes at every step of one pattern x (1, D) with label y (1, C): a (T, n) array a layer, input first."""
+        pad = partial(self._minibatches, length=self.batch_size)
+        state = self._rest | {self.parameters[name].target: value for name, value in self.get_parameters().items()}
+        spikes = jax.jit(self.trace)(state, pad(x)[0], pad(y)[0], pad(np.ones((1, 1)))[0], key)
+        return {name: np.asarray(value) for name, value in spikes.items()}
+
+    def process(self, obs: np.ndarray, lab: np.ndarray, adapt_synapses: bool = True) -> Readout:
+        """Presents patterns once, in minibatches, and reads out the answers.
+
+        Each call draws new noise. Afterwards the components hold the new values: `circuit.W1.weights.get()`.
+
+        Args:
+            obs: (N, D) patterns in [0, 1]; N need not be a multiple of the batch size.
+            lab: (N, C) one-hot labels.
+            adapt_synapses: whether the synapses learn.
+
+        Returns:
+            Labels, probabilities, NLL and hidden rate codes per pattern.
+        """
+        self._key, key = jax.random.split(self._key)
+        obs, lab = np.asarray(obs, np.float32), np.asarray(lab, np.float32)
+        return interpret(self.read(obs, lab, key, learn=adapt_synapses, detail=True), lab)
+
+    def _minibatches(self, rows: np.ndarray, length: int) -> np.ndarray:
+        """(n, ...) rows, padded with zeros to `length`, as (M, B, ...)."""
+        padded = np.zeros((length, *rows.shape[1:]), np.float32)
+        padded[: len(rows)] = rows
+        return padded.reshape(-1, self.batch_size, *rows.shape[1:])
+
+    def read(self, x: np.ndarray, y: np.ndarray, key: jax.Array, **options) -> dict[str, np.ndarray]:
+        """`stream` at one go: readouts of all N patterns."""
+        chunks = list(self.stream(x, y, key, **options))
+        return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+
+
+def _flat(value: jax.Array) -> np.ndarray:
+    return np.asarray(value).reshape(-1, *value.shape[2:])

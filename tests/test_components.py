@@ -1,0 +1,62 @@
+"""The cell and its surrogate, against numbers worked out by hand and against ngc-learn's own cell."""
+
+import numpy as np
+import pytest
+from jax import numpy as jnp
+from ngclearn import Context, MethodProcess
+from ngclearn.components import SLIFCell
+
+from exhibits.common.components import SecantSLIFCell, secant_surrogate
+from exhibits.common.simulation import unique_name
+
+
+def cell_with_process(kind, **values):
+    with Context(unique_name("cell")):
+        cell = kind("z", n_units=1, **values)
+        advance = MethodProcess("advance") >> cell.advance_state
+    return cell, advance
+
+
+def test_surrogate_by_hand():
+    # sech(ln 2) = 2 / (2 + 1/2) = 0.8, so sech^2 = 0.64 where c2 j = ln 2.
+    j = jnp.array([np.log(2) / 0.08, 0.0, -5.0, 1e-30])
+    np.testing.assert_allclose(secant_surrogate(j, 0.08), [0.64, 0.0, 0.0, 1.0], rtol=1e-6)
+
+
+def test_surrogate_is_the_derivative_of_the_estimator():
+    # E(j) = c1 tanh(c2 j) for j > 0; its derivative over c1 c2.
+    c1, c2, j, h = 0.82, 0.08, np.linspace(0.5, 40, 50), 1e-4
+    derivative = (c1 * np.tanh(c2 * (j + h)) - c1 * np.tanh(c2 * (j - h))) / (2 * h)
+    np.testing.assert_allclose(c1 * c2 * secant_surrogate(jnp.asarray(j, jnp.float32), c2), derivative, rtol=2e-4)
+
+
+def test_cell_by_hand():
+    # dt / tau = 1/4, R = 2, j = 1: v = 0.5 (below 0.6), then 0.5 + (2 - 0.5) / 4 = 0.875 > 0.6: fires, back to 0.
+    # The refractory period of 2 ms holds for one more step of 1 ms, in which the spike sticks.
+    cell, advance = cell_with_process(SecantSLIFCell, tau_m=4.0, resist_m=2.0, thr=0.6, refract_time=2.0)
+    seen = []
+    for step in range(1, 6):
+        cell.j.set(jnp.ones((1, 1)))
+        advance.run(t=float(step), dt=1.0)
+        seen.append([float(c.get()[0, 0]) for c in (cell.v, cell.s, cell.rfr)])
+    np.testing.assert_allclose(seen, [[0.5, 0, 3], [0, 1, 1], [0, 1, 2], [0.5, 0, 3], [0, 1, 1]], rtol=1e-6)
+    # The surrogate sees R j = 2.
+    np.testing.assert_allclose(cell.surrogate.get(), [[1 / np.cosh(0.16) ** 2]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("refract_time", [0.0, 0.25, 1.0, 5.0])
+def test_cell_equals_the_stock_cell(refract_time):
+    values = {"tau_m": 20.0, "resist_m": 1.5, "thr": 0.4, "refract_time": refract_time}
+    ours, advance_ours = cell_with_process(SecantSLIFCell, **values)
+    stock, advance_stock = cell_with_process(SLIFCell, sticky_spikes=True, thr_jitter=0.0, **values)
+    currents = np.random.default_rng(0).normal(3, 10, 300).astype(np.float32)
+    n_spikes = 0
+    for step, j in enumerate(currents, start=1):
+        for cell, advance in ((ours, advance_ours), (stock, advance_stock)):
+            cell.j.set(jnp.full((1, 1), j))
+            advance.run(t=0.25 * step, dt=0.25)
+        np.testing.assert_array_equal(ours.s.get(), stock.s.get())
+        np.testing.assert_allclose(ours.v.get(), stock.v.get(), rtol=1e-6, atol=1e-7)
+        np.testing.assert_allclose(ours.surrogate.get(), jnp.square(stock.surrogate.get()), rtol=1e-5)
+        n_spikes += int(ours.s.get()[0, 0])
+    assert 20 < n_spikes < 300

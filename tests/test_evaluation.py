@@ -1,0 +1,43 @@
+"""Readouts, by hand."""
+
+import numpy as np
+
+from exhibits.common.evaluation import fit_temperature, interpret, negative_log_likelihood, predicted_label
+
+
+def test_most_spikes_win_and_current_breaks_ties():
+    count = np.array([[3, 5, 5], [1, 0, 0], [2, 2, 2]])
+    current = np.array([[9.0, -1.0, -0.5], [-7.0, 8.0, 9.0], [0.1, 0.3, 0.2]])
+    np.testing.assert_array_equal(predicted_label(count, current), [2, 0, 1])
+
+
+def test_nll_by_hand():
+    # Currents ln 1, ln 2, ln 5: probabilities 1/8, 2/8, 5/8.
+    current = np.log([[1.0, 2.0, 5.0]])
+    for label, probability in enumerate((1 / 8, 2 / 8, 5 / 8)):
+        np.testing.assert_allclose(negative_log_likelihood(current, np.eye(3)[[label]]), -np.log(probability))
+    # At temperature 1/2 they are squared: 1/30, 4/30, 25/30.
+    np.testing.assert_allclose(negative_log_likelihood(current, np.eye(3)[[1]], 0.5), -np.log(4 / 30))
+
+
+def test_nll_of_huge_currents_is_finite():
+    nll = negative_log_likelihood(np.array([[1e4, 0.0]], np.float32), np.array([[0.0, 1.0]]))
+    np.testing.assert_allclose(nll, 1e4)
+
+
+def test_temperature_undoes_a_scale():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 2, (20000, 5))
+    probability = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    labels = (probability.cumsum(axis=1) < rng.random((20000, 1))).sum(axis=1)
+    np.testing.assert_allclose(fit_temperature(3 * logits, np.eye(5)[labels]), 3.0, rtol=0.05)
+
+
+def test_interpret_orders_layers_by_number():
+    out = {"count": np.array([[1, 0]]), "current": np.zeros((1, 2))}
+    out |= {f"rate{n}": np.full((1, 3), n) for n in (10, 2, 1)} | {f"spikes{n}": np.array([n]) for n in (10, 0, 9)}
+    readout = interpret(out, np.array([[0.0, 1.0]]))
+    assert [int(rate[0, 0]) for rate in readout.rates] == [1, 2, 10]
+    assert [int(layer[0]) for layer in readout.spikes] == [0, 9, 10]
+    assert not readout.correct[0]
+    np.testing.assert_allclose(readout.nll, np.log(2))

@@ -1,0 +1,94 @@
+"""The simulation core: chunks, partial minibatches, reproducibility, memory."""
+
+import jax
+import numpy as np
+import pytest
+from conftest import make_patterns
+
+
+def run(circuit, x, y, seed=0, **options):
+    start = circuit.get_parameters()
+    out = circuit.read(x, y, jax.random.PRNGKey(seed), detail=True, **options)
+    after = {name: np.array(value) for name, value in circuit.get_parameters().items()}
+    circuit.set_parameters(start)
+    return out, after
+
+
+@pytest.mark.parametrize("n", [1, 7, 8, 9, 40, 43])
+def test_every_pattern_is_read_out_once(make_circuit, n):
+    circuit = make_circuit(encoder="rate")  # no noise: a pattern's answer depends on nothing but itself
+    x, y = make_patterns(43)
+    whole, _ = run(circuit, x, y)
+    part, _ = run(circuit, x[:n], y[:n])
+    assert all(len(value) == n for value in part.values())
+    for name, value in part.items():
+        np.testing.assert_allclose(value, whole[name][:n], rtol=1e-5, atol=1e-5)
+
+
+def test_padding_does_not_teach(make_circuit):
+    x, y = make_patterns(5)
+    small = make_circuit(seed=4, batch_size=5, encoder="rate")
+    large = make_circuit(seed=4, batch_size=64, encoder="rate")
+    _, after_small = run(small, x, y, learn=True)
+    _, after_large = run(large, x, y, learn=True)
+    assert np.any(after_small["W1.biases"] != 0)
+    for name, value in after_small.items():
+        np.testing.assert_allclose(value, after_large[name], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [1, 2, 100])
+def test_numbers_do_not_depend_on_the_chunk(make_circuit, monkeypatch, size):
+    x, y = make_patterns(75)
+    circuit = make_circuit()
+    out, after = run(circuit, x, y, learn=True)
+    monkeypatch.setattr(circuit, "MINIBATCHES_PER_CALL", size)
+    other_out, other_after = run(circuit, x, y, learn=True)
+    for one, other in ((out, other_out), (after, other_after)):
+        for name, value in one.items():
+            np.testing.assert_array_equal(value, other[name])
+
+
+def test_same_seed_same_numbers_other_seed_others(make_circuit):
+    x, y = make_patterns(40)
+    (out, after), (again, after_again) = (run(make_circuit(seed=7), x, y, learn=True) for _ in range(2))
+    np.testing.assert_array_equal(out["count"], again["count"])
+    for name, value in after.items():
+        np.testing.assert_array_equal(value, after_again[name])
+    other, _ = run(make_circuit(seed=7), x, y, seed=1, learn=True)
+    assert np.any(out["spikes0"] != other["spikes0"])
+    assert np.any(run(make_circuit(seed=8), x, y)[1]["W1.weights"] != after["W1.weights"])
+
+
+def test_order_is_that_of_presentation(make_circuit):
+    x, y = make_patterns(30)
+    order = np.random.default_rng(0).permutation(30)
+    circuit = make_circuit()
+    direct, after_direct = run(circuit, x[order], y[order], learn=True)
+    ordered, after_ordered = run(circuit, x, y, order=order, learn=True)
+    np.testing.assert_array_equal(direct["count"], ordered["count"])
+    np.testing.assert_array_equal(after_direct["W1.weights"], after_ordered["W1.weights"])
+
+
+def test_memory_is_flat_in_time(make_circuit):
+    def peak(T):
+        circuit = make_circuit(T=T, burn_in=5, hid_dim=(50,))
+        x, y = make_patterns(16)
+        shaped = x.reshape(2, 8, -1), y.reshape(2, 8, -1), np.ones((2, 8, 1), np.float32)
+        lowered = circuit._program.lower(
+            circuit.get_parameters(), *shaped, jax.random.PRNGKey(0), 0, 2, learn=True, detail=True
+        )
+        return lowered.compile().memory_analysis().temp_size_in_bytes
+
+    assert peak(2000) <= peak(20) + 8 * 2000  # nothing but the list of times may grow
+
+
+def test_raster_is_what_the_pattern_caused(make_circuit):
+    circuit = make_circuit(encoder="rate", hid_dim=(20, 10))
+    x, y = make_patterns(1)
+    out, _ = run(circuit, x, y)
+    spikes = circuit.raster(x, y, jax.random.PRNGKey(0))
+    assert {name: value.shape for name, value in spikes.items()} == {
+        "z0": (30, 36), "z1": (30, 20), "z2": (30, 10), "z3": (30, 4),
+    }  # fmt: skip
+    np.testing.assert_array_equal(spikes["z3"].sum(axis=0), out["count"][0])
+    np.testing.assert_allclose(spikes["z1"][6:].mean(axis=0), out["rate1"][0], rtol=1e-5)
