@@ -1,0 +1,40 @@
+"""Evaluates the trained BFA-SNN on a set of patterns and draws its pictures; `--help` lists the flags."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from bfasnn_config import Config
+from exhibits.common.config import AnalysisConfig, from_command_line, from_json
+from exhibits.common.data import load_patterns
+from exhibits.common.errors import reported
+
+
+@dataclass(frozen=True)
+class Analysis(AnalysisConfig):
+    """Evaluates the best parameters of a training run, by default on the test set, and draws their pictures."""
+
+    exp_dir: Path = Config.exp_dir
+    """Folder of the training run; results and pictures go there too."""
+
+
+def main() -> None:
+    """Analyzes from the command line."""
+    analysis = from_command_line(Analysis)
+    trained_with = from_json(Config, analysis.exp_dir / "config.json")
+    patterns = load_patterns(analysis.dataX, analysis.dataY)
+
+    from bfasnn_model import BFA_SNN
+    from exhibits.common.analysis import analyze, restore
+    from exhibits.common.training import Keys
+
+    keys = Keys.of(trained_with.seed)
+    circuit = BFA_SNN(keys.init, patterns.x.shape[1], patterns.y.shape[1], trained_with)
+    trained = restore(circuit, analysis.exp_dir)
+    if analysis.verbosity >= 1:
+        print(f"Parameters of epoch {trained.epoch} in {analysis.exp_dir}, {len(patterns.x)} patterns")
+    analyze(trained, patterns, keys.test, trained_with.seed, analysis.exp_dir, "bfasnn")
+
+
+if __name__ == "__main__":
+    with reported():
+        main()

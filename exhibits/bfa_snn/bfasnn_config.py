@@ -1,0 +1,72 @@
+"""Values of the BFA-SNN circuit, apart from the model so that the command line is read before ngc-learn loads."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from exhibits.common.config import TrainingConfig, require
+
+
+@dataclass(frozen=True)
+class CircuitConfig:
+    """Values of the circuit. "Page" is ngc-learn's museum page, "paper" Samadi et al. (2017)."""
+
+    hid_dim: tuple[int, ...] = (1000,)
+    """Cells in each hidden layer, one number a layer (page: 1000)."""
+    encoder: Literal["bernoulli", "rate"] = "bernoulli"
+    """What the input layer sends: Bernoulli spikes (page) or the raw pixels at each step (paper)."""
+    input_gain: float = 0.25
+    """Firing probability of a fully bright pixel at each step; Bernoulli encoder only (page)."""
+    T: int = 100
+    """Time steps a pattern is presented for (page)."""
+    burn_in: int = 20
+    """Time steps at the start without learning and readout of the current, T_nl (page)."""
+    dt: float = 0.25
+    """Integration time constant, ms (paper)."""
+    tau_m: float = 20.0
+    """Membrane time constant, ms (paper)."""
+    resist_m: float = 1.0
+    """Membrane resistance R, mV per unit of current (page)."""
+    thr: float = 0.4
+    """Firing threshold, mV (paper)."""
+    refract_time: float = 1.0
+    """Refractory period, ms (paper)."""
+    surr_c2: float = 0.08
+    """Slope c2 of the surrogate sech^2(c2 j) (paper)."""
+    weight_std: float = 0.055
+    """Standard deviation of the initial forward and the fixed feedback weights (page)."""
+    eta: tuple[float, ...] | None = None
+    """Learning rate of W1, W2, ..., one number each; 1 / (number of inputs of each) if not given (paper)."""
+    gamma: float = 1.0
+    """Gain of the rate codes that the analysis reads out (page)."""
+    batch_size: int = 250
+    """Patterns in a minibatch, over which updates are summed (page)."""
+
+    def __post_init__(self):
+        require(self, "hid_dim", "one or more numbers above 0", len(self.hid_dim) > 0 and min(self.hid_dim) > 0)
+        require(self, "input_gain", "above 0 and at most 1", 0 < self.input_gain <= 1)
+        require(self, "T", "at least 1", self.T >= 1)
+        require(self, "burn_in", f"at least 0 and below T ({self.T})", 0 <= self.burn_in < self.T)
+        for name in ("dt", "tau_m", "resist_m", "thr", "surr_c2", "weight_std", "gamma"):
+            require(self, name, "above 0", getattr(self, name) > 0)
+        require(self, "dt", f"at most tau_m ({self.tau_m})", self.dt <= self.tau_m)
+        require(self, "refract_time", "at least 0", self.refract_time >= 0)
+        layers = len(self.hid_dim) + 1
+        require(self, "eta", f"{layers} numbers of at least 0", self.eta is None or _rates(self.eta, layers))
+        require(self, "batch_size", "at least 1", self.batch_size >= 1)
+
+
+def _rates(eta: tuple[float, ...], layers: int) -> bool:
+    return len(eta) == layers and min(eta) >= 0
+
+
+@dataclass(frozen=True)
+class Config(CircuitConfig, TrainingConfig):
+    """Trains a spiking network by broadcast feedback alignment and keeps its best parameters on the dev set."""
+
+    exp_dir: Path = Path(__file__).resolve().parent / "exp"
+    """Folder for everything that the run saves."""
+
+    def __post_init__(self):
+        TrainingConfig.__post_init__(self)
+        CircuitConfig.__post_init__(self)

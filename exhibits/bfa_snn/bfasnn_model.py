@@ -1,0 +1,181 @@
+"""A spiking network that learns by broadcast feedback alignment (BFA-SNN).
+
+Pixels drive Bernoulli spikes; hidden and output layers are simplified leaky integrate-and-fire (SLIF) cells. The
+error of the output spikes goes straight to every hidden layer through fixed random synapses E, where it becomes
+a teaching signal; no synapse sends anything backwards through the weights that it teaches.
+
+Shown for one hidden layer; a deeper network repeats z1, W2, E2 and d1 with the next numbers.
+
+| paper, page | here             | equation                                       | our deviation                 |
+|-------------|------------------|------------------------------------------------|-------------------------------|
+| s0          | z0.outputs       | (1) s0 ~ Bernoulli(gain x)                     | paper: raw x (--encoder rate) |
+| j1          | W1.outputs, z1.j | (2) j1 = s0 W1 + b1                            |                               |
+| v1, m_rfr   | z1.v, z1.rfr     | (3) tau_m dv/dt = (-v + R j) m_rfr             |                               |
+| s1          | z1.s             | (4) s = 1 where v > thr, then v <- 0           |                               |
+| s_y         | e2.target        | the one-hot label at every step                |                               |
+| e2          | e2.dmu           | (5) e2 = s_y - s2                              | page: both signs turned       |
+| E2          | E2.weights       | (6) fixed, drawn like W                        |                               |
+| f_surr      | z1.surrogate     | (7) sech^2(c2 R j) for j > 0, 0 elsewhere      | c1 c2 folded into eta1        |
+| d1          | d1.dmu           | (8) d1 = (e2 E2) * f_surr(j1)                  |                               |
+| dW2         | W2               | (9) W2 <- W2 + eta2 s1^T e2, b2 <- b2 + eta2 e2  | summed over the minibatch   |
+| dW1         | W1               | (10) W1 <- W1 + eta1 s0^T d1, b1 <- b1 + eta1 d1 | summed over the minibatch   |
+
+    forward    z0 --W1--> z1 --W2--> z2
+    error                            z2 --> e2 <-- label
+    feedback              d1 <--E2-- e2            (d1 gated by z1's surrogate)
+    plasticity    W1 (z0, d1)   W2 (z1, e2)
+
+Source: A. Samadi, T. P. Lillicrap and D. B. Tweed, "Deep learning with dynamic spiking neurons and fixed feedback
+weights", Neural Computation 29(3), 2017, 578-602, as ngc-learn's model museum presents it.
+"""
+
+import jax
+from jax import numpy as jnp
+from ngclearn import Context, MethodProcess
+from ngclearn.components import BernoulliCell, GaussianErrorCell, HebbianSynapse, RateCell
+from ngclearn.components.jaxComponent import JaxComponent
+from ngclearn.utils.distribution_generator import DistributionGenerator
+
+from bfasnn_config import CircuitConfig
+from exhibits.common.components import SecantSLIFCell
+from exhibits.common.simulation import Circuit, run_steps, unique_name
+
+
+class BFA_SNN(Circuit):
+    """The circuit above, its components as attributes: z0, W1, z1, W2, z2, e2, E2, d1.
+
+    L hidden layers make W1..W{L+1}, z0..z{L+1}, the error e{L+1}, feedback E2..E{L+1}, teaching signals d1..d{L}.
+
+    Args:
+        key: PRNG key of the initial weights.
+        in_dim: D, number of pixels.
+        out_dim: C, number of classes.
+        config: values of the circuit.
+    """
+
+    def __init__(self, key: jax.Array, in_dim: int, out_dim: int, config: CircuitConfig):
+        self.config = config
+        self.batch_size, self.dt = config.batch_size, config.dt
+        self.times = config.dt * jnp.arange(1, config.T + 1)  # ms
+        self.sizes = (in_dim, *config.hid_dim, out_dim)
+        self.layers = range(1, len(self.sizes))  # those that spike; the last one is the output
+        self.hidden = self.layers[:-1]
+        init_key, noise_key = jax.random.split(key)
+        with Context(unique_name("bfa_snn")):
+            self.components = self._build(init_key)
+            vars(self).update(self.components)
+            self._wire()
+            self._schedule()
+        synapses = {
+            f"W{n}.{part}": (f"W{n}", part) for n in self.layers for part in ("weights", "biases", "opt_params")
+        }
+        feedback = {f"E{n + 1}.weights": (f"E{n + 1}", "weights") for n in self.hidden}
+        lasting = {name: getattr(self[part], value) for name, (part, value) in (synapses | feedback).items()}
+        self._finish(lasting, noise_key)
+
+    def __getitem__(self, name: str):
+        return self.components[name]
+
+    def _build(self, key: jax.Array) -> dict[str, JaxComponent]:
+        """The components, in the order in which they advance."""
+        c, out = self.config, self.layers[-1]
+        keys = iter(jax.random.split(key, 4 * len(self.sizes)))
+        weight_init = DistributionGenerator.gaussian(mean=0.0, std=c.weight_std)
+        bias_init = DistributionGenerator.constant(value=0.0)
+        eta = c.eta or tuple(1.0 / fan_in for fan_in in self.sizes[:-1])
+
+        def add(name: str, kind: type[JaxComponent], **values) -> None:
+            parts[name] = kind(name, batch_size=c.batch_size, key=next(keys), **values)
+
+        parts: dict[str, JaxComponent] = {}
+        if c.encoder == "bernoulli":
+            add("z0", BernoulliCell, n_units=self.sizes[0])
+        else:
+            add("z0", RateCell, n_units=self.sizes[0], tau_m=0.0)
+        for n in self.layers:
+            add(
+                f"W{n}",
+                HebbianSynapse,
+                shape=self.sizes[n - 1 : n + 1],
+                eta=1.0,
+                post_wght=eta[n - 1],
+                sign_value=-1.0,  # dmu points downhill and the optimizer descends
+                optim_type="sgd",
+                weight_init=weight_init,
+                bias_init=bias_init,
+                w_bound=0.0,
+            )
+            add(
+                f"z{n}",
+                SecantSLIFCell,
+                n_units=self.sizes[n],
+                tau_m=c.tau_m,
+                resist_m=c.resist_m,
+                thr=c.thr,
+                refract_time=c.refract_time,
+                surr_c2=c.surr_c2,
+            )
+        add(f"e{out}", GaussianErrorCell, n_units=self.sizes[out])
+        for n in self.hidden:
+            shape = (self.sizes[out], self.sizes[n])
+            add(f"E{n + 1}", HebbianSynapse, shape=shape, eta=0.0, weight_init=weight_init, w_bound=0.0)  # Eq. (6)
+            add(f"d{n}", GaussianErrorCell, n_units=self.sizes[n])
+        return parts
+
+    def _wire(self) -> None:
+        out = self.layers[-1]
+        z0, z_out, error = self["z0"], self[f"z{out}"], self[f"e{out}"]
+        sent = {0: z0.outputs if self.config.encoder == "bernoulli" else z0.zF}
+        sent |= {n: self[f"z{n}"].s for n in self.layers}
+        for n in self.layers:  # forward
+            sent[n - 1] >> self[f"W{n}"].inputs
+            self[f"W{n}"].outputs >> self[f"z{n}"].j  # Eq. (2)
+        z_out.s >> error.mu  # error, Eq. (5)
+        for n in self.hidden:  # feedback
+            error.dmu >> self[f"E{n + 1}"].inputs
+            self[f"E{n + 1}"].outputs >> self[f"d{n}"].target  # Eq. (8): a teaching signal is a target for a mean of 0,
+            self[f"z{n}"].surrogate >> self[f"d{n}"].modulator  # gated by f_surr, Eq. (7)
+        for n in self.layers:  # plasticity, Eqs. (9) and (10)
+            sent[n - 1] >> self[f"W{n}"].pre
+            (error.dmu if n == out else self[f"d{n}"].dmu) >> self[f"W{n}"].post
+        self.sent = sent
+
+    def _schedule(self) -> None:
+        self.reset, self.advance, self.evolve = (MethodProcess(name) for name in ("reset", "advance", "evolve"))
+        for part in self.components.values():
+            self.reset >> part.reset
+            self.advance >> part.advance_state
+        for n in self.layers:
+            self.evolve >> self[f"W{n}"].evolve
+
+    def _begin(self, state, x, y, valid, key):
+        """State at time 0, with pattern, label and key in place."""
+        state, _ = self.reset.run.compiled(state, [])
+        z0, error = self["z0"], self[f"e{self.layers[-1]}"]
+        if self.config.encoder == "bernoulli":
+            state |= {z0.inputs.target: self.config.input_gain * x, z0.key.target: key}  # Eq. (1)
+        else:
+            state |= {z0.j.target: x}
+        # Padding has no error and so teaches nothing.
+        return state | {error.target.target: y, error.modulator.target: jnp.broadcast_to(valid, y.shape)}
+
+    def present(self, state, x, y, valid, key, *, learn, detail):
+        c, out = self.config, self.layers[-1]
+        spikes = {f"s{n}": sent for n, sent in self.sent.items() if detail or n == out}
+        current = {"current": self[f"z{out}"].j}
+        learning = (self.advance, self.evolve) if learn else (self.advance,)
+        state = self._begin(state, x, y, valid, key)
+        state, early, _ = run_steps(state, (self.advance,), self.times[: c.burn_in], c.dt, sums=spikes)
+        state, late, _ = run_steps(state, learning, self.times[c.burn_in :], c.dt, sums=spikes | current)
+        total = {name: early[name] + late[name] for name in spikes}
+        window = c.T - c.burn_in
+        readout = {"count": total[f"s{out}"], "current": late["current"] / window}
+        if detail:
+            readout |= {f"rate{n}": c.gamma / window * late[f"s{n}"] for n in self.hidden}
+            readout |= {f"spikes{n}": total[f"s{n}"].sum(axis=1) for n in self.sent}
+        return state, readout
+
+    def trace(self, state, x, y, valid, key):
+        spikes = {f"z{n}": sent for n, sent in self.sent.items()}
+        state = self._begin(state, x, y, valid, key)
+        return run_steps(state, (self.advance,), self.times, self.dt, traces=spikes)[2]

@@ -1,0 +1,28 @@
+"""Trains the BFA-SNN; `--help` lists every value with its unit and default."""
+
+from bfasnn_config import Config
+from exhibits.common.config import from_command_line
+from exhibits.common.data import load_for_training
+from exhibits.common.errors import reported
+
+
+def main() -> None:
+    """Trains from the command line, draws the learning curve and prints the seed page's last line."""
+    config = from_command_line(Config)
+    train, dev = load_for_training(config)
+
+    # Only now: ngc-learn reads the command line when it is imported.
+    from bfasnn_model import BFA_SNN
+    from exhibits.common.plots import draw_likelihood
+    from exhibits.common.training import Keys, fit
+
+    circuit = BFA_SNN(Keys.of(config.seed).init, train.x.shape[1], train.y.shape[1], config)
+    seconds, best = fit(circuit, config, train, dev)
+    draw_likelihood(config.exp_dir, config.exp_dir / "bfasnn_mnist_likelihood.jpg")
+    print("------------------------------------")
+    print(f" Trial.sim_time = {seconds / 3600} h  ({seconds} sec)  Best Acc = {best}")
+
+
+if __name__ == "__main__":
+    with reported():
+        main()

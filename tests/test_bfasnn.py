@@ -1,0 +1,182 @@
+"""The circuit against an independent NumPy implementation, against itself stepped by hand, and its contract."""
+
+import jax
+import numpy as np
+import pytest
+from conftest import make_patterns
+from jax import numpy as jnp
+from ngclearn.components import BernoulliCell, GaussianErrorCell, HebbianSynapse, RateCell, SLIFCell
+from reference_bfasnn import Values, present
+
+
+def parameters(circuit):
+    return {name: np.array(value) for name, value in circuit.get_parameters().items()}
+
+
+def step_by_hand(circuit, x, y, key, learn=True):
+    """Presents a full minibatch with one Python call a step and process; returns the input layer's output."""
+    c, z0, error = circuit.config, circuit.z0, circuit[f"e{len(circuit.layers)}"]
+    circuit.reset.run()
+    if c.encoder == "bernoulli":
+        z0.inputs.set(c.input_gain * jnp.asarray(x))
+        z0.key.set(key)
+    else:
+        z0.j.set(jnp.asarray(x))
+    error.target.set(jnp.asarray(y))
+    sent = []
+    for step in range(1, c.T + 1):
+        circuit.advance.run(t=step * c.dt, dt=c.dt)
+        if learn and step > c.burn_in:
+            circuit.evolve.run(t=step * c.dt, dt=c.dt)
+        sent.append(np.array(circuit.sent[0].get()))
+    return np.array(sent)
+
+
+def as_reference(circuit, values):
+    c = circuit.config
+    weights = [values[f"W{n}.weights"].copy() for n in circuit.layers]
+    biases = [values[f"W{n}.biases"].copy() for n in circuit.layers]
+    feedback = [values[f"E{n + 1}.weights"] for n in circuit.hidden]
+    eta = c.eta or [1 / w.shape[0] for w in weights]
+    k = Values(c.dt, c.tau_m, c.resist_m, c.thr, c.refract_time, c.surr_c2, c.burn_in)
+    return weights, biases, feedback, eta, k
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"hid_dim": (20, 15)},
+        {"hid_dim": (12, 9, 7), "burn_in": 0},
+        {"encoder": "rate", "weight_std": 0.2},
+        {"eta": (0.02, 0.005), "resist_m": 1.3, "refract_time": 0.0, "surr_c2": 0.5},
+        {"batch_size": 1},
+    ],
+    ids=str,
+)
+def test_scan_equals_loop_and_numpy(make_circuit, values):
+    circuit = make_circuit(seed=3, **values)
+    x, y = make_patterns(circuit.batch_size)
+    key = jax.random.PRNGKey(5)
+    start = parameters(circuit)
+
+    sent = step_by_hand(circuit, x, y, jax.random.fold_in(key, 0))
+    looped = parameters(circuit)
+    circuit.set_parameters(start)
+    out = circuit.read(x, y, key, learn=True, detail=True)
+    scanned = parameters(circuit)
+
+    weights, biases, feedback, eta, k = as_reference(circuit, start)
+    expected = present(weights, biases, feedback, eta, sent, y, k)
+    assert np.abs(weights[0] - start["W1.weights"]).max() > 1e-3, "nothing was learnt"
+    for n in circuit.layers:
+        for name, reference in ((f"W{n}.weights", weights[n - 1]), (f"W{n}.biases", biases[n - 1])):
+            np.testing.assert_allclose(scanned[name], looped[name], rtol=1e-5, atol=1e-6)
+            np.testing.assert_allclose(scanned[name], reference, rtol=1e-4, atol=1e-5)
+    for n in circuit.hidden:
+        np.testing.assert_array_equal(scanned[f"E{n + 1}.weights"], start[f"E{n + 1}.weights"])
+    for name, reference in expected.items():
+        np.testing.assert_allclose(out[name], reference, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(out["spikes0"], sent.sum(axis=(0, 2)), rtol=1e-5)
+
+
+def test_full_size_minibatch_equals_numpy(make_circuit):
+    # 784-1000-10, batch 250, 100 steps. Rounding may move a spike by a step: compare in norm.
+    circuit = make_circuit(
+        seed=1, n_pixels=784, n_classes=10, hid_dim=(1000,), T=100, burn_in=20, batch_size=250, weight_std=0.055,
+        input_gain=0.25,
+    )  # fmt: skip
+    x, y = make_patterns(250, n_pixels=784, n_classes=10)
+    start, key = parameters(circuit), jax.random.PRNGKey(5)
+    keys, sent = jax.random.fold_in(key, 0), []
+    for _ in range(100):  # as BernoulliCell draws
+        keys, subkey = jax.random.split(keys)
+        sent.append(np.array(jax.random.bernoulli(subkey, 0.25 * x), np.float32))
+    circuit.read(x, y, key, learn=True)
+    weights, biases, feedback, eta, k = as_reference(circuit, start)
+    present(weights, biases, feedback, eta, np.array(sent), y, k)
+    for n in circuit.layers:
+        got, before = circuit[f"W{n}"].weights.get(), start[f"W{n}.weights"]
+        assert np.linalg.norm(weights[n - 1] - before) > 0.01 * np.linalg.norm(before)
+        assert np.linalg.norm(got - weights[n - 1]) < 1e-4 * np.linalg.norm(weights[n - 1])
+    np.testing.assert_array_equal(circuit.E2.weights.get(), start["E2.weights"])
+
+
+def test_update_by_hand(make_circuit):
+    # One step, no burn-in, thresholds out of reach: s2 = 0, so e2 = y; s0 = 1 where the pixel is 1.
+    circuit = make_circuit(
+        n_pixels=2, n_classes=2, hid_dim=(2,), T=1, burn_in=0, thr=1e6, input_gain=1.0, batch_size=1, eta=(0.5, 0.25),
+    )  # fmt: skip
+    values = parameters(circuit) | {
+        "W1.weights": np.array([[10.0, -1.0], [7.0, 7.0]], np.float32),
+        "E2.weights": np.array([[2.0, 3.0], [-4.0, 5.0]], np.float32),
+    }
+    circuit.set_parameters(values)
+    circuit.read(
+        np.array([[1.0, 0.0]], np.float32), np.array([[0.0, 1.0]], np.float32), jax.random.PRNGKey(0), learn=True
+    )
+    # j1 = (10, -1): the gate is (sech^2(0.8), 0), the teaching signal E2's second row times it: (-4 sech^2(0.8), 0).
+    teaching = -4 / np.cosh(0.8) ** 2
+    np.testing.assert_allclose(circuit.W1.weights.get(), [[10 + 0.5 * teaching, -1], [7, 7]], rtol=1e-6)
+    np.testing.assert_allclose(circuit.W1.biases.get(), [[0.5 * teaching, 0]], rtol=1e-6)
+    # No hidden spikes: W2 stays, its bias moves towards the label.
+    np.testing.assert_array_equal(circuit.W2.weights.get(), values["W2.weights"])
+    np.testing.assert_allclose(circuit.W2.biases.get(), [[0, 0.25]], rtol=1e-6)
+
+
+def test_components_and_initial_values(make_circuit):
+    circuit = make_circuit(n_pixels=400, hid_dim=(300,), weight_std=0.055)
+    kinds = {"z0": BernoulliCell, "W1": HebbianSynapse, "z1": SLIFCell, "W2": HebbianSynapse, "z2": SLIFCell}
+    kinds |= {"e2": GaussianErrorCell, "E2": HebbianSynapse, "d1": GaussianErrorCell}
+    assert list(circuit.components) == list(kinds)
+    for name, kind in kinds.items():
+        assert isinstance(getattr(circuit, name), kind)
+    w = np.asarray(circuit.W1.weights.get())
+    assert abs(w.mean()) < 1e-3 and abs(w.std() - 0.055) < 1e-3
+    assert circuit.E2.weights.get().shape == (4, 300) and circuit.E2.eta == 0
+    np.testing.assert_array_equal(circuit.W1.biases.get(), np.zeros((1, 300)))
+    assert isinstance(make_circuit(encoder="rate").z0, RateCell)
+
+
+def test_deep_circuit_has_a_feedback_for_every_hidden_layer(make_circuit):
+    circuit = make_circuit(hid_dim=(11, 12, 13))
+    assert circuit.E2.weights.get().shape == (4, 11)
+    assert circuit.E3.weights.get().shape == (4, 12)
+    assert circuit.E4.weights.get().shape == (4, 13)
+    for n in (1, 2, 3):
+        assert circuit[f"E{n + 1}"].inputs.target == circuit.e4.dmu.target, "feedback comes straight from the output"
+
+
+def test_learns(make_circuit):
+    circuit = make_circuit(seed=2, T=60, burn_in=10, batch_size=16)
+    x, y = make_patterns(480)
+    first = circuit.process(x[:160], y[:160], adapt_synapses=False)
+    for _ in range(3):
+        circuit.process(x, y)
+    last = circuit.process(x[:160], y[:160], adapt_synapses=False)
+    assert first.correct.mean() < 0.6 and last.correct.mean() > 0.9
+    assert last.nll.mean() < first.nll.mean()
+    assert last.rates[0].shape == (160, 20) and last.rates[0].min() >= 0 and last.rates[0].max() <= 1
+    np.testing.assert_allclose(last.probability.sum(axis=1), 1)
+
+
+def test_process_leaves_parameters_alone_unless_told_to_adapt(make_circuit):
+    circuit = make_circuit()
+    x, y = make_patterns(8)
+    start = parameters(circuit)
+    circuit.process(x, y, adapt_synapses=False)
+    for name, value in parameters(circuit).items():
+        np.testing.assert_array_equal(value, start[name])
+    circuit.process(x, y)
+    assert np.any(circuit.W1.weights.get() != start["W1.weights"])
+    np.testing.assert_array_equal(circuit.E2.weights.get(), start["E2.weights"])
+
+
+def test_two_circuits_do_not_share_components(make_circuit):
+    one, two = make_circuit(seed=0), make_circuit(seed=1)
+    x, y = make_patterns(8)
+    before = parameters(two)
+    one.process(x, y)
+    for name, value in parameters(two).items():
+        np.testing.assert_array_equal(value, before[name])
+    assert np.any(one.W1.weights.get() != two.W1.weights.get())

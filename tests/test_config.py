@@ -1,0 +1,124 @@
+"""Command lines and config.json."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from bfasnn_config import Config
+from exhibits.common.config import from_command_line, from_json, to_json
+from exhibits.common.errors import UserError, reported
+
+
+def test_defaults_are_the_seed_pages():
+    config = from_command_line(Config, [])
+    assert (config.T, config.dt, config.tau_m, config.resist_m, config.thr, config.refract_time) == (
+        100,
+        0.25,
+        20,
+        1,
+        0.4,
+        1,
+    )
+    assert (config.burn_in, config.weight_std, config.batch_size, config.epochs) == (20, 0.055, 250, 30)
+    assert (config.hid_dim, config.input_gain, config.encoder, config.seed) == ((1000,), 0.25, "bernoulli", 1234)
+
+
+def test_both_spellings_of_a_flag():
+    config = from_command_line(Config, ["--dataX=a.npy", "--devY", "b.npy", "--hid_dim", "30", "20", "--exp-dir", "e"])
+    assert (config.dataX, config.devY, config.hid_dim, config.exp_dir) == (
+        Path("a.npy"),
+        Path("b.npy"),
+        (30, 20),
+        Path("e"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["--unknown", "1"], ["--unknown"]),
+        (["--epoch", "1"], ["--epoch"]),
+        (["--T", "many"], ["--T", "many"]),
+        (["--hid_dim"], ["--hid_dim"]),
+        (["--hid_dim", "0"], ["--hid_dim 0", "above 0"]),
+        (["--hid_dim", "20", "-3"], ["--hid_dim"]),
+        (["--batch_size", "0"], ["--batch_size 0", "at least 1"]),
+        (["--epochs", "0"], ["--epochs 0"]),
+        (["--T", "0"], ["--T 0"]),
+        (["--burn_in", "100"], ["--burn_in 100", "below T"]),
+        (["--input_gain", "1.5"], ["--input_gain 1.5", "at most 1"]),
+        (["--tau_m", "nan"], ["--tau_m"]),
+        (["--thr", "inf"], ["--thr inf", "finite"]),
+        (["--dt", "0"], ["--dt 0"]),
+        (["--dt", "30"], ["--dt 30", "tau_m"]),
+        (["--eta", "0.1"], ["--eta 0.1", "2 numbers"]),
+        (["--eta", "0.1", "-1"], ["--eta"]),
+        (["--encoder", "poisson"], ["--encoder", "poisson"]),
+        (["--seed", "-1"], ["--seed -1"]),
+        (["--verbosity", "7"], ["--verbosity 7"]),
+    ],
+    ids=str,
+)
+def test_bad_flags_get_one_line_that_names_them(args, words, capsys):
+    with pytest.raises(SystemExit) as stop, reported():
+        from_command_line(Config, args)
+    said = capsys.readouterr()
+    assert stop.value.code == 2 and said.out == ""
+    assert said.err.startswith("error: ") and said.err.count("\n") == 1
+    for word in words:
+        assert word in said.err
+
+
+def test_help_shows_unit_and_default_of_every_field(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "1000")
+    with pytest.raises(SystemExit) as stop:
+        from_command_line(Config, ["--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert stop.value.code == 0
+    for field in dataclasses.fields(Config):
+        assert f"--{field.name} " in said
+    for text in ("Membrane time constant, ms (paper). (default: 20.0)", "Firing threshold, mV (paper). (default: 0.4)"):
+        assert text in said
+
+
+def test_json_round_trip(tmp_path):
+    config = Config(hid_dim=(3, 4), eta=(0.1, 0.2, 0.3), exp_dir=tmp_path, encoder="rate", tau_m=7)
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(to_json(config)))
+    assert from_json(Config, path) == config
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda v: v | {"T": "100"},
+        lambda v: v | {"T": True},
+        lambda v: v | {"T": 1e9},
+        lambda v: v | {"tau_m": None},
+        lambda v: v | {"hid_dim": []},
+        lambda v: v | {"hid_dim": 30},
+        lambda v: v | {"hid_dim": [30, "40"]},
+        lambda v: v | {"encoder": "poisson"},
+        lambda v: v | {"surprise": 1},
+        lambda v: {k: v[k] for k in v if k != "dt"},
+        lambda v: [v],
+        lambda v: None,
+    ],
+)
+def test_damaged_json_is_refused_in_one_line(tmp_path, change):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(change(to_json(Config()))))
+    with pytest.raises(UserError):
+        from_json(Config, path)
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"\xff\xfe", b"[" * 100_000, b" " * (2 << 20), b'{"T": NaN}'])
+def test_what_is_not_json_is_refused(tmp_path, text):
+    path = tmp_path / "config.json"
+    path.write_bytes(text)
+    with pytest.raises(UserError, match=r"config\.json"):
+        from_json(Config, path)
+    with pytest.raises(UserError, match=r"No such file"):
+        from_json(Config, tmp_path / "none.json")

@@ -1,0 +1,178 @@
+"""The exhibits' scripts as a user runs them, in processes of their own, on small data."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import make_patterns
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+BFA = REPOSITORY / "exhibits" / "bfa_snn"
+SMALL = ["--hid_dim", "30", "--T", "40", "--burn_in", "8", "--batch_size", "16", "--weight_std", "0.3"]
+
+
+def run(script, *args, cwd=None):
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "JAX_PLATFORMS": "cpu"}
+    command = [sys.executable, str(script), *map(str, args)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    for stem, n, seed in (("train", 200, 0), ("valid", 50, 1), ("test", 41, 2)):
+        x, y = make_patterns(n, seed=seed)
+        np.save(folder / f"{stem}X.npy", x)
+        np.save(folder / f"{stem}Y.npy", y)
+    return folder
+
+
+def flags(data, exp):
+    names = {"dataX": "trainX", "dataY": "trainY", "devX": "validX", "devY": "validY"}
+    return [f"--{flag}={data / name}.npy" for flag, name in names.items()] + ["--exp_dir", exp]
+
+
+def analysis_flags(data, exp):
+    return [f"--dataX={data / 'testX.npy'}", f"--dataY={data / 'testY.npy'}", "--exp_dir", exp]
+
+
+@pytest.fixture(scope="module")
+def trained(data, tmp_path_factory):
+    exp = tmp_path_factory.mktemp("run") / "exp"
+    return exp, run(BFA / "train_bfasnn.py", *flags(data, exp), *SMALL, "--epochs", 2, "--verbosity", 1)
+
+
+def test_training_writes_all_it_promises(trained):
+    exp, done = trained
+    assert done.returncode == 0, done.stderr
+    last = done.stdout.splitlines()[-1]
+    found = re.fullmatch(r" Trial\.sim_time = (\S+) h  \((\S+) sec\)  Best Acc = (\S+)", last)
+    assert found, last
+    hours, seconds, best = map(float, found.groups())
+    np.testing.assert_allclose(hours, seconds / 3600)
+
+    history = {name: np.load(exp / f"{name}.npy", allow_pickle=False) for name in ("trAcc", "acc", "trNll", "nll")}
+    for values in history.values():
+        assert values.shape == (3,) and np.isfinite(values).all()
+    assert best == history["acc"][1:].max()
+    assert history["trAcc"][2] > history["trAcc"][0] and history["trNll"][2] < history["trNll"][0]
+    config, log = (json.loads((exp / name).read_text()) for name in ("config.json", "run.json"))
+    assert config["hid_dim"] == [30] and config["epochs"] == 2 and config["seed"] == 1234
+    assert log["seed"] == 1234 and log["finished"] and log["device"] and log["versions"]["ngclearn"]
+    assert log["best_dev_acc"] == best and len(log["epoch_seconds"]) == 2
+    assert (exp / "bfasnn_mnist_likelihood.jpg").read_bytes()[:2] == b"\xff\xd8"
+    assert (exp / "initial").is_dir() and (exp / "best").is_dir()
+    assert "epoch 2/2" in done.stderr and "img/s" in done.stderr and "dev acc=" in done.stderr
+    assert "|W1| =" in done.stdout
+
+
+def test_analysis_in_a_new_process_finds_the_best_parameters(trained, data):
+    exp, _ = trained
+    # On the development set with the development key's other draw, accuracy must be about that of training's end.
+    done = run(BFA / "analyze_bfsnn.py", *analysis_flags(data, exp))
+    assert done.returncode == 0, done.stderr
+    found = re.search(r"^ => NLL = (\S+)  Acc = (\S+)$", done.stdout, re.MULTILINE)
+    assert found, done.stdout
+    result = json.loads((exp / "bfasnn_analysis.json").read_text())
+    assert [result["nll"], result["acc"]] == [float(found[1]), float(found[2])]
+    assert result["acc"] > 0.7 and result["patterns"] == 41
+    assert np.trace(result["confusion"]) == round(result["acc"] * 41) and np.sum(result["confusion"]) == 41
+    assert len(result["spikes_per_pattern"]) == 3 and min(result["spikes_per_pattern"]) > 0
+    for name in ("confusion", "codes", "raster", "receptive_fields"):
+        assert (exp / f"bfasnn_{name}.jpg").read_bytes()[:2] == b"\xff\xd8"
+    again = run(BFA / "analyze_bfsnn.py", *analysis_flags(data, exp))
+    assert again.stdout == done.stdout
+
+
+def test_same_seed_same_run(trained, data, tmp_path):
+    exp, _ = trained
+    assert run(BFA / "train_bfasnn.py", *flags(data, tmp_path / "exp"), *SMALL, "--epochs", 2).returncode == 0
+    for name in ("trAcc", "acc", "trNll", "nll"):
+        assert (tmp_path / "exp" / f"{name}.npy").read_bytes() == (exp / f"{name}.npy").read_bytes()
+
+
+def test_a_second_run_sets_the_first_aside(data, tmp_path):
+    exp = tmp_path / "exp"
+    quick = [*flags(data, exp), *SMALL, "--epochs", 1]
+    assert run(BFA / "train_bfasnn.py", *quick).returncode == 0
+    first = (exp / "nll.npy").read_bytes()
+    done = run(BFA / "train_bfasnn.py", *quick, "--seed", 7)
+    aside = [path for path in tmp_path.iterdir() if path.name.startswith("exp-")]
+    assert done.returncode == 0 and len(aside) == 1 and str(aside[0]) in done.stdout
+    assert (aside[0] / "nll.npy").read_bytes() == first != (exp / "nll.npy").read_bytes()
+
+
+def snapshot(folder):
+    return sorted(str(path) for path in folder.rglob("*"))
+
+
+def refused(done, *words):
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert done.stderr.count("\n") == 1 and done.stderr.startswith("error: "), done.stderr
+    for word in words:
+        assert str(word) in done.stderr
+
+
+def test_bad_arrays_are_refused_and_nothing_is_written(data, tmp_path):
+    x, y = np.load(data / "trainX.npy"), np.load(data / "trainY.npy")
+    nan = x.copy()
+    nan[3, 4] = np.nan
+    bad = {
+        "rows": ("dataX", x[:-1], ["rows"]),
+        "range": ("dataX", 255 * x, ["[0, 1]"]),
+        "nan": ("dataX", nan, ["NaN"]),
+        "dtype": ("dataX", x.astype("U3"), []),
+        "empty": ("dataX", x[:0], []),
+        "one-hot": ("dataY", 0.5 * y, ["one-hot"]),
+        "integers": ("dataY", y.argmax(axis=1), []),
+    }
+    for name, (flag, array, words) in bad.items():
+        path = tmp_path / f"{name}.npy"
+        np.save(path, array)
+        done = run(BFA / "train_bfasnn.py", *flags(data, tmp_path / "exp"), f"--{flag}={path}")
+        refused(done, path, *words)
+    (tmp_path / "text.npy").write_text("no array")
+    refused(run(BFA / "train_bfasnn.py", *flags(data, tmp_path / "exp"), f"--devX={tmp_path / 'text.npy'}"), "text.npy")
+    refused(run(BFA / "train_bfasnn.py", *flags(data, tmp_path / "exp"), "--devY=none.npy"), "none.npy")
+    assert not (tmp_path / "exp").exists()
+
+
+def test_bad_flags_and_folders_are_refused(data, tmp_path):
+    refused(run(BFA / "train_bfasnn.py", *flags(data, tmp_path / "exp"), "--colour", "red"), "--colour")
+    refused(run(BFA / "train_bfasnn.py", *flags(data, tmp_path / "exp"), "--batch_size", "0"), "--batch_size 0")
+    assert not (tmp_path / "exp").exists()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("do not touch")
+    refused(run(BFA / "train_bfasnn.py", *flags(data, tmp_path / "mine"), *SMALL), "mine")
+    assert snapshot(tmp_path / "mine") == [str(tmp_path / "mine" / "thesis.txt")]
+
+
+def test_analysis_before_training_is_refused(data, tmp_path):
+    done = run(BFA / "analyze_bfsnn.py", *analysis_flags(data, tmp_path / "exp"))
+    refused(done, "config.json", "train")
+    assert snapshot(tmp_path) == []
+
+
+def test_analysis_of_other_data_is_refused(trained, data, tmp_path):
+    exp, _ = trained
+    x, y = make_patterns(10, n_pixels=49)
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "y.npy", y)
+    before = snapshot(exp)
+    done = run(
+        BFA / "analyze_bfsnn.py", f"--dataX={tmp_path / 'x.npy'}", f"--dataY={tmp_path / 'y.npy'}", "--exp_dir", exp
+    )
+    refused(done, exp)
+    assert snapshot(exp) == before
+
+
+def test_help_is_there_and_quick_to_come(tmp_path):
+    for script in ("train_bfasnn.py", "analyze_bfsnn.py"):
+        done = run(BFA / script, "--help", cwd=tmp_path)
+        assert done.returncode == 0 and "--dataX" in done.stdout and "--verbosity" in done.stdout
+    assert snapshot(tmp_path) == []
