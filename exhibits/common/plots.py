@@ -70,13 +70,13 @@ def draw_raster(spikes: Mapping[str, np.ndarray], image: np.ndarray | None, dt: 
 
     Args:
         spikes: a (T, n) array of 0 and 1 (or of rates) for each layer, from the input up.
-        image: the pattern as a picture (height, width), or None.
+        image: the pattern as a picture (height, width), shown in the lowest panel; or None.
         dt: length of a time step, ms.
         title: what was presented.
         path: where to.
     """
     layers = list(spikes.items())[::-1]
-    heights = [max(1.0, min(4.0, array.shape[1] / 200)) for _, array in layers]
+    heights = [max(1.0, min(2.5, array.shape[1] / 300)) for _, array in layers]
     figure, axes = plt.subplots(
         len(layers),
         2,
@@ -98,10 +98,10 @@ def draw_raster(spikes: Mapping[str, np.ndarray], image: np.ndarray | None, dt: 
     axes[-1][0].set_xlabel("time (ms)")
     axes[-1][1].set_xlabel("spikes per step")
     if image is not None:
-        inset = axes[-1][0].inset_axes([0.87, 0.55, 0.13, 0.45])
+        inset = axes[-1][0].inset_axes([0.87, 0.02, 0.12, 0.3])
         inset.imshow(image, cmap="gray_r")
-        inset.set(xticks=[], yticks=[], title="input")
-        inset.title.set_fontsize(8)
+        inset.set(xticks=[], yticks=[])
+        inset.spines[:].set_visible(True)
     save(figure, path)
 
 

@@ -1,7 +1,7 @@
 """An exhibit's results: trained seed by seed, kept as JSON, shown as the table in its README.
 
 `results/<row>.json` holds one row of the table: the recipe's flags and, for each seed, what was measured. A rerun
-skips what is there. The README's table stands between two marks and is never written by hand.
+skips what is there. The README's tables stand between marks and are never written by hand.
 """
 
 import statistics
@@ -14,7 +14,10 @@ from exhibits.common import runlog
 from exhibits.common.errors import UserError
 from exhibits.common.files import read_json, replacing, write_json
 
-BEGIN, END = "<!-- results: begin (written by `make results`) -->", "<!-- results: end -->"
+
+def marks(name: str) -> tuple[str, str]:
+    """The lines of a README between which a generated part stands."""
+    return f"<!-- {name}: begin (generated) -->", f"<!-- {name}: end -->"
 
 
 @dataclass(frozen=True)
@@ -94,17 +97,23 @@ def _spread(values: Sequence[float], digits: int) -> str:
     return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.{digits}f}"
 
 
-def shown(readme: Path) -> str:
-    """The table that a README shows between the marks."""
-    text = readme.read_text()
-    if text.count(BEGIN) != 1 or text.count(END) != 1:
-        raise UserError(f"{readme}: expected one line {BEGIN} and one line {END}")
-    return text.split(BEGIN)[1].split(END)[0].strip()
+def shown(readme: Path, name: str = "results") -> str:
+    """The generated part of a README between the marks of that name."""
+    return _split(readme, name)[1].strip()
 
 
-def show(readme: Path, new: str) -> None:
-    """Puts a table between the marks."""
-    text = readme.read_text()
-    head, tail = text.split(BEGIN)[0], text.split(END)[1]
+def show(readme: Path, new: str, name: str = "results") -> None:
+    """Puts a generated part between the marks of that name."""
+    begin, end = marks(name)
+    head, _, tail = _split(readme, name)
     with replacing(readme) as file:
-        file.write(f"{head}{BEGIN}\n\n{new}\n\n{END}{tail}".encode())
+        file.write(f"{head}{begin}\n\n{new}\n\n{end}{tail}".encode())
+
+
+def _split(readme: Path, name: str) -> tuple[str, str, str]:
+    begin, end = marks(name)
+    head, found, rest = readme.read_text().partition(begin)
+    part, closed, tail = rest.partition(end)
+    if not (found and closed):
+        raise UserError(f"{readme}: expected a line {begin} and after it a line {end}")
+    return head, part, tail

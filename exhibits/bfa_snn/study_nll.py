@@ -1,0 +1,89 @@
+"""Which readout gives which NLL? The page's number beside ours, from one trained circuit.
+
+Every readout is taken from the same presentations: a quantity of the output cells, summed over a window of steps,
+divided by a number of steps, through a softmax; with or without the clipping of probabilities in the page's metric.
+Writes results/nll_readouts.json and the table in the README.
+"""
+
+from pathlib import Path
+
+from bfasnn_config import Config
+from exhibits.common.config import AnalysisConfig, from_json
+from exhibits.common.data import load_patterns
+from exhibits.common.errors import reported
+
+HERE = Path(__file__).resolve().parent
+RUN = HERE / "exp" / "results" / "page-1234"
+CLIP = 1e-7  # ngclearn.utils.metric_utils.measure_CatNLL keeps probabilities between this and 1 minus this
+
+
+def main() -> None:
+    """Reads out dev and test set with the best parameters of the results run."""
+    import numpy as np
+
+    from bfasnn_model import BFA_SNN
+    from exhibits.common import runlog
+    from exhibits.common.analysis import restore
+    from exhibits.common.evaluation import negative_log_likelihood
+    from exhibits.common.files import write_json
+    from exhibits.common.results import show
+    from exhibits.common.simulation import run_steps
+    from exhibits.common.training import Keys
+
+    class Probed(BFA_SNN):
+        """Reads out sums of current, voltage and spikes of the output layer, before and after burn-in."""
+
+        def present(self, state, x, y, valid, key, *, learn, detail):
+            out = self[f"z{self.layers[-1]}"]
+            watch = {"current": out.j, "voltage": out.v, "spikes": out.s}
+            state = self._begin(state, x, y, valid, key)
+            burn_in = self.config.burn_in
+            state, early, _ = run_steps(state, (self.advance,), self.times[:burn_in], self.dt, sums=watch)
+            state, late, _ = run_steps(state, (self.advance,), self.times[burn_in:], self.dt, sums=watch)
+            return state, {f"early {k}": v for k, v in early.items()} | {f"late {k}": v for k, v in late.items()}
+
+    config = from_json(Config, RUN / "config.json")
+    T, window = config.T, config.T - config.burn_in
+    sets = {
+        "dev": load_patterns(config.devX, config.devY),
+        "test": load_patterns(AnalysisConfig.dataX, AnalysisConfig.dataY),
+    }
+    keys = Keys.of(config.seed)
+    circuit = Probed(keys.init, sets["dev"].x.shape[1], sets["dev"].y.shape[1], config)
+    trained = restore(circuit, RUN)
+    rows = {}
+    for name, patterns in sets.items():
+        out = circuit.read(*patterns, getattr(keys, name))
+        both = {kind: out[f"early {kind}"] + out[f"late {kind}"] for kind in ("current", "voltage", "spikes")}
+        readouts = {
+            f"current after burn-in / {window} (ours)": out["late current"] / window,
+            f"current after burn-in / {T}": out["late current"] / T,
+            f"current of all steps / {T}": both["current"] / T,
+            f"voltage after burn-in / {window}": out["late voltage"] / window,
+            f"spikes after burn-in / {window}": out["late spikes"] / window,
+            f"spikes of all steps / {T}": both["spikes"] / T,
+            "spikes of all steps, summed": both["spikes"],
+        }
+        for title, logits in readouts.items():
+            nll = negative_log_likelihood(logits, patterns.y)
+            clipped = -np.log(np.clip(np.exp(-nll), CLIP, 1 - CLIP))
+            rows.setdefault(title, {})[name] = {"nll": float(nll.mean()), "clipped": float(clipped.mean())}
+    write_json(
+        HERE / "results" / "nll_readouts.json",
+        runlog.describe() | {"seed": config.seed, "epoch": trained.epoch, "rows": rows},
+    )
+    show(HERE / "README.md", table(rows), "nll readouts")
+
+
+def table(rows: dict) -> str:
+    """The readouts as a Markdown table."""
+    lines = ["| softmax of | dev | dev, clipped | test | test, clipped |", "|---|---|---|---|---|"]
+    for title, row in rows.items():
+        cells = [f"{row[name][kind]:.3f}" for name in ("dev", "test") for kind in ("nll", "clipped")]
+        lines.append(f"| {title} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    with reported():
+        main()
