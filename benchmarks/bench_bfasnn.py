@@ -77,15 +77,33 @@ def main() -> None:
                 "speedup": statistics.median(seconds["stock"]) / statistics.median(seconds[name]),
             }
         )
-    print(f"784-1000-10, batch {options.batch_size}, T = {config.T}, {runlog.hardware()}")
-    print(f"{'':62s}{'ms/minibatch':>14s}{'s/epoch':>10s}{'speed-up':>10s}")
-    for row in rows:
-        print(
-            f"{row['label']:62s}{row['ms_per_minibatch']:14.1f}{row['seconds_per_epoch']:10.1f}{row['speedup']:10.2f}"
-        )
     settings = {"batch_size": options.batch_size, "rounds": options.rounds, "minibatches": options.minibatches}
+    settings |= {"T": config.T, "sizes": sizes}
+    result = runlog.describe() | {"date": runlog.now(), "settings": settings, "rows": rows}
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    write_json(options.output, runlog.describe() | {"date": runlog.now(), "settings": settings, "rows": rows})
+    write_json(options.output, result)
+    print(table(result))
+
+
+def table(result: dict) -> str:
+    """The numbers as a Markdown table."""
+    settings = result["settings"]
+    lines = [
+        "| training BFA-SNN | ms a minibatch | seconds an epoch | speed-up |",
+        "|---|---|---|---|",
+    ]
+    for row in result["rows"]:
+        cells = [f"{row['ms_per_minibatch']:.0f}", f"{row['seconds_per_epoch']:.1f}", f"{row['speedup']:.2f}"]
+        lines.append(f"| {row['label']} | {' | '.join(cells)} |")
+    network = "-".join(map(str, settings["sizes"]))
+    versions = " and ".join(f"{name} {result['versions'][name]}" for name in ("ngclearn", "jax"))
+    lines += [
+        "",
+        f"{network}, T = {settings['T']}, minibatches of {settings['batch_size']}, an epoch of {EPOCH:,} images; "
+        f"median of {settings['rounds']} interleaved rounds of {settings['minibatches']} minibatches; "
+        f"{result['device']}; {versions}.",
+    ]
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":
