@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from jax import numpy as jnp
 from ngclearn import Context, MethodProcess
-from ngclearn.components import SLIFCell
+from ngclearn.components import GaussianErrorCell, SLIFCell
 
-from exhibits.common.components import SecantSLIFCell, secant_surrogate
+from exhibits.common.components import GatedErrorCell, SecantSLIFCell, secant_surrogate
 from exhibits.common.simulation import unique_name
 
 
@@ -21,6 +21,8 @@ def test_surrogate_by_hand():
     # sech(ln 2) = 2 / (2 + 1/2) = 0.8, so sech^2 = 0.64 where c2 j = ln 2.
     j = jnp.array([np.log(2) / 0.08, 0.0, -5.0, 1e-30])
     np.testing.assert_allclose(secant_surrogate(j, 0.08), [0.64, 0.0, 0.0, 1.0], rtol=1e-6)
+    far = secant_surrogate(jnp.array([1e3, 1e30, np.inf]), 0.08)
+    np.testing.assert_allclose(far, 0, atol=1e-6)
 
 
 def test_surrogate_is_the_derivative_of_the_estimator():
@@ -57,6 +59,22 @@ def test_cell_equals_the_stock_cell(refract_time):
             advance.run(t=0.25 * step, dt=0.25)
         np.testing.assert_array_equal(ours.s.get(), stock.s.get())
         np.testing.assert_allclose(ours.v.get(), stock.v.get(), rtol=1e-6, atol=1e-7)
-        np.testing.assert_allclose(ours.surrogate.get(), jnp.square(stock.surrogate.get()), rtol=1e-5)
+        np.testing.assert_allclose(ours.surrogate.get(), jnp.square(stock.surrogate.get()), rtol=1e-5, atol=1e-6)
         n_spikes += int(ours.s.get()[0, 0])
     assert 20 < n_spikes < 300
+
+
+def test_error_cell_equals_the_stock_cell():
+    draw = np.random.default_rng(0)
+    values = {name: draw.normal(size=(3, 4)).astype(np.float32) for name in ("mu", "target", "modulator")}
+    results = []
+    for kind in (GatedErrorCell, GaussianErrorCell):
+        with Context(unique_name("error")):
+            cell = kind("e", n_units=4, batch_size=3)
+            advance = MethodProcess("advance") >> cell.advance_state
+        for name, value in values.items():
+            getattr(cell, name).set(jnp.asarray(value))
+        advance.run(dt=1.0)
+        results.append(np.asarray(cell.dmu.get()))
+    np.testing.assert_array_equal(*results)
+    np.testing.assert_allclose(results[0], (values["target"] - values["mu"]) * values["modulator"], rtol=1e-6)

@@ -41,6 +41,8 @@ class CircuitConfig:
     """Gain of the rate codes that the analysis reads out (page)."""
     batch_size: int = 250
     """Patterns in a minibatch, over which updates are summed (page)."""
+    synapses: Literal["auto", "event", "dense"] = "auto"
+    """How synapses are computed: by events (CPU), dense, or whichever is the faster here. It changes no equation."""
 
     def __post_init__(self):
         require(self, "hid_dim", "one or more numbers above 0", len(self.hid_dim) > 0 and min(self.hid_dim) > 0)

@@ -29,15 +29,19 @@ Source: A. Samadi, T. P. Lillicrap and D. B. Tweed, "Deep learning with dynamic 
 weights", Neural Computation 29(3), 2017, 578-602, as ngc-learn's model museum presents it.
 """
 
+from collections.abc import Callable
+from functools import partial
+
 import jax
 from jax import numpy as jnp
 from ngclearn import Context, MethodProcess
-from ngclearn.components import BernoulliCell, GaussianErrorCell, HebbianSynapse, RateCell
+from ngclearn.components import BernoulliCell, HebbianSynapse, RateCell
 from ngclearn.components.jaxComponent import JaxComponent
 from ngclearn.utils.distribution_generator import DistributionGenerator
 
 from bfasnn_config import CircuitConfig
-from exhibits.common.components import SecantSLIFCell
+from exhibits.common import events
+from exhibits.common.components import GatedErrorCell, SecantSLIFCell
 from exhibits.common.simulation import Circuit, run_steps, unique_name
 
 
@@ -84,30 +88,35 @@ class BFA_SNN(Circuit):
         bias_init = DistributionGenerator.constant(value=0.0)
         eta = c.eta or tuple(1.0 / fan_in for fan_in in self.sizes[:-1])
 
-        def add(name: str, kind: type[JaxComponent], **values) -> None:
+        def add(name: str, kind: Callable[..., JaxComponent], **values) -> None:
             parts[name] = kind(name, batch_size=c.batch_size, key=next(keys), **values)
+
+        bernoulli, cell, spiking = BernoulliCell, SecantSLIFCell, partial(HebbianSynapse, w_bound=0.0, optim_type="sgd")
+        graded = spiking
+        if events.chosen(c.synapses):
+            from exhibits.common.events.components import EventBernoulliCell, EventHebbianSynapse, EventSLIFCell
+
+            bernoulli, cell, spiking = EventBernoulliCell, EventSLIFCell, EventHebbianSynapse
 
         parts: dict[str, JaxComponent] = {}
         if c.encoder == "bernoulli":
-            add("z0", BernoulliCell, n_units=self.sizes[0])
+            add("z0", bernoulli, n_units=self.sizes[0])
         else:
             add("z0", RateCell, n_units=self.sizes[0], tau_m=0.0)
         for n in self.layers:
             add(
                 f"W{n}",
-                HebbianSynapse,
+                graded if n == 1 and c.encoder == "rate" else spiking,
                 shape=self.sizes[n - 1 : n + 1],
                 eta=1.0,
                 post_wght=eta[n - 1],
                 sign_value=-1.0,  # dmu points downhill and the optimizer descends
-                optim_type="sgd",
                 weight_init=weight_init,
                 bias_init=bias_init,
-                w_bound=0.0,
             )
             add(
                 f"z{n}",
-                SecantSLIFCell,
+                cell if n in self.hidden else SecantSLIFCell,
                 n_units=self.sizes[n],
                 tau_m=c.tau_m,
                 resist_m=c.resist_m,
@@ -115,11 +124,11 @@ class BFA_SNN(Circuit):
                 refract_time=c.refract_time,
                 surr_c2=c.surr_c2,
             )
-        add(f"e{out}", GaussianErrorCell, n_units=self.sizes[out])
+        add(f"e{out}", GatedErrorCell, n_units=self.sizes[out])
         for n in self.hidden:
             shape = (self.sizes[out], self.sizes[n])
             add(f"E{n + 1}", HebbianSynapse, shape=shape, eta=0.0, weight_init=weight_init, w_bound=0.0)  # Eq. (6)
-            add(f"d{n}", GaussianErrorCell, n_units=self.sizes[n])
+            add(f"d{n}", GatedErrorCell, n_units=self.sizes[n])
         return parts
 
     def _wire(self) -> None:

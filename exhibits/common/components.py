@@ -5,7 +5,7 @@ from functools import partial
 import jax
 from jax import numpy as jnp
 from ngclearn import compilable
-from ngclearn.components import SLIFCell
+from ngclearn.components import GaussianErrorCell, SLIFCell
 
 
 def secant_surrogate(j: jax.Array, c2: float) -> jax.Array:
@@ -25,7 +25,7 @@ def secant_surrogate(j: jax.Array, c2: float) -> jax.Array:
 
     Source: Samadi, Lillicrap and Tweed (2017). ngc-learn's ``secant_lif_estimator`` leaves the square out.
     """
-    return jnp.where(j > 0.0, 1.0 / jnp.square(jnp.cosh(c2 * j)), 0.0)
+    return jnp.where(j > 0.0, 1.0 - jnp.square(jnp.tanh(c2 * j)), 0.0)  # sech^2 = 1 - tanh^2, the cheaper one
 
 
 class SecantSLIFCell(SLIFCell):
@@ -101,3 +101,17 @@ class SecantSLIFCell(SLIFCell):
         self.rfr.set((rfr + dt) * (1.0 - fired) + dt * fired)
         self.s.set(fired * m_rfr + (1.0 - m_rfr))
         self.surrogate.set(self.d_spike_fx(j))
+
+
+class GatedErrorCell(GaussianErrorCell):
+    r"""ngc-learn's Gaussian error cell of unit variance, without the one-step mask and the energy that it keeps.
+
+    .. math:: d\mu = (target - \mu) \odot modulator
+
+    | --- Input: ---   mu, target, modulator (B, n)
+    | --- Output: ---  dmu (B, n), the derivative of the log density with respect to the mean; 0 where modulator is 0
+    """
+
+    @compilable
+    def advance_state(self):
+        self.dmu.set((self.target.get() - self.mu.get()) * self.modulator.get())

@@ -127,6 +127,7 @@ class Circuit:
         """
         self._key = key
         self.parameters = dict(parameters)
+        self.set_parameters(self.get_parameters())
         lasting = {c.target for c in self.parameters.values()}
         compartments = [c for component in self.components.values() for _, c in component.compartments]
         self._rest = {c.target: c.get() for c in compartments if not c.targeted and c.target not in lasting}
@@ -139,7 +140,8 @@ class Circuit:
     def set_parameters(self, values: Mapping[str, Any]) -> None:
         """Puts back what `get_parameters` gave."""
         for name, compartment in self.parameters.items():
-            compartment.set(jax.tree.map(jnp.asarray, values[name]))
+            # With an explicit type: a weakly typed value would have the program compiled twice.
+            compartment.set(jax.tree.map(lambda value: jnp.asarray(value, np.asarray(value).dtype), values[name]))
 
     def _present_chunk(self, parameters, x, y, valid, key, first, count, *, learn: bool, detail: bool):
         """`count` of the M minibatches in x (M, B, D), y (M, B, C), valid (M, B, 1), numbered from `first`."""

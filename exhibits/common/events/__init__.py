@@ -1,0 +1,36 @@
+"""Event-driven synapses for the CPU: work in proportion to spikes instead of to cells.
+
+`components.py` has what a circuit is wired from, `kernels.py` the loops, `lanes.py` and `threads.py` what makes them
+fast.
+"""
+
+import importlib.util
+import sys
+
+import jax
+
+from exhibits.common.errors import UserError
+
+
+def chosen(synapses: str) -> bool:
+    """Whether to build a circuit with event-driven synapses.
+
+    Args:
+        synapses: "event", "dense", or "auto": events on the CPU where Numba and brainevent, which hand kernels to XLA,
+            are installed.
+
+    Raises:
+        UserError: if events are asked for where there can be none.
+    """
+    if synapses == "dense":
+        return False
+    device = jax.default_backend()
+    missing = [name for name in ("numba", "brainevent") if importlib.util.find_spec(name) is None]
+    if device == "cpu" and not missing:
+        return True
+    lack = f"{' and '.join(missing)} missing" if missing else f"this process computes on a {device}"
+    if synapses == "event":
+        raise UserError(f"--synapses event: {lack}; expected a CPU with numba and brainevent, or --synapses dense")
+    if device == "cpu":
+        print(f"Dense synapses, several times slower: {lack} (pip install numba brainevent)", file=sys.stderr)
+    return False
