@@ -5,6 +5,7 @@ drifts does so for all; the median of the rounds counts. Let nothing else run me
 """
 
 import argparse
+import dataclasses
 import statistics
 import sys
 import time
@@ -33,27 +34,30 @@ def main() -> None:
     from exhibits.common import runlog
     from exhibits.common.data import load_for_training
     from exhibits.common.files import write_json
-    from stock_bfasnn import StockBFA
+    from stock_bfasnn import ScannedStock, StockBFA
 
     config = Config(batch_size=options.batch_size)
     train, _ = load_for_training(config)
     n = options.minibatches * options.batch_size
     x, y = train.x[:n], train.y[:n]
     sizes = (x.shape[1], *config.hid_dim, y.shape[1])
+    key = jax.random.PRNGKey(0)
     stock = StockBFA(*sizes, options.batch_size, T=config.T, burn_in=config.burn_in)
-    ours = BFA_SNN(jax.random.PRNGKey(0), sizes[0], sizes[-1], config)
+    scanned = ScannedStock(stock)
+    dense, event = (
+        BFA_SNN(key, sizes[0], sizes[-1], dataclasses.replace(config, synapses=kind)) for kind in ("dense", "event")
+    )
 
     def step_stock():
         for start in range(0, n, options.batch_size):
             result = stock.process(x[start : start + options.batch_size], y[start : start + options.batch_size])
         jax.block_until_ready((result, stock.W1.weights.get()))
 
-    def run_ours():
-        ours.read(x, y, jax.random.PRNGKey(0), learn=True)
-
     contenders = {
-        "stock": ("ngc-learn's components, one Python call a process and step", step_stock),
-        "ours": ("this exhibit", run_ours),
+        "stock": ("ngc-learn's components, a Python call for each process and step", step_stock),
+        "scan": ("the same components in this museum's simulation core", lambda: scanned.read(x, y, key, learn=True)),
+        "dense": ("this exhibit, `--synapses dense`", lambda: dense.read(x, y, key, learn=True)),
+        "event": ("this exhibit, `--synapses event`", lambda: event.read(x, y, key, learn=True)),
     }
     seconds = {name: [] for name in contenders}
     for round_ in range(-1, options.rounds):  # the first is for compiling and warming up
@@ -89,7 +93,7 @@ def table(result: dict) -> str:
     """The numbers as a Markdown table."""
     settings = result["settings"]
     lines = [
-        "| training BFA-SNN | ms a minibatch | seconds an epoch | speed-up |",
+        "| training the BFA-SNN | ms a minibatch | seconds an epoch | speed-up |",
         "|---|---|---|---|",
     ]
     for row in result["rows"]:

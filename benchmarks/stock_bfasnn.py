@@ -10,6 +10,8 @@ from ngclearn import Context, MethodProcess
 from ngclearn.components import BernoulliCell, GaussianErrorCell, HebbianSynapse, SLIFCell
 from ngclearn.utils.distribution_generator import DistributionGenerator
 
+from exhibits.common.simulation import Circuit, run_steps
+
 
 class StockBFA:
     """784-1000-10 with the page's values; T, batch size and widths as given."""
@@ -49,9 +51,10 @@ class StockBFA:
             self.z1.s >> self.W2.pre
             self.e2.dmu >> self.W2.post
 
-            self.components = (self.z0, self.W1, self.z1, self.W2, self.z2, self.e2, self.E2, self.d1)
+            names = ("z0", "W1", "z1", "W2", "z2", "e2", "E2", "d1")
+            self.components = {name: getattr(self, name) for name in names}
             self.reset, self.advance = MethodProcess("reset"), MethodProcess("advance")
-            for part in self.components:
+            for part in self.components.values():
                 self.reset >> part.reset
                 self.advance >> part.advance_state
             self.evolve = MethodProcess("evolve") >> self.W1.evolve >> self.W2.evolve
@@ -76,3 +79,24 @@ class StockBFA:
 @jax.jit
 def _add(x, y):
     return x + y
+
+
+class ScannedStock(Circuit):
+    """The rival's components in this museum's simulation core: what the core alone is worth."""
+
+    def __init__(self, stock: StockBFA):
+        self.stock, self.components, self.dt = stock, stock.components, stock.dt
+        self.batch_size = stock.z0.batch_size
+        parts = [(w, part) for w in ("W1", "W2") for part in ("weights", "biases", "opt_params")] + [("E2", "weights")]
+        lasting = {f"{w}.{part}": getattr(self.components[w], part) for w, part in parts}
+        self._finish(lasting, jax.random.PRNGKey(0))
+
+    def present(self, state, x, y, valid, key, *, learn, detail):
+        s = self.stock
+        state, _ = s.reset.run.compiled(state, [])
+        state |= {s.z0.inputs.target: s.gain * x, s.z0.key.target: key, s.e2.target.target: y}
+        times = s.dt * jnp.arange(1, s.T + 1)
+        count, current = {"count": s.z2.s}, {"current": s.z2.j}
+        state, early, _ = run_steps(state, (s.advance,), times[: s.burn_in], s.dt, sums=count)
+        state, late, _ = run_steps(state, (s.advance, s.evolve), times[s.burn_in :], s.dt, sums=count | current)
+        return state, {"count": early["count"] + late["count"], "current": late["current"] / (s.T - s.burn_in)}
