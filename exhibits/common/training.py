@@ -1,6 +1,7 @@
 """Training, whatever the circuit: epochs, shuffling, history, the best parameters on the development set."""
 
 import itertools
+import math
 import os
 import re
 import time
@@ -97,6 +98,9 @@ def fit(circuit: Circuit, config: TrainingConfig, train: Patterns, dev: Patterns
 
     Returns:
         Seconds that training took, best development accuracy.
+
+    Raises:
+        UserError: if `exp_dir` cannot be written to, or the weights diverge; what was best before stays.
     """
     exp, keys = config.exp_dir, Keys.of(config.seed)
     make_way(exp)
@@ -129,6 +133,8 @@ def fit(circuit: Circuit, config: TrainingConfig, train: Patterns, dev: Patterns
                 f"acc={train_score.acc:.4f}, nll={train_score.nll:.3f}, "
                 f"dev acc={dev_score.acc:.4f}, dev nll={dev_score.nll:.3f}"
             )
+        if not math.isfinite(train_score.nll + dev_score.nll):
+            raise UserError(f"epoch {epoch}: NLL is not a finite number, the weights diverged; try a smaller --eta")
         if config.verbosity >= 1:
             print(norms(circuit), flush=True)
         history.add(train_score, dev_score)

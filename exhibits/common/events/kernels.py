@@ -15,7 +15,7 @@ them in a fixed order.
 for layers of a few cells, such as a readout.
 """
 
-from exhibits.common.events import threads  # isort: skip  # noqa: F401  chooses Numba's threads, so before Numba
+from exhibits.common.events import threads  # isort: skip  (before Numba, whose threads it chooses)
 
 import jax
 import numpy as np
@@ -59,7 +59,7 @@ def _draw_row(p, first, key0, key1, hit):
         hit[i] = float32(int32(bits >> uint32(8))) < p[i] * float32(2.0**24)
 
 
-@njit(parallel=True, **_OPTIONS)
+@njit(parallel=threads.PARALLEL, **_OPTIONS)
 def draw_spikes(key, step, p, spikes):
     """Spikes with probabilities p (B, n), as a dense matrix of 0 and 1.
 
@@ -91,7 +91,7 @@ def _padded_row(n):
     return np.zeros((n + 15) // 16 * 16, np.uint8)
 
 
-@njit(parallel=True, **_OPTIONS)
+@njit(parallel=threads.PARALLEL, **_OPTIONS)
 def list_events(spikes, index, count):
     """The events of a dense spike matrix (B, n)."""
     samples, n = spikes.shape
@@ -118,7 +118,7 @@ def _gather(index, count, weight, bias, out, first, lanes, width):
         store(out, uint64(b) * columns + first, lanes, total)
 
 
-@njit(parallel=True, **_OPTIONS)
+@njit(parallel=threads.PARALLEL, **_OPTIONS)
 def forward_wide(spikes, weight, bias, index, count, out):
     """out (B, m) = spikes (B, n) @ weight (n, m) + bias (m,), for many columns m; and the events of the spikes."""
     list_events(spikes, index, count)
@@ -134,7 +134,7 @@ def forward_wide(spikes, weight, bias, index, count, out):
             _gather(index[rows], count[rows], weight, bias, out[rows], first, columns - first, WIDE)
 
 
-@njit(parallel=True, **_OPTIONS)
+@njit(parallel=threads.PARALLEL, **_OPTIONS)
 def forward_narrow(spikes, weight, bias, index, count, out):
     """As forward_wide, for few columns m."""
     list_events(spikes, index, count)
@@ -166,7 +166,7 @@ def _fire_row(dt, refract_time, thr, v, rfr, s):
         rfr[i] = dt if fired else rfr[i] + dt
 
 
-@njit(parallel=True, **_OPTIONS)
+@njit(parallel=threads.PARALLEL, **_OPTIONS)
 def slif_step(constants, thr, j, v_in, rfr_in, v, rfr, s):
     """One step of leaky integrate-and-fire cells with sticky spikes s (B, n), in place in v and rfr (B, n).
 
@@ -224,7 +224,7 @@ def _sum_rows(rate, error, bias, first, lanes, width):
     store(bias, first, lanes, add_scaled(load(bias, first, lanes, width), rate, total))
 
 
-@njit(parallel=True, **_OPTIONS)
+@njit(parallel=threads.PARALLEL, **_OPTIONS)
 def update_wide(rate, index, count, error, weight_in, bias_in, weight, bias):
     """weight (n, m) += rate (1,) * spikes^T @ error (B, m), bias (m,) += rate * sum of error; for many columns m."""
     n, columns = weight.shape
@@ -243,7 +243,7 @@ def update_wide(rate, index, count, error, weight_in, bias_in, weight, bias):
                 _sum_rows(rate[0], error, bias, first, columns - first, WIDE)
 
 
-@njit(parallel=True, **_OPTIONS)
+@njit(parallel=threads.PARALLEL, **_OPTIONS)
 def update_narrow(rate, index, count, error, weight_in, bias_in, weight, bias):
     """As update_wide, for few columns m."""
     n, columns = weight.shape

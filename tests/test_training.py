@@ -1,0 +1,58 @@
+"""Training: history, the choice of the best epoch, what goes wrong."""
+
+import json
+
+import numpy as np
+import pytest
+from conftest import make_patterns
+
+from bfasnn_config import Config
+from exhibits.common.analysis import restore
+from exhibits.common.data import Patterns
+from exhibits.common.errors import UserError
+from exhibits.common.training import Score, fit, make_way
+
+
+@pytest.fixture
+def sets():
+    return Patterns(*make_patterns(60)), Patterns(*make_patterns(20, seed=1))
+
+
+def test_score_by_hand():
+    score = Score()
+    for label in (0, 1):  # two spikes for class 0; currents ln 3 and ln 1: probability 3/4 of class 0
+        score.add({"count": np.array([[2, 0]]), "current": np.log([[3.0, 1.0]])}, np.eye(2)[[label]])
+    assert (score.n, score.acc) == (2, 0.5)
+    np.testing.assert_allclose(score.nll, -(np.log(3 / 4) + np.log(1 / 4)) / 2)
+
+
+def test_the_best_epoch_is_what_is_kept(make_circuit, sets, tmp_path):
+    config = Config(exp_dir=tmp_path / "exp", epochs=3)
+    circuit = make_circuit()
+    start = {name: np.array(value) for name, value in circuit.get_parameters().items()}
+    _, best = fit(circuit, config, *sets)
+    history = {name: np.load(tmp_path / "exp" / f"{name}.npy") for name in ("acc", "nll")}
+    expected = max(range(1, 4), key=lambda epoch: (history["acc"][epoch], -history["nll"][epoch]))
+    trained = restore(make_circuit(seed=5), config.exp_dir)
+    assert trained.epoch == expected and best == history["acc"][expected] and trained.temperature > 0
+    log = json.loads((tmp_path / "exp" / "run.json").read_text())
+    assert (log["best_epoch"], log["best_dev_acc"], log["epochs_done"]) == (expected, best, 3)
+    kept = trained.circuit.get_parameters()
+    assert np.any(kept["W1.weights"] != start["W1.weights"])
+    np.testing.assert_array_equal(kept["E2.weights"], start["E2.weights"])
+
+
+def test_diverging_weights_stop_the_run_and_say_so(make_circuit, sets, tmp_path):
+    circuit = make_circuit(eta=(1e38, 1e38), encoder="rate")
+    with pytest.raises(UserError, match=r"epoch 1: NLL is not a finite number.*--eta"):
+        fit(circuit, Config(exp_dir=tmp_path / "exp", epochs=2), *sets)
+    assert np.load(tmp_path / "exp" / "nll.npy").shape == (1,)
+
+
+def test_folders_of_others_are_left_alone(tmp_path):
+    (tmp_path / "run.json").write_text("[1]")
+    with pytest.raises(UserError, match="not of a run"):
+        make_way(tmp_path)
+    with pytest.raises(UserError, match="can be written to"):
+        make_way(tmp_path / "run.json")
+    assert (tmp_path / "run.json").read_text() == "[1]"
