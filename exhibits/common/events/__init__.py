@@ -1,7 +1,7 @@
 """Event-driven synapses for the CPU: work in proportion to spikes instead of to cells.
 
-`components.py` has what a circuit is wired from, `kernels.py` the loops, `lanes.py` and `threads.py` what makes them
-fast.
+`components.py` has what a circuit is wired from and `kernels.py` the loops; `lanes.py`, `threads.py` and `bridge.py`
+make them fast.
 """
 
 import importlib.util

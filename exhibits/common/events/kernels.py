@@ -1,7 +1,7 @@
 """Event-driven kernels for a layer of a spiking network on the CPU.
 
-Spikes are rare: in a step some 3 % of MNIST's inputs and 5 % of the hidden cells fire. These kernels carry them as
-lists of events instead of as dense matrices. The events of (B, n) spikes are a pair of arrays,
+Spikes are rare: in a step some 3 % of MNIST's inputs fire. These kernels carry them as lists of events instead of as
+dense matrices. The events of (B, n) spikes are a pair of arrays,
 
     index  (B, n) uint32   the cells that fire for each pattern, ascending; the rest of a row is undefined
     count  (B,)   int32    how many of them there are
@@ -19,10 +19,10 @@ from exhibits.common.events import threads  # isort: skip  (before Numba, whose 
 
 import jax
 import numpy as np
-from brainevent import numba_kernel
 from jax import numpy as jnp
 from numba import float32, int32, literally, njit, prange, uint32, uint64
 
+from exhibits.common.events.bridge import numba_kernel
 from exhibits.common.events.lanes import NARROW, WIDE, add, add_scaled, append_hits, load, store, zeros
 
 Events = tuple[jax.Array, jax.Array]
