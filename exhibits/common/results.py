@@ -63,7 +63,7 @@ def table(rows: Sequence[Row], folder: Path, references: Sequence[Sequence[str]]
     Args:
         rows: in the order of the table; those without a file are left out.
         folder: where the JSON files are.
-        references: published rows, as (title, accuracy %, NLL) texts.
+        references: published rows: title, accuracy (%), NLL (nats), training time and hardware, as texts.
     """
     lines = [
         "| recipe | seeds | test accuracy (%) | test NLL (nats) | calibrated NLL | epoch kept | training | hardware |",

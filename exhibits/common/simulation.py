@@ -49,7 +49,6 @@ def run_steps(
     Returns:
         The state after the last step, the sums, the traces.
     """
-
     sums, traces = sums or {}, traces or {}
 
     def step(state: State, t: jax.Array) -> State:
@@ -141,7 +140,7 @@ class Circuit:
         """Puts back what `get_parameters` gave."""
         for name, compartment in self.parameters.items():
             # With an explicit type: a weakly typed value would have the program compiled twice.
-            compartment.set(jax.tree.map(lambda value: jnp.asarray(value, np.asarray(value).dtype), values[name]))
+            compartment.set(jax.tree.map(lambda value: jnp.asarray(value, jnp.asarray(value).dtype), values[name]))
 
     def _present_chunk(self, parameters, x, y, valid, key, first, count, *, learn: bool, detail: bool):
         """`count` of the M minibatches in x (M, B, D), y (M, B, C), valid (M, B, 1), numbered from `first`."""
