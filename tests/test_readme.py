@@ -3,10 +3,14 @@
 import importlib.util
 from pathlib import Path
 
+import numpy as np
 import pytest
+from conftest import make_patterns
 
+from exhibits.common.config import AnalysisConfig
+from exhibits.common.errors import UserError
 from exhibits.common.files import read_json
-from exhibits.common.results import shown, table
+from exhibits.common.results import Row, marks, measure, show, shown, table
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 BFA = REPOSITORY / "exhibits" / "bfa_snn"
@@ -39,3 +43,41 @@ def test_speed_table():
     bench = load(REPOSITORY / "benchmarks" / "bench_bfasnn.py")
     expected = bench.table(read_json(REPOSITORY / "benchmarks" / "results" / "bfasnn.json"))
     assert shown(REPOSITORY / "README.md", "speed") == expected
+
+
+def test_a_row_is_trained_tested_and_shown(tmp_path, monkeypatch):
+    for stem, n, seed in (("train", 40, 0), ("dev", 16, 1), ("test", 24, 2)):
+        for part, array in zip("XY", make_patterns(n, seed=seed), strict=True):
+            np.save(tmp_path / f"{stem}{part}.npy", array)
+    stems = {"data": "train", "dev": "dev"}
+    data = {f"{kind}{part}": tmp_path / f"{stem}{part}.npy" for kind, stem in stems.items() for part in "XY"}
+    results = load(BFA / "results.py")
+    monkeypatch.setattr(results, "HERE", tmp_path)
+    monkeypatch.setattr(results, "AnalysisConfig", AnalysisConfig(tmp_path / "testX.npy", tmp_path / "testY.npy"))
+    values = {"hid_dim": (10,), "T": 12, "burn_in": 2, "epochs": 1, "batch_size": 8}
+    row = Row("tiny", "a tiny circuit", values, seeds=(1, 2))
+    full = lambda row, seed: results.run(Row(row.name, row.title, {**row.values, **data}), seed)  # noqa: E731
+
+    measure([row], tmp_path / "results", full)
+    path = tmp_path / "results" / "tiny.json"
+    runs = read_json(path)["runs"]
+    assert [run["seed"] for run in runs] == [1, 2] and all(run["patterns"] == 24 for run in runs)
+    before = path.read_bytes()
+    measure([row], tmp_path / "results", lambda row, seed: pytest.fail("measured again"))
+    assert path.read_bytes() == before
+    path.unlink()
+    monkeypatch.setattr("exhibits.common.training.fit", lambda *_: pytest.fail("trained again"))
+    measure([row], tmp_path / "results", full)
+    assert read_json(path)["runs"] == runs
+
+    begin, end = marks("results")
+    (tmp_path / "README.md").write_text(f"before\n{begin}\nold\n{end}\nafter\n")
+    shown_table = table([row], tmp_path / "results", results.REFERENCES)
+    show(tmp_path / "README.md", shown_table)
+    assert shown(tmp_path / "README.md") == shown_table
+    text = (tmp_path / "README.md").read_text()
+    assert text.startswith("before\n") and text.endswith("-->\nafter\n") and "old" not in text
+    mean = 100 * (runs[0]["acc"] + runs[1]["acc"]) / 2
+    assert f"| a tiny circuit | 2 | {mean:.2f} ± " in shown_table
+    with pytest.raises(UserError, match="of other values"):
+        measure([Row("tiny", "a tiny circuit", {"T": 13}, seeds=(1,))], tmp_path / "results", full)

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from exhibits.common import runlog
 from exhibits.common.errors import UserError
 from exhibits.common.files import read_json, replacing, write_json
 
@@ -38,23 +37,26 @@ class Row:
 
 
 def measure(rows: Sequence[Row], folder: Path, run: Callable[[Row, int], dict[str, Any]]) -> None:
-    """Runs what is missing and appends each seed to its row's file as soon as it is there."""
+    """Runs what is missing and appends each seed to its row's file as soon as it is there.
+
+    Args:
+        rows: of the results table.
+        folder: of the JSON files.
+        run: trains and tests one seed of a row; gives the record of the run, with `seed`, and its test results.
+    """
     folder.mkdir(exist_ok=True)
     for row in rows:
         path = folder / f"{row.name}.json"
-        known = read_json(path) if path.exists() else {"title": row.title, "values": dict(row.values), "runs": []}
-        if known["values"] != {key: _plain(value) for key, value in row.values.items()}:
+        values = {key: list(value) if isinstance(value, tuple) else value for key, value in row.values.items()}
+        known = read_json(path) if path.exists() else {"title": row.title, "values": values, "runs": []}
+        if known["values"] != values:
             raise UserError(f"{path}: of other values than {row.name} has now; move it away to measure again")
         for seed in row.seeds:
             if any(done["seed"] == seed for done in known["runs"]):
                 continue
             print(f"{row.title}: seed {seed}", flush=True)
-            known["runs"].append({"seed": seed, "date": runlog.now()} | runlog.describe() | run(row, seed))
+            known["runs"].append(run(row, seed))
             write_json(path, known)
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
 
 
 def table(rows: Sequence[Row], folder: Path, references: Sequence[Sequence[str]]) -> str:

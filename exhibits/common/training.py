@@ -7,6 +7,7 @@ import re
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -14,7 +15,7 @@ from tqdm import tqdm
 
 from exhibits.common import runlog
 from exhibits.common.checkpoints import ParameterStore
-from exhibits.common.config import TrainingConfig, to_json
+from exhibits.common.config import TrainingConfig, from_json, to_json
 from exhibits.common.data import Patterns
 from exhibits.common.errors import UserError
 from exhibits.common.evaluation import fit_temperature, interpret
@@ -149,6 +150,15 @@ def fit(circuit: Circuit, config: TrainingConfig, train: Patterns, dev: Patterns
         write_json(exp / "run.json", log)
     write_json(exp / "run.json", log | {"finished": runlog.now()})
     return time.perf_counter() - start, best[0]
+
+
+def finished(config: TrainingConfig) -> dict[str, Any] | None:
+    """What `run.json` says of a finished training with exactly this configuration; None if there is none."""
+    exp = config.exp_dir
+    if not ((exp / "run.json").exists() and (exp / "config.json").exists()):
+        return None
+    log = read_json(exp / "run.json")
+    return log if log.get("finished") and from_json(type(config), exp / "config.json") == config else None
 
 
 def score(
