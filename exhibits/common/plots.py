@@ -88,13 +88,15 @@ def draw_raster(spikes: Mapping[str, np.ndarray], image: np.ndarray | None, dt: 
     for (name, array), (axis, rate_axis) in zip(layers, axes, strict=True):
         step, unit = np.nonzero(array)
         dense = array.shape[1] <= 20
-        axis.scatter((step + 1) * dt, unit, s=40 if dense else 1.5, marker="|" if dense else ".", color="black")
+        axis.scatter((step + 1) * dt, unit, s=40 if dense else 0.8, marker="|" if dense else ".", color="black")
         axis.set(ylabel=f"{name}\nunit", xlim=(0, (len(array) + 1) * dt), ylim=(-0.5, array.shape[1] - 0.5))
         if dense:
             axis.set_yticks(range(array.shape[1]))
             axis.tick_params(axis="y", labelsize=7)
         rate_axis.barh(np.arange(array.shape[1]), array.mean(axis=0), height=1.0, color="C0")
-        rate_axis.set(xlim=(0, 1), yticks=[], ylim=(-0.5, array.shape[1] - 0.5))
+        rate_axis.set(
+            xlim=(0, 1), xticks=[0, 0.5, 1], xticklabels=["0", "", "1"], yticks=[], ylim=(-0.5, array.shape[1] - 0.5)
+        )
     axes[-1][0].set_xlabel("time (ms)")
     axes[-1][1].set_xlabel("spikes per step")
     if image is not None:
