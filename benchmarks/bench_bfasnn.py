@@ -95,6 +95,9 @@ def main() -> None:
             if round_ >= 0:
                 seconds[name].append(taken / options.minibatches)
 
+    for pipe in pipes.values():
+        pipe.send(False)
+
     rows = [
         {
             "label": label,
