@@ -31,13 +31,17 @@ def refused(files, path, *words):
         assert word in str(error.value)
 
 
-def header(shape, descr="<f4", order=False):
+def header(shape, descr="<f4"):
     file = io.BytesIO()
-    np.lib.format.write_array_header_1_0(file, {"descr": descr, "fortran_order": order, "shape": shape})
+    np.lib.format.write_array_header_1_0(file, {"descr": descr, "fortran_order": False, "shape": shape})
     return file.getvalue()
 
 
-@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", ">f4", "f4"])
+def raw_header(text):
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode()
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", ">f4"])
 def test_real_numbers_load_whatever_their_type(files, dtype):
     np.save(files[0], np.asfortranarray(X.astype(dtype)))
     np.save(files[1], Y.astype(bool))
@@ -45,6 +49,16 @@ def test_real_numbers_load_whatever_their_type(files, dtype):
     np.testing.assert_allclose(x, X, atol=1e-3)
     np.testing.assert_array_equal(y, Y)
     assert x.dtype == y.dtype == np.float32 and x.flags.c_contiguous
+
+
+@pytest.mark.parametrize("dtype", ["?", "u1", "i8"])
+def test_integers_in_range_load(files, dtype):
+    np.save(files[0], np.ones((12, 36), dtype))
+    np.save(files[1], Y.astype(dtype))
+    x, y = load_patterns(*files)
+    np.testing.assert_array_equal(x, np.ones((12, 36)))
+    np.testing.assert_array_equal(y, Y)
+    assert x.dtype == y.dtype == np.float32
 
 
 def changed(array, index, value):
@@ -61,6 +75,7 @@ def changed(array, index, value):
         (0, changed(X, (0, 0), 1.01), ["[0, 1]"]),
         (0, changed(X, (0, 0), -0.01), ["[0, 1]"]),
         (0, (255 * X).astype(np.uint8), ["[0, 1]", "divide 8-bit pixels by 255"]),
+        (0, np.full((12, 36), 1e300), ["[0, 1]"]),
         (0, X[:-1], ["rows"]),
         (0, X[:0], ["not empty"]),
         (0, X[:, :0], ["not empty"]),
@@ -98,8 +113,12 @@ def test_unfit_arrays_are_refused(files, which, array, words):
         header((12, 36)) + bytes(12 * 36 * 4 - 1),
         header((12, 36)) + bytes(12 * 36 * 4 + 1),
         header((2, 2), descr="|O") + pickle.dumps([1, 2, 3, 4]),
+        raw_header("{'descr': (\n"),
+        raw_header("{'descr': '''\n"),
+        raw_header("(" * 5000),
+        raw_header("{'descr': (), 'fortran_order': False, 'shape': (2, 2)}\n"),
     ],
-    ids=range(11),
+    ids=range(15),
 )
 def test_files_that_are_no_honest_array_are_refused(files, content):
     files[0].write_bytes(content)
@@ -109,6 +128,12 @@ def test_files_that_are_no_honest_array_are_refused(files, content):
 def test_missing_files_and_folders_are_refused(files, tmp_path):
     refused((tmp_path / "none.npy", files[1]), "none.npy", "No such file")
     refused((files[0], tmp_path), tmp_path, "directory")
+
+
+def test_folders_that_link_to_themselves_are_refused(files, tmp_path):
+    (tmp_path / "loop").symlink_to("loop")
+    path = tmp_path / "loop" / "mnist" / "trainX.npy"
+    refused((path, files[1]), path)
 
 
 class Trap:

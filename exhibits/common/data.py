@@ -61,7 +61,7 @@ def load_patterns(x_path: Path, y_path: Path) -> Patterns:
 
 def _prepare_if_known(path: Path) -> None:
     """MNIST's arrays are not in the repository, only the files that they are made from."""
-    known = path.parent.parent.resolve() == datasets.DATA and path.parent.name in datasets.SOURCES
+    known = Path(os.path.realpath(path.parent.parent)) == datasets.DATA and path.parent.name in datasets.SOURCES
     if known and path.stem in datasets.ARRAYS and not path.exists():
         print(f"Preparing {path.parent.name} in {path.parent}", flush=True)
         datasets.prepare(path.parent.name)
@@ -86,14 +86,15 @@ def _load(path: Path, what: str) -> np.ndarray:
             array = np.load(file, allow_pickle=False)
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}; {expected}") from None
-    except (ValueError, EOFError, SyntaxError, TypeError, RecursionError, MemoryError) as error:
+    except (ValueError, EOFError, MemoryError) as error:
         reason = " ".join(str(error).split())[:100] or type(error).__name__
         raise UserError(f"{path}: not a readable array ({reason}); {expected}") from None
-    array = array.astype(np.float32, order="C")
-    if not np.isfinite(array).all():
-        row, column = np.argwhere(~np.isfinite(array))[0]
+    finite = np.isfinite(array)
+    if not finite.all():
+        row, column = np.unravel_index(finite.argmin(), finite.shape)
         raise UserError(f"{path}: NaN or infinity in row {row}, column {column}; {expected}, finite numbers")
-    return array
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, which no range admits
+        return array.astype(np.float32, order="C", copy=False)
 
 
 def _header(file) -> tuple[tuple[int, ...], np.dtype]:
@@ -102,7 +103,12 @@ def _header(file) -> tuple[tuple[int, ...], np.dtype]:
     if version not in ((1, 0), (2, 0)):
         raise ValueError(f"format version {version}")
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, dtype = read(file)
+    try:
+        shape, _, dtype = read(file)
+    except OSError:
+        raise
+    except Exception as error:  # a damaged header raises whatever ast, tokenize or np.dtype do
+        raise ValueError(f"header: {error}") from None
     if not all(0 <= n < 2**40 for n in shape):
         raise ValueError(f"shape {shape}")
     return shape, dtype

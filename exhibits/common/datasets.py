@@ -14,6 +14,7 @@ from exhibits.common.files import write_array
 DATA = Path(__file__).resolve().parents[2] / "data"
 N_CLASSES = 10
 N_VALID = 10_000  # the last patterns of the training file
+MAX_IDX_BYTES = 1 << 26  # the largest file here has 47 million
 FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 
 
@@ -107,7 +108,9 @@ def prepare(name: str, source: Path | None = None, root: Path = DATA) -> Path:
         for stem, array in arrays.items():
             write_array(folder / f"{stem}.npy", array)
     except OSError as error:
-        raise UserError(f"{folder}: {error.strerror}; expected a folder that can be written to") from None
+        raise UserError(
+            f"{folder}: {error.strerror or error}; expected a folder with room that can be written to"
+        ) from None
     return folder
 
 
@@ -122,7 +125,10 @@ def _locate(name: str, source: Path | None) -> list[Path]:
     folders = known.folders if source is None else (source,)
     for folder in folders:
         candidates = [[folder / file, folder / f"{file}.gz"] for file in FILES]
-        found = [next((path for path in pair if path.is_file()), None) for pair in candidates]
+        try:
+            found = [next((path for path in pair if path.is_file()), None) for pair in candidates]
+        except OSError as error:
+            raise UserError(f"{folder}: {error.strerror}; expected a folder that can be read; {known.hint}") from None
         if all(found):
             return found
     if source is not None or known.url is None:
@@ -166,8 +172,10 @@ def read_idx(path: Path, md5: str | None = None) -> np.ndarray:
             head += file.read(4 * head[3])
             shape = np.frombuffer(head[4 : 4 + 4 * (len(head) // 4 - 1)], ">u4").astype(int)
             size = int(np.prod(shape, dtype=object))
-            if len(head) != 4 + 4 * head[3] or size > 1 << 30:
-                raise UserError(f"{path}: header {head.hex()} of no honest size; expected at most a gigabyte")
+            if len(head) != 4 + 4 * head[3] or size > MAX_IDX_BYTES:
+                raise UserError(
+                    f"{path}: header {head.hex()} of no honest size; expected at most {MAX_IDX_BYTES} bytes"
+                )
             body = file.read(size + 1)  # no more, whatever a compressed file would swell to
     except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"{path}: {getattr(error, 'strerror', None) or error}; expected an IDX file") from None
