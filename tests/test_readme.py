@@ -28,7 +28,8 @@ def load(path):
 def test_results_table(exhibit):
     folder = REPOSITORY / "exhibits" / exhibit
     results = load(folder / "results.py")
-    assert shown(folder / "README.md") == table(results.ROWS, folder / "results", results.REFERENCES)
+    expected = table(results.ROWS, folder / "results", results.REFERENCES)
+    assert shown(folder / "README.md") == shown(REPOSITORY / "README.md", f"{exhibit} results") == expected
     for row in results.ROWS:
         runs = read_json(folder / "results" / f"{row.name}.json")["runs"]
         assert [run["seed"] for run in runs] == list(row.seeds)

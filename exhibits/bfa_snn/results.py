@@ -1,10 +1,10 @@
-"""Trains and tests every row of the README's results table and puts the table there: `make results`."""
+"""Trains and tests every row of the results table and puts the table into the READMEs: `make results`."""
 
 import sys
 from pathlib import Path
 
 from bfasnn_config import Config
-from exhibits.common.config import AnalysisConfig
+from exhibits.common.config import REPOSITORY, AnalysisConfig
 from exhibits.common.data import load_for_training, load_patterns
 from exhibits.common.errors import reported
 from exhibits.common.results import Row, measure, show, table
@@ -39,7 +39,8 @@ def main() -> None:
     if "--table" not in sys.argv:
         sys.argv = sys.argv[:1]  # ngc-learn parses it when imported
         measure(ROWS, HERE / "results", run)
-    show(HERE / "README.md", table(ROWS, HERE / "results", REFERENCES))
+    for readme, name in ((HERE / "README.md", "results"), (REPOSITORY / "README.md", "bfa_snn results")):
+        show(readme, table(ROWS, HERE / "results", REFERENCES), name)
 
 
 if __name__ == "__main__":
