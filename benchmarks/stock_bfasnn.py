@@ -99,4 +99,4 @@ class ScannedStock(Circuit):
         count, current = {"count": s.z2.s}, {"current": s.z2.j}
         state, early, _ = run_steps(state, (s.advance,), times[: s.burn_in], s.dt, sums=count)
         state, late, _ = run_steps(state, (s.advance, s.evolve), times[s.burn_in :], s.dt, sums=count | current)
-        return state, {"count": early["count"] + late["count"], "current": late["current"] / (s.T - s.burn_in)}
+        return state, {"count": early["count"] + late["count"], "logit": late["current"] / (s.T - s.burn_in)}

@@ -81,4 +81,4 @@ def present(weights, biases, feedback, eta, spikes, y, k: Values, learn: bool = 
             for n, signal in enumerate(teaching):
                 weights[n] += eta[n] * sent[n].T @ signal
                 biases[n] += eta[n] * signal.sum(axis=0, keepdims=True)
-    return {"count": count, "current": current} | {f"rate{n + 1}": rate for n, rate in enumerate(rates)}
+    return {"count": count, "logit": current} | {f"rate{n + 1}": rate for n, rate in enumerate(rates)}

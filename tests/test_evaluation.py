@@ -34,7 +34,7 @@ def test_temperature_undoes_a_scale():
 
 
 def test_interpret_orders_layers_by_number():
-    out = {"count": np.array([[1, 0]]), "current": np.zeros((1, 2))}
+    out = {"count": np.array([[1, 0]]), "logit": np.zeros((1, 2))}
     out |= {f"rate{n}": np.full((1, 3), n) for n in (10, 2, 1)} | {f"spikes{n}": np.array([n]) for n in (10, 0, 9)}
     readout = interpret(out, np.array([[0.0, 1.0]]))
     assert [int(rate[0, 0]) for rate in readout.rates] == [1, 2, 10]

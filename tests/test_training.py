@@ -21,7 +21,7 @@ def sets():
 def test_score_by_hand():
     score = Score()
     for label in (0, 1):  # two spikes for class 0; currents ln 3 and ln 1: probability 3/4 of class 0
-        score.add({"count": np.array([[2, 0]]), "current": np.log([[3.0, 1.0]])}, np.eye(2)[[label]])
+        score.add({"count": np.array([[2, 0]]), "logit": np.log([[3.0, 1.0]])}, np.eye(2)[[label]])
     assert (score.n, score.acc) == (2, 0.5)
     np.testing.assert_allclose(score.nll, -(np.log(3 / 4) + np.log(1 / 4)) / 2)
 

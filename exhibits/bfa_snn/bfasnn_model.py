@@ -178,7 +178,7 @@ class BFA_SNN(Circuit):
         state, late, _ = run_steps(state, learning, self.times[c.burn_in :], c.dt, sums=spikes | current)
         total = {name: early[name] + late[name] for name in spikes}
         window = c.T - c.burn_in
-        readout = {"count": total[f"s{out}"], "current": late["current"] / window}
+        readout = {"count": total[f"s{out}"], "logit": late["current"] / window}
         if detail:
             readout |= {f"rate{n}": c.gamma / window * late[f"s{n}"] for n in self.hidden}
             readout |= {f"spikes{n}": total[f"s{n}"].sum(axis=1) for n in self.sent}

@@ -56,7 +56,7 @@ def evaluate(trained: Restored, patterns: Patterns, key: jax.Array) -> tuple[dic
         "epoch": trained.epoch,
         "acc": float(readout.correct.mean()),
         "nll": float(readout.nll.mean()),
-        "nll_calibrated": float(negative_log_likelihood(out["current"], y, trained.temperature).mean()),
+        "nll_calibrated": float(negative_log_likelihood(out["logit"], y, trained.temperature).mean()),
         "temperature": trained.temperature,
         "spikes_per_pattern": [float(layer.mean()) for layer in readout.spikes],
         "confusion": confusion_matrix(y.argmax(axis=1), readout.label, labels=range(y.shape[1])).tolist(),

@@ -31,30 +31,30 @@ class Readout:
     spikes: tuple[np.ndarray, ...] = ()
 
 
-def predicted_label(count: np.ndarray, current: np.ndarray) -> np.ndarray:
-    """(N,) class of the largest output spike count (N, C); among equals the one of the largest current (N, C)."""
+def predicted_label(count: np.ndarray, logit: np.ndarray) -> np.ndarray:
+    """(N,) class of the largest output spike count (N, C); among equals the one of the largest logit (N, C)."""
     tied = count == count.max(axis=1, keepdims=True)
-    return np.where(tied, current, -np.inf).argmax(axis=1)
+    return np.where(tied, logit, -np.inf).argmax(axis=1)
 
 
-def log_probability(current: np.ndarray, temperature: float = 1.0) -> np.ndarray:
-    """(N, C) log softmax, in nats, of the mean output current (N, C) over a temperature."""
-    return log_softmax(current.astype(np.float64) / temperature, axis=1)
+def log_probability(logit: np.ndarray, temperature: float = 1.0) -> np.ndarray:
+    """(N, C) log softmax, in nats, of logits (N, C) over a temperature."""
+    return log_softmax(logit.astype(np.float64) / temperature, axis=1)
 
 
-def negative_log_likelihood(current: np.ndarray, y: np.ndarray, temperature: float = 1.0) -> np.ndarray:
+def negative_log_likelihood(logit: np.ndarray, y: np.ndarray, temperature: float = 1.0) -> np.ndarray:
     """(N,) negative log likelihood, in nats, of one-hot labels y (N, C)."""
-    return -np.take_along_axis(log_probability(current, temperature), y.argmax(axis=1)[:, None], axis=1)[:, 0]
+    return -np.take_along_axis(log_probability(logit, temperature), y.argmax(axis=1)[:, None], axis=1)[:, 0]
 
 
-def fit_temperature(current: np.ndarray, y: np.ndarray) -> float:
+def fit_temperature(logit: np.ndarray, y: np.ndarray) -> float:
     """The temperature with the least mean negative log likelihood on these patterns, between 0.01 and 100.
 
     Source: Guo et al. (2017), "On calibration of modern neural networks".
     """
 
     def loss(log_temperature: float) -> float:
-        return float(negative_log_likelihood(current, y, np.exp(log_temperature)).mean())
+        return float(negative_log_likelihood(logit, y, np.exp(log_temperature)).mean())
 
     return float(np.exp(minimize_scalar(loss, bounds=np.log([0.01, 100.0]), method="bounded").x))
 
@@ -63,15 +63,15 @@ def interpret(out: dict[str, np.ndarray], y: np.ndarray) -> Readout:
     """Reads labels, probabilities and rate codes off what `Circuit.stream` or `Circuit.read` gives.
 
     Args:
-        out: `count` (N, C) spikes and `current` (N, C) mean currents of the output layer; with detail also
-            `rate1`, `rate2`, ... (N, H) and `spikes0`, `spikes1`, ... (N,).
+        out: `count` (N, C) spikes and `logit` (N, C), whose softmax gives the probabilities; with detail
+            also `rate1`, `rate2`, ... (N, H) and `spikes0`, `spikes1`, ... (N,).
         y: (N, C) one-hot labels.
     """
-    label = predicted_label(out["count"], out["current"])
+    label = predicted_label(out["count"], out["logit"])
     return Readout(
         label=label,
-        probability=np.exp(log_probability(out["current"])),
-        nll=negative_log_likelihood(out["current"], y),
+        probability=np.exp(log_probability(out["logit"])),
+        nll=negative_log_likelihood(out["logit"], y),
         correct=label == y.argmax(axis=1),
         rates=tuple(_numbered(out, "rate")),
         spikes=tuple(_numbered(out, "spikes")),

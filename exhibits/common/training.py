@@ -143,7 +143,7 @@ def fit(circuit: Circuit, config: TrainingConfig, train: Patterns, dev: Patterns
         log |= {"epochs_done": epoch, "epoch_seconds": epoch_seconds, "seconds": time.perf_counter() - start}
         if (dev_score.acc, -dev_score.nll) > best:
             best = (dev_score.acc, -dev_score.nll)
-            temperature = fit_temperature(out["current"], dev.y)
+            temperature = fit_temperature(out["logit"], dev.y)
             arrays = {"parameters": circuit.get_parameters(), "temperature": np.float64(temperature)}
             ParameterStore(exp / "best").save(epoch, arrays)
             log |= {"best_epoch": epoch, "best_dev_acc": best[0], "best_dev_nll": -best[1]}
