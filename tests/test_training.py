@@ -10,7 +10,8 @@ from bfasnn_config import Config
 from exhibits.common.analysis import restore
 from exhibits.common.data import Patterns
 from exhibits.common.errors import UserError
-from exhibits.common.training import Score, fit, make_way
+from exhibits.common.plots import draw_likelihood
+from exhibits.common.training import Score, finished, fit, make_way
 
 
 @pytest.fixture
@@ -40,6 +41,21 @@ def test_the_best_epoch_is_what_is_kept(make_circuit, sets, tmp_path):
     kept = trained.circuit.get_parameters()
     assert np.any(kept["W1.weights"] != start["W1.weights"])
     np.testing.assert_array_equal(kept["E2.weights"], start["E2.weights"])
+
+
+def test_without_a_development_set_the_last_epoch_is_kept(make_circuit, sets, tmp_path):
+    config = Config(exp_dir=tmp_path / "exp", epochs=2, join_dev=True)
+    circuit = make_circuit()
+    _, best = fit(circuit, config, sets[0], None)
+    trained = restore(make_circuit(seed=5), config.exp_dir)
+    assert (trained.epoch, trained.temperature) == (2, 1.0) and np.isnan(best)
+    for name, value in trained.circuit.get_parameters().items():
+        if name.endswith("weights"):
+            np.testing.assert_array_equal(value, circuit.get_parameters()[name])
+    history = {name: np.load(tmp_path / "exp" / f"{name}.npy") for name in ("trAcc", "acc", "trNll", "nll")}
+    assert np.isfinite([history["trAcc"], history["trNll"]]).all() and np.isnan([history["acc"], history["nll"]]).all()
+    draw_likelihood(config.exp_dir, tmp_path / "likelihood.png")
+    assert finished(config)
 
 
 def test_diverging_weights_stop_the_run_and_say_so(make_circuit, sets, tmp_path):

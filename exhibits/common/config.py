@@ -41,6 +41,8 @@ class TrainingConfig:
     """Development patterns, on which the best parameters are chosen."""
     devY: Path = MNIST / "validY.npy"
     """Development labels."""
+    join_dev: bool = False
+    """Whether to learn from the development set too and keep the last epoch: for the end, when all is chosen."""
     verbosity: int = 0
     """0: a progress bar an epoch; 1: also the norm of every synapse after it."""
     epochs: int = 30

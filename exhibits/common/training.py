@@ -32,9 +32,10 @@ class History:
     trNll: list[float] = field(default_factory=list)
     nll: list[float] = field(default_factory=list)
 
-    def add(self, train: "Score", dev: "Score") -> None:
-        """Appends an epoch."""
-        for values, value in zip(vars(self).values(), (train.acc, dev.acc, train.nll, dev.nll), strict=True):
+    def add(self, train: "Score", dev: "Score | None") -> None:
+        """Appends an epoch; not a number is what there is no development set for."""
+        dev_acc, dev_nll = (math.nan, math.nan) if dev is None else (dev.acc, dev.nll)
+        for values, value in zip(vars(self).values(), (train.acc, dev_acc, train.nll, dev_nll), strict=True):
             values.append(value)
 
     def save(self, folder: Path) -> None:
@@ -84,7 +85,7 @@ class Keys:
         return cls(*jax.random.split(jax.random.PRNGKey(seed), 4))
 
 
-def fit(circuit: Circuit, config: TrainingConfig, train: Patterns, dev: Patterns) -> tuple[float, float]:
+def fit(circuit: Circuit, config: TrainingConfig, train: Patterns, dev: Patterns | None) -> tuple[float, float]:
     """Trains a circuit and writes everything about it to `config.exp_dir`.
 
     Each epoch's order of presentation comes from (seed, epoch), its noise from the run's key, epoch and
@@ -95,10 +96,10 @@ def fit(circuit: Circuit, config: TrainingConfig, train: Patterns, dev: Patterns
         circuit: freshly built.
         config: its configuration; saved as config.json.
         train: patterns to learn from.
-        dev: patterns to choose the epoch by.
+        dev: patterns to choose the epoch by; None keeps the last epoch, with a softmax temperature of 1.
 
     Returns:
-        Seconds that training took, best development accuracy.
+        Seconds that training took, best development accuracy (not a number without a development set).
 
     Raises:
         UserError: if `exp_dir` cannot be written to, or the weights diverge; what was best before stays.
@@ -112,14 +113,14 @@ def fit(circuit: Circuit, config: TrainingConfig, train: Patterns, dev: Patterns
 
     ParameterStore(exp / "initial").save(0, circuit.get_parameters())
     history = History()
-    dev_key = keys.dev
-    with tqdm(total=len(train.x) + len(dev.x), unit="img", desc="before training") as bar:
+    total = len(train.x) + (0 if dev is None else len(dev.x))
+    with tqdm(total=total, unit="img", desc="before training") as bar:
         train_score = score(circuit, train, jax.random.fold_in(keys.train, 0), bar)
-        dev_score = score(circuit, dev, dev_key, bar)
-    history.add(train_score, dev_score)
+        history.add(train_score, None if dev is None else score(circuit, dev, keys.dev, bar))
     history.save(exp)
 
     best = (-1.0, 0.0)
+    temperature = 1.0
     epoch_seconds = []
     for epoch in range(1, config.epochs + 1):
         epoch_start = time.perf_counter()
@@ -127,29 +128,31 @@ def fit(circuit: Circuit, config: TrainingConfig, train: Patterns, dev: Patterns
         with tqdm(total=len(train.x), unit="img", desc=f"epoch {epoch}/{config.epochs}") as bar:
             train_score = score(circuit, train, jax.random.fold_in(keys.train, epoch), bar, order=order, learn=True)
             epoch_seconds.append(time.perf_counter() - epoch_start)
-            out = circuit.read(dev.x, dev.y, dev_key)
-            dev_score = Score()
-            dev_score.add(out, dev.y)
-            bar.set_postfix_str(
-                f"acc={train_score.acc:.4f}, nll={train_score.nll:.3f}, "
-                f"dev acc={dev_score.acc:.4f}, dev nll={dev_score.nll:.3f}"
-            )
-        if not math.isfinite(train_score.nll + dev_score.nll):
+            said, dev_score = f"acc={train_score.acc:.4f}, nll={train_score.nll:.3f}", None
+            if dev is not None:
+                out = circuit.read(dev.x, dev.y, keys.dev)
+                dev_score = Score()
+                dev_score.add(out, dev.y)
+                said += f", dev acc={dev_score.acc:.4f}, dev nll={dev_score.nll:.3f}"
+            bar.set_postfix_str(said)
+        if not math.isfinite(train_score.nll + (dev_score.nll if dev_score else 0.0)):
             raise UserError(f"epoch {epoch}: NLL is not a finite number, the weights diverged; try a smaller --eta")
         if config.verbosity >= 1:
             print(norms(circuit), flush=True)
         history.add(train_score, dev_score)
         history.save(exp)
         log |= {"epochs_done": epoch, "epoch_seconds": epoch_seconds, "seconds": time.perf_counter() - start}
-        if (dev_score.acc, -dev_score.nll) > best:
+        better = dev_score is not None and (dev_score.acc, -dev_score.nll) > best
+        if better:
             best = (dev_score.acc, -dev_score.nll)
             temperature = fit_temperature(out["logit"], dev.y)
+            log |= {"best_epoch": epoch, "best_dev_acc": best[0], "best_dev_nll": -best[1]}
+        if better or (dev is None and epoch == config.epochs):
             arrays = {"parameters": circuit.get_parameters(), "temperature": np.float64(temperature)}
             ParameterStore(exp / "best").save(epoch, arrays)
-            log |= {"best_epoch": epoch, "best_dev_acc": best[0], "best_dev_nll": -best[1]}
         write_json(exp / "run.json", log)
     write_json(exp / "run.json", log | {"finished": runlog.now()})
-    return time.perf_counter() - start, best[0]
+    return time.perf_counter() - start, math.nan if dev is None else best[0]
 
 
 def finished(config: TrainingConfig) -> dict[str, Any] | None:
