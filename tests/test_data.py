@@ -9,8 +9,9 @@ from conftest import make_patterns
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from exhibits.common import datasets
 from exhibits.common.config import TrainingConfig
-from exhibits.common.data import load_for_training, load_patterns
+from exhibits.common.data import class_names, load_for_training, load_patterns
 from exhibits.common.errors import UserError
 
 X, Y = make_patterns(12)
@@ -166,6 +167,24 @@ def test_training_and_development_set_must_fit(files, tmp_path):
         config = TrainingConfig(*files, tmp_path / "dev_x.npy", tmp_path / "dev_y.npy")
         with pytest.raises(UserError, match=word):
             load_for_training(config)
+
+
+def test_joined_sets_are_one_after_the_other(files, tmp_path):
+    x, y = make_patterns(7)
+    np.save(tmp_path / "dev_x.npy", x)
+    np.save(tmp_path / "dev_y.npy", y)
+    paths = (*files, tmp_path / "dev_x.npy", tmp_path / "dev_y.npy")
+    train, dev = load_for_training(TrainingConfig(*paths))
+    joined, none = load_for_training(TrainingConfig(*paths, join_dev=True))
+    assert none is None
+    for both, first, second in zip(joined, train, dev, strict=True):
+        np.testing.assert_array_equal(both, np.concatenate([first, second]))
+
+
+def test_class_names():
+    assert class_names(datasets.DATA / "fashion_mnist" / "testY.npy", 10)[9] == "ankle boot"
+    assert class_names(datasets.DATA / "mnist" / "validY.npy", 10) == tuple("0123456789")
+    assert class_names(datasets.DATA / "mnist" / "mine.npy", 3) == ("0", "1", "2")
 
 
 @settings(max_examples=80, deadline=None)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from bfasnn_config import Config
 from exhibits.common.config import AnalysisConfig, from_command_line, from_json
-from exhibits.common.data import load_patterns
+from exhibits.common.data import class_names, load_patterns
 from exhibits.common.errors import reported
 
 
@@ -32,7 +32,8 @@ def main() -> None:
     trained = restore(circuit, analysis.exp_dir)
     if analysis.verbosity >= 1:
         print(f"Parameters of epoch {trained.epoch} in {analysis.exp_dir}, {len(patterns.x)} patterns")
-    analyze(trained, patterns, keys.test, trained_with.seed, analysis.exp_dir, "bfasnn")
+    classes = class_names(analysis.dataY, patterns.y.shape[1])
+    analyze(trained, patterns, classes, keys.test, trained_with.seed, analysis.exp_dir, "bfasnn")
 
 
 if __name__ == "__main__":

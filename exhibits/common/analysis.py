@@ -1,6 +1,7 @@
 """What every analyze script does with a trained circuit and a labelled set of patterns."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,11 +65,29 @@ def evaluate(trained: Restored, patterns: Patterns, key: jax.Array) -> tuple[dic
     return result, readout
 
 
-def analyze(trained: Restored, patterns: Patterns, key: jax.Array, seed: int, exp: Path, stem: str) -> None:
+def analyze(
+    trained: Restored,
+    patterns: Patterns,
+    classes: Sequence[str],
+    key: jax.Array,
+    seed: int,
+    exp: Path,
+    stem: str,
+) -> None:
     """Evaluates a trained circuit, prints the results, writes `exp/<stem>_analysis.json` and draws its pictures.
 
     Pictures: `<stem>_confusion.jpg`, `<stem>_codes.jpg` (t-SNE of the last hidden layer's rate codes),
-    `<stem>_raster.jpg` (the first pattern) and `<stem>_receptive_fields.jpg`.
+    `<stem>_raster.jpg` (the first pattern), `<stem>_rates.jpg` (activity by layer) and
+    `<stem>_receptive_fields.jpg`.
+
+    Args:
+        trained: the circuit.
+        patterns: to present.
+        classes: their names.
+        key: PRNG key of the presentation.
+        seed: of the t-SNE.
+        exp: folder for results and pictures.
+        stem: start of their names.
     """
     circuit, y = trained.circuit, patterns.y
     result, readout = evaluate(trained, patterns, key)
@@ -78,7 +97,6 @@ def analyze(trained: Restored, patterns: Patterns, key: jax.Array, seed: int, ex
     print(f" => Spikes per pattern: {spikes}", flush=True)
     write_json(exp / f"{stem}_analysis.json", result)
 
-    classes = [str(index) for index in range(y.shape[1])]
     plots.draw_confusion(np.array(result["confusion"]), classes, exp / f"{stem}_confusion.jpg")
     shape = picture_shape(patterns.x.shape[1])
     plots.draw_raster(
@@ -88,6 +106,7 @@ def analyze(trained: Restored, patterns: Patterns, key: jax.Array, seed: int, ex
         f"One pattern of class {classes[y[0].argmax()]}, predicted {classes[readout.label[0]]}",
         exp / f"{stem}_raster.jpg",
     )
+    plots.draw_rates(readout.rates, exp / f"{stem}_rates.jpg")
     if shape:
         weights = np.asarray(circuit.get_parameters()["W1.weights"])
         plots.draw_receptive_fields(weights, shape, exp / f"{stem}_receptive_fields.jpg")

@@ -23,8 +23,8 @@ class Patterns(NamedTuple):
     y: np.ndarray
 
 
-def load_for_training(config: TrainingConfig) -> tuple[Patterns, Patterns]:
-    """Training and development patterns of a configuration.
+def load_for_training(config: TrainingConfig) -> tuple[Patterns, Patterns | None]:
+    """Training and development patterns of a configuration; both as one, and None, if it wants them joined.
 
     Raises:
         UserError: if a file is missing or unfit, or the two sets differ in pixels or classes.
@@ -37,7 +37,7 @@ def load_for_training(config: TrainingConfig) -> tuple[Patterns, Patterns]:
     ):
         if got != expected:
             raise UserError(f"{path}: {got} {what} a row; expected {expected}, as in the training set")
-    return train, dev
+    return (Patterns(*map(np.concatenate, zip(train, dev, strict=True))), None) if config.join_dev else (train, dev)
 
 
 def load_patterns(x_path: Path, y_path: Path) -> Patterns:
@@ -59,12 +59,25 @@ def load_patterns(x_path: Path, y_path: Path) -> Patterns:
     return Patterns(x, y)
 
 
+def class_names(y_path: Path, n_classes: int) -> tuple[str, ...]:
+    """Names of the classes of labels from a file: those of a known data set, else 0, 1, ..."""
+    name = _known(y_path)
+    return datasets.SOURCES[name].classes if name else tuple(map(str, range(n_classes)))
+
+
+def _known(path: Path) -> str | None:
+    """Name of the data set that a file is an array of, as `datasets.prepare` makes them."""
+    folder = Path(os.path.realpath(path.parent))
+    known = folder.parent == datasets.DATA and folder.name in datasets.SOURCES and path.stem in datasets.ARRAYS
+    return folder.name if known else None
+
+
 def _prepare_if_known(path: Path) -> None:
-    """MNIST's arrays are not in the repository, only the files that they are made from."""
-    known = Path(os.path.realpath(path.parent.parent)) == datasets.DATA and path.parent.name in datasets.SOURCES
-    if known and path.stem in datasets.ARRAYS and not path.exists():
-        print(f"Preparing {path.parent.name} in {path.parent}", flush=True)
-        datasets.prepare(path.parent.name)
+    """The arrays of known data sets are not in the repository, only the files that they are made from."""
+    name = _known(path)
+    if name and not path.exists():
+        print(f"Preparing {name} in {path.parent}", flush=True)
+        datasets.prepare(name)
 
 
 def _load(path: Path, what: str) -> np.ndarray:

@@ -28,6 +28,7 @@ class Source:
         url: where the files, gzipped, can be downloaded from; None if they need not be.
         download_md5: of the gzipped files there.
         hint: how else to get them.
+        classes: names of the classes.
     """
 
     md5: tuple[str, ...]
@@ -35,6 +36,7 @@ class Source:
     url: str | None = None
     download_md5: tuple[str, ...] = ()
     hint: str = ""
+    classes: tuple[str, ...] = tuple("0123456789")
 
 
 SOURCES = {
@@ -64,6 +66,18 @@ SOURCES = {
             "bb300cfdad3c16e7a12a480ee83cd310",
         ),
         hint="install Debian's package dataset-fashion-mnist, or name a folder with the four files: --source DIR",
+        classes=(
+            "T-shirt/top",
+            "trouser",
+            "pullover",
+            "dress",
+            "coat",
+            "sandal",
+            "shirt",
+            "sneaker",
+            "bag",
+            "ankle boot",
+        ),
     ),
 }
 ARRAYS = tuple(f"{split}{part}" for split in ("train", "valid", "test") for part in "XY")

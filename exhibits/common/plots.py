@@ -28,6 +28,8 @@ def draw_likelihood(exp: Path, path: Path) -> None:
     figure, axes = plt.subplots(figsize=(5.5, 4))
     for name, label, color in (("trNll", "train", "C1"), ("nll", "dev", "C0")):
         values = np.load(exp / f"{name}.npy", allow_pickle=False)
+        if np.isnan(values).all():
+            continue  # there was no development set
         axes.plot(np.arange(len(values)), values, "o-", markersize=3, color=color, label=label)
     axes.set(xlabel="epoch (0: before training)", ylabel="negative log likelihood (nats)", ylim=(0, None))
     axes.xaxis.get_major_locator().set_params(integer=True)
@@ -62,6 +64,26 @@ def draw_codes(points: np.ndarray, labels: np.ndarray, classes: Sequence[str], t
         axes.scatter(*points[chosen].T, s=3, color=colors(index % 10), label=name, linewidths=0)
     axes.set(xticks=[], yticks=[], xlabel="t-SNE 1", ylabel="t-SNE 2", title=title)
     axes.legend(markerscale=5, loc="center left", bbox_to_anchor=(1, 0.5), title="class")
+    save(figure, path)
+
+
+def draw_rates(rates: Sequence[np.ndarray], path: Path) -> None:
+    """How active the cells of each hidden layer are: the spread of their mean rates over patterns.
+
+    Args:
+        rates: (N, H) rate codes, spikes per step, of each hidden layer, the lowest first.
+        path: where to.
+    """
+    means = [layer.mean(axis=0) for layer in rates]
+    figure, axes = plt.subplots(figsize=(max(4.5, 1.5 + 1.1 * len(rates)), 4))
+    places = range(1, len(rates) + 1)
+    axes.violinplot(means, places, widths=0.8, showmeans=True, showextrema=False)
+    top = 1.05 * max(float(cells.max()) for cells in means) or 1.0
+    for place, cells in zip(places, means, strict=True):
+        text = f"mean {cells.mean():.3f}\nsilent {100 * (cells == 0).mean():.0f} %"
+        axes.text(place, 1.02 * top, text, ha="center", va="bottom", fontsize=7)
+    axes.set(xticks=places, xticklabels=[f"z{place}" for place in places], ylim=(0, 1.18 * top))
+    axes.set(xlabel="hidden layer", ylabel="mean rate of a cell (spikes per step)")
     save(figure, path)
 
 
