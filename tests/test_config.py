@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import glsnn_config
 from bfasnn_config import Config
 from exhibits.common.config import from_command_line, from_json, to_json
 from exhibits.common.errors import UserError, reported
@@ -62,13 +63,47 @@ def test_both_spellings_of_a_flag():
     ids=str,
 )
 def test_bad_flags_get_one_line_that_names_them(args, words, capsys):
+    refused(Config, args, words, capsys)
+
+
+def refused(kind, args, words, capsys):
     with pytest.raises(SystemExit) as stop, reported():
-        from_command_line(Config, args)
+        from_command_line(kind, args)
     said = capsys.readouterr()
     assert stop.value.code == 2 and said.out == ""
     assert said.err.startswith("error: ") and said.err.count("\n") == 1
     for word in words:
         assert word in said.err
+
+
+def test_glsnn_defaults_are_brain_cogs_and_data_sets_have_names():
+    config = from_command_line(glsnn_config.Config, ["--dataset", "fashion_mnist", "--dataY", "mine.npy"])
+    assert (config.T, config.dt, config.tau_m, config.thr, config.surr_a, config.lr_target) == (10, 1, 2, 0.5, 2, 0.4)
+    assert (config.hid_dim, config.eta, config.batch_size) == ((800, 800, 800), 1e-3, 100)
+    assert config.dataX.parts[-2:] == ("fashion_mnist", "trainX.npy") and config.dataY == Path("mine.npy")
+    assert from_command_line(glsnn_config.Config, []).devX.parts[-2:] == ("mnist", "validX.npy")
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["--hid_dim"], ["--hid_dim"]),
+        (["--hid_dim", "800", "0"], ["--hid_dim 800 0", "above 0"]),
+        (["--hid_dim", "-5"], ["--hid_dim"]),
+        (["--n_feedback", "3"], ["--n_feedback 3", "0 to 2"]),
+        (["--n_feedback", "-1"], ["--n_feedback -1", "0 to 2"]),
+        (["--hid_dim", "9", "--n_feedback", "1"], ["--n_feedback 1", "0 to 0"]),
+        (["--dataset", "cifar"], ["--dataset", "cifar"]),
+        (["--dt", "3"], ["--dt 3", "tau_m"]),
+        (["--in_dropout", "1"], ["--in_dropout 1", "below 1"]),
+        (["--weight_decay", "-0.1"], ["--weight_decay", "at least 0"]),
+        (["--eta", "nan"], ["--eta"]),
+        (["--schedule", "step"], ["--schedule", "step"]),
+    ],
+    ids=str,
+)
+def test_bad_glsnn_flags_get_one_line_that_names_them(args, words, capsys):
+    refused(glsnn_config.Config, args, words, capsys)
 
 
 def test_help_shows_unit_and_default_of_every_field(capsys, monkeypatch):

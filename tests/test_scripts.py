@@ -1,10 +1,12 @@
 """The exhibits' scripts as a user runs them, in processes of their own, on small data."""
 
+import dataclasses
 import json
 import os
 import re
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,29 @@ from conftest import make_patterns
 REPOSITORY = Path(__file__).resolve().parents[1]
 BFA = REPOSITORY / "exhibits" / "bfa_snn"
 SMALL = ["--hid_dim", "30", "--T", "40", "--burn_in", "8", "--batch_size", "16", "--weight_std", "0.3"]
+
+
+@dataclass
+class Exhibit:
+    """An exhibit's scripts: train, analyze, how the files are called, and flags for a small circuit."""
+
+    train: Path
+    analyze: Path
+    stem: str
+    small: list[str]
+    exp: Path | None = None
+
+
+GLSNN = REPOSITORY / "exhibits" / "glsnn"
+EXHIBITS = {
+    "bfa_snn": Exhibit(BFA / "train_bfasnn.py", BFA / "analyze_bfsnn.py", "bfasnn", SMALL),
+    "glsnn": Exhibit(
+        GLSNN / "train_glsnn.py",
+        GLSNN / "analyze_glsnn.py",
+        "glsnn",
+        ["--hid_dim", "30", "--batch_size", "4", "--eta", "0.02"],
+    ),
+}
 
 
 def run(script, *args, cwd=None):
@@ -41,14 +66,25 @@ def analysis_flags(data, exp):
     return [f"--dataX={data / 'testX.npy'}", f"--dataY={data / 'testY.npy'}", "--exp_dir", exp]
 
 
+def train(data, tmp_path_factory, name):
+    exhibit = dataclasses.replace(EXHIBITS[name], exp=tmp_path_factory.mktemp("run") / "exp")
+    return exhibit, run(exhibit.train, *flags(data, exhibit.exp), *exhibit.small, "--epochs", 2, "--verbosity", 1)
+
+
+@pytest.fixture(scope="module", params=EXHIBITS)
+def trained_exhibit(data, tmp_path_factory, request):
+    return train(data, tmp_path_factory, request.param)
+
+
 @pytest.fixture(scope="module")
 def trained(data, tmp_path_factory):
-    exp = tmp_path_factory.mktemp("run") / "exp"
-    return exp, run(BFA / "train_bfasnn.py", *flags(data, exp), *SMALL, "--epochs", 2, "--verbosity", 1)
+    exhibit, done = train(data, tmp_path_factory, "bfa_snn")
+    return exhibit.exp, done
 
 
-def test_training_writes_all_it_promises(trained):
-    exp, done = trained
+def test_training_writes_all_it_promises(trained_exhibit):
+    exhibit, done = trained_exhibit
+    exp = exhibit.exp
     assert done.returncode == 0, done.stderr
     last = done.stdout.splitlines()[-1]
     found = re.fullmatch(r" Trial\.sim_time = (\S+) h  \((\S+) sec\)  Best Acc = (\S+)", last)
@@ -65,27 +101,28 @@ def test_training_writes_all_it_promises(trained):
     assert config["hid_dim"] == [30] and config["epochs"] == 2 and config["seed"] == 1234
     assert log["seed"] == 1234 and log["finished"] and log["device"] and log["versions"]["ngclearn"]
     assert log["best_dev_acc"] == best and len(log["epoch_seconds"]) == 2
-    assert (exp / "bfasnn_mnist_likelihood.jpg").read_bytes()[:2] == b"\xff\xd8"
+    assert (exp / f"{exhibit.stem}_mnist_likelihood.jpg").read_bytes()[:2] == b"\xff\xd8"
     assert (exp / "initial").is_dir() and (exp / "best").is_dir()
     assert "epoch 2/2" in done.stderr and "img/s" in done.stderr and "dev acc=" in done.stderr
     assert "|W1| =" in done.stdout
 
 
-def test_analysis_in_a_new_process_finds_the_best_parameters(trained, data):
-    exp, _ = trained
+def test_analysis_in_a_new_process_finds_the_best_parameters(trained_exhibit, data):
+    exhibit, _ = trained_exhibit
+    exp = exhibit.exp
     # On the development set with the development key's other draw, accuracy must be about that of training's end.
-    done = run(BFA / "analyze_bfsnn.py", *analysis_flags(data, exp))
+    done = run(exhibit.analyze, *analysis_flags(data, exp))
     assert done.returncode == 0, done.stderr
     found = re.search(r"^ => NLL = (\S+)  Acc = (\S+)$", done.stdout, re.MULTILINE)
     assert found, done.stdout
-    result = json.loads((exp / "bfasnn_analysis.json").read_text())
+    result = json.loads((exp / f"{exhibit.stem}_analysis.json").read_text())
     assert [result["nll"], result["acc"]] == [float(found[1]), float(found[2])]
     assert result["acc"] > 0.7 and result["patterns"] == 41
     assert np.trace(result["confusion"]) == round(result["acc"] * 41) and np.sum(result["confusion"]) == 41
     assert len(result["spikes_per_pattern"]) == 3 and min(result["spikes_per_pattern"]) > 0
-    for name in ("confusion", "codes", "raster", "receptive_fields"):
-        assert (exp / f"bfasnn_{name}.jpg").read_bytes()[:2] == b"\xff\xd8"
-    again = run(BFA / "analyze_bfsnn.py", *analysis_flags(data, exp))
+    for name in ("confusion", "codes", "raster", "rates", "receptive_fields"):
+        assert (exp / f"{exhibit.stem}_{name}.jpg").read_bytes()[:2] == b"\xff\xd8"
+    again = run(exhibit.analyze, *analysis_flags(data, exp))
     assert again.stdout == done.stdout
 
 
@@ -172,7 +209,7 @@ def test_analysis_of_other_data_is_refused(trained, data, tmp_path):
 
 
 def test_help_is_there_and_quick_to_come(tmp_path):
-    for script in ("train_bfasnn.py", "analyze_bfsnn.py"):
-        done = run(BFA / script, "--help", cwd=tmp_path)
+    for script in (script for exhibit in EXHIBITS.values() for script in (exhibit.train, exhibit.analyze)):
+        done = run(script, "--help", cwd=tmp_path)
         assert done.returncode == 0 and "--dataX" in done.stdout and "--verbosity" in done.stdout
     assert snapshot(tmp_path) == []

@@ -1,0 +1,40 @@
+"""Evaluates the trained GLSNN on a set of patterns and draws its pictures; `--help` lists the flags."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from exhibits.common.config import AnalysisConfig, from_command_line, from_json
+from exhibits.common.data import class_names, load_patterns
+from exhibits.common.errors import reported
+from glsnn_config import Config, of_dataset
+
+
+@dataclass(frozen=True)
+class Analysis(AnalysisConfig):
+    """Evaluates the best parameters of a training run, by default on its data's test set, and draws their pictures."""
+
+    exp_dir: Path = Config.exp_dir
+    """Folder of the training run; results and pictures go there too."""
+
+
+def main() -> None:
+    """Analyzes from the command line."""
+    analysis = from_command_line(Analysis)
+    trained_with = from_json(Config, analysis.exp_dir / "config.json")
+    paths = of_dataset(trained_with.dataset, {name: getattr(analysis, name) for name in ("dataX", "dataY")}, Analysis)
+    patterns = load_patterns(paths["dataX"], paths["dataY"])
+
+    from exhibits.common.analysis import analyze, restore
+    from exhibits.common.training import Keys
+    from glsnn_model import GLSNN
+
+    trained = restore(GLSNN.for_training(trained_with, patterns), analysis.exp_dir)
+    if analysis.verbosity >= 1:
+        print(f"Parameters of epoch {trained.epoch} in {analysis.exp_dir}, {len(patterns.x)} patterns")
+    classes = class_names(paths["dataY"], patterns.y.shape[1])
+    analyze(trained, patterns, classes, Keys.of(trained_with.seed).test, trained_with.seed, analysis.exp_dir, "glsnn")
+
+
+if __name__ == "__main__":
+    with reported():
+        main()

@@ -1,0 +1,271 @@
+"""Components of the GLSNN that ngc-learn does not have."""
+
+import math
+from collections.abc import Callable
+from functools import partial
+
+import jax
+import numpy as np
+from jax import numpy as jnp
+from ngclearn import Compartment, compilable
+from ngclearn.components import HebbianSynapse
+from ngclearn.components.jaxComponent import JaxComponent
+from ngclearn.utils.distribution_generator import DistributionGenerator
+
+
+def triangular_surrogate(x: jax.Array, a: float) -> jax.Array:
+    r"""Surrogate derivative of a spike with respect to the membrane potential.
+
+    .. math:: \phi(x) = \max(0, a - a^2 |x|)
+
+    A triangle of height a and area 1 around the threshold.
+
+    Args:
+        x: membrane potential minus threshold, mV, any shape.
+        a: height, per mV.
+
+    Returns:
+        The surrogate, same shape as ``x``, per mV.
+
+    Source: Esser et al. (2016); BrainCog's ``QGateGrad``.
+    """
+    return jnp.maximum(0.0, a - a * a * jnp.abs(x))
+
+
+class TracingSLIFCell(JaxComponent):
+    r"""A leaky integrate-and-fire cell without refractory period that traces how its rate depends on its current.
+
+    One Euler step of ``dt`` ms, with ``k = dt / tau_m``:
+
+    | v     <- v + k (-v + j)                       membrane potential, mV
+    | trace <- trace + k (-trace + 1)               dv / dj since the last spike, "eligibility", mV per unit of current
+    | s      = v > thr                              spike
+    | count <- count + s
+    | sensitivity <- sensitivity + gate / T phi(v - thr) trace
+    | v, trace <- 0 where s                         reset
+
+    After T steps ``rate = gate count / T`` is the cell's state and ``sensitivity`` the derivative of that rate with
+    respect to the constant current ``j``, with the spike's derivative replaced by the surrogate phi (see
+    `triangular_surrogate`) and the reset taken as given. Both are local in space and go forward in time.
+
+    | --- Input: ---   j (B, n) electrical current; gate (B, n) gain of what the cell sends, 1 unless set
+    | --- State: ---   v (B, n) mV; trace (B, n); count (B, n) spikes
+    | --- Output: ---  s (B, n) spikes, 0 or 1; rate (B, n) spikes per step; sensitivity (B, n)
+
+    Args:
+        name: name of the component.
+        n_units: size of the population.
+        tau_m: membrane time constant, ms.
+        thr: firing threshold, mV.
+        n_steps: T, time steps that a rate is counted over.
+        surr_a: height of the surrogate, per mV.
+        batch_size: patterns presented at once.
+        key: JAX PRNG key.
+
+    Source: Zhao et al. (2020), "GLSNN"; BrainCog; e-prop (Bellec et al., 2020) for the trace.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        n_units: int,
+        tau_m: float,
+        thr: float,
+        n_steps: int,
+        surr_a: float = 2.0,
+        batch_size: int = 1,
+        key: jax.Array | None = None,
+    ):
+        super().__init__(name, key=key)
+        self.n_units, self.batch_size = n_units, batch_size
+        self.tau_m, self.thr, self.n_steps = tau_m, thr, n_steps
+        self.surrogate = partial(triangular_surrogate, a=surr_a)
+        rest = jnp.zeros((batch_size, n_units))
+        self.j = Compartment(rest)
+        self.gate = Compartment(rest + 1.0)
+        self.v = Compartment(rest)
+        self.trace = Compartment(rest)
+        self.count = Compartment(rest)
+        self.s = Compartment(rest)
+        self.rate = Compartment(rest)
+        self.sensitivity = Compartment(rest)
+
+    @compilable
+    def advance_state(self, dt):
+        k = dt / self.tau_m
+        gate = self.gate.get()
+        v = self.v.get()
+        v = v + k * (-v + self.j.get())
+        trace = self.trace.get()
+        trace = trace + k * (-trace + 1.0)
+        s = (v > self.thr).astype(jnp.float32)
+        count = self.count.get() + s
+        phi = self.surrogate(v - self.thr)
+        self.sensitivity.set(self.sensitivity.get() + gate / self.n_steps * phi * trace)
+        self.v.set(v * (1.0 - s))
+        self.trace.set(trace * (1.0 - s))
+        self.s.set(s)
+        self.count.set(count)
+        self.rate.set(gate * (count / self.n_steps))
+
+    @compilable
+    def reset(self):
+        rest = jnp.zeros((self.batch_size, self.n_units))
+        self.gate.set(rest + 1.0)
+        self.v.set(rest)
+        self.trace.set(rest)
+        self.count.set(rest)
+        self.s.set(rest)
+        self.rate.set(rest)
+        self.sensitivity.set(rest)
+
+
+class AdamSynapse(HebbianSynapse):
+    r"""ngc-learn's Hebbian synapse with Adam at a learning rate that can change, and decoupled weight decay.
+
+    The update of weights W (n, m) and biases b (1, m), at update t with learning rate eta:
+
+    | g   = -pre^T post, summed over the minibatch          (for biases pre is 1)
+    | m  <- b1 m + (1 - b1) g,   u <- b2 u + (1 - b2) g^2
+    | W  <- W - eta (m / (1 - b1^t) / (sqrt(u / (1 - b2^t)) + eps) + decay W)       (biases do not decay)
+
+    So ``post`` points where the cell should go, as ``GaussianErrorCell.dmu`` does. The same numbers as the stock
+    synapse with ``optim_type="adam"`` and ``sign_value=-1`` for a constant eta and no decay. Not kept: ``mask``,
+    ``dWeights`` and ``dBiases``, each of which would cost a pass through memory in every update.
+
+    | --- Input: ---      inputs (B, n); pre (B, n); post (B, m); eta () learning rate
+    | --- Parameter: ---  weights (n, m); biases (1, m); opt_params Adam's m, u and t
+    | --- Output: ---     outputs (B, m)
+
+    Args:
+        name: name of the component.
+        shape: (n, m).
+        weight_init: draws the weights, as ngc-learn's initializers do.
+        eta: learning rate.
+        decay: weight decay, per unit of learning rate.
+        batch_size: patterns presented at once.
+        key: JAX PRNG key.
+
+    Source: Kingma and Ba (2015), as in ``ngclearn.utils.optim.adam``; Loshchilov and Hutter (2019) for the decay.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        shape: tuple[int, int],
+        weight_init: Callable,
+        eta: float = 1e-3,
+        decay: float = 0.0,
+        batch_size: int = 1,
+        key: jax.Array | None = None,
+    ):
+        zero = DistributionGenerator.constant(value=0.0)
+        super().__init__(
+            name,
+            shape=shape,
+            weight_init=weight_init,
+            bias_init=zero,
+            w_bound=0.0,
+            sign_value=-1.0,
+            optim_type="adam",
+            batch_size=batch_size,
+            key=key,
+        )
+        self.adam = partial(adam_step, decay=decay)
+        self.eta = Compartment(jnp.float32(eta))
+
+    @compilable
+    def advance_state(self):
+        self.outputs.set(jnp.matmul(self.inputs.get(), self.weights.get()) + self.biases.get())
+
+    @compilable
+    def evolve(self):
+        pre = self.pre.get()
+        post = self.post.get()
+        gradients = [-jnp.matmul(pre.T, post), -jnp.sum(post, axis=0, keepdims=True)]
+        weights, biases, opt_params = self.adam(
+            self.weights.get(), self.biases.get(), self.opt_params.get(), gradients, self.eta.get()
+        )
+        self.weights.set(weights)
+        self.biases.set(biases)
+        self.opt_params.set(opt_params)
+
+
+def adam_step(weights, biases, opt_params, gradients, eta, decay, b1=0.9, b2=0.999, eps=1e-8):
+    """One update of weights and biases as `AdamSynapse` has it; returns them and Adam's new m, u and t."""
+    m, u, t = opt_params
+    t = t + 1.0
+    m = [b1 * m_ + (1.0 - b1) * g for m_, g in zip(m, gradients, strict=True)]
+    u = [b2 * u_ + (1.0 - b2) * g * g for u_, g in zip(u, gradients, strict=True)]
+    # The two corrections of the bias towards 0, taken out of the matrices.
+    root = jnp.sqrt(1.0 - b2**t)
+    step = eta * root / (1.0 - b1**t)
+    weights, biases = (
+        value * (1.0 - eta * share) - step * m_ / (jnp.sqrt(u_) + eps * root)
+        for value, share, m_, u_ in zip((weights, biases), (decay, 0.0), m, u, strict=True)
+    )
+    return weights, biases, (m, u, t)
+
+
+class TransposedSynapse(JaxComponent):
+    """Sends a signal backwards through another synapse's weights: outputs = gain inputs W^T.
+
+    | --- Input: ---   inputs (B, m); weights (n, m), to be wired from the other synapse
+    | --- Output: ---  outputs (B, n)
+
+    Args:
+        name: name of the component.
+        shape: (m, n).
+        gain: factor of the outputs.
+        batch_size: patterns presented at once.
+        key: JAX PRNG key.
+    """
+
+    def __init__(
+        self, name: str, shape: tuple[int, int], gain: float = 1.0, batch_size: int = 1, key: jax.Array | None = None
+    ):
+        super().__init__(name, key=key)
+        self.shape, self.gain, self.batch_size = shape, gain, batch_size
+        self.weights = Compartment(jnp.zeros(shape[::-1]))
+        self.biases = Compartment(jnp.zeros((1, shape[1])))
+        self.inputs = Compartment(jnp.zeros((batch_size, shape[0])))
+        self.outputs = Compartment(jnp.zeros((batch_size, shape[1])))
+
+    @compilable
+    def advance_state(self):
+        self.outputs.set(self.gain * jnp.matmul(self.inputs.get(), self.weights.get().T) + self.biases.get())
+
+    @compilable
+    def reset(self):
+        self.outputs.set(jnp.zeros((self.batch_size, self.shape[1])))
+
+
+def orthogonal(shape: tuple[int, int], key: jax.Array) -> jax.Array:
+    """A matrix with orthonormal rows or columns, whichever are fewer: U V^T of a uniform one's singular vectors.
+
+    Source: Lee et al. (2015), "Difference target propagation"; BrainCog.
+    """
+    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))  # in NumPy, as JAX would compile for seconds
+    u, _, v_transposed = np.linalg.svd(rng.uniform(-1.0, 1.0, shape), full_matrices=False)
+    return jnp.asarray(u @ v_transposed, jnp.float32)
+
+
+def dropout_gate(key: jax.Array, shape: tuple[int, int], probability: float) -> jax.Array:
+    """Gains that silence at random: 0 with a probability, to the nearest of 256 levels, else what keeps the mean at 1.
+
+    Args:
+        key: PRNG key.
+        shape: (B, n).
+        probability: of a 0, at least 0 and below 1.
+
+    Returns:
+        (B, n) gains.
+
+    Source: Srivastava et al. (2014), "Dropout".
+    """
+    silent = min(round(256 * probability), 255)
+    if silent == 0:
+        return jnp.ones(shape)
+    words = jax.random.bits(key, (-(-math.prod(shape) // 4),), jnp.uint32)  # a byte is enough for each
+    levels = jax.lax.bitcast_convert_type(words, jnp.uint8).reshape(-1)[: math.prod(shape)].reshape(shape)
+    return jnp.where(levels >= silent, 256.0 / (256 - silent), 0.0)

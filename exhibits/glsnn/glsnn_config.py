@@ -1,0 +1,86 @@
+"""Values of the GLSNN circuit, apart from the model so that the command line is read before ngc-learn loads."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from exhibits.common.config import TrainingConfig, require
+
+
+@dataclass(frozen=True)
+class CircuitConfig:
+    """Values of the circuit. "Paper" is Zhao et al. (2020), "BrainCog" the code that they published later."""
+
+    hid_dim: tuple[int, ...] = (800, 800, 800)
+    """Cells in each hidden layer, one number a layer (paper: 800 800 800)."""
+    encoder: Literal["direct", "bernoulli"] = "direct"
+    """What the input layer sends: the pixels as rates, or the rates of Bernoulli spikes over T steps (our choice)."""
+    T: int = 10
+    """Time steps that each layer integrates its current for (BrainCog)."""
+    dt: float = 1.0
+    """Integration time constant, ms (BrainCog)."""
+    tau_m: float = 2.0
+    """Membrane time constant, ms (BrainCog)."""
+    thr: float = 0.5
+    """Firing threshold, mV (BrainCog)."""
+    surr_a: float = 2.0
+    """Height a of the triangular surrogate max(0, a - a^2 |v - thr|), per mV (BrainCog)."""
+    lr_target: float = 0.4
+    """Step of the last hidden layer's target down the cost (BrainCog)."""
+    n_feedback: int | None = None
+    """Hidden layers below the last one that get feedback, counted from the top; all if not given (paper: all)."""
+    eta: float = 1e-3
+    """Learning rate of Adam at the start (BrainCog)."""
+    schedule: Literal["cosine", "constant"] = "cosine"
+    """How the learning rate goes on: down to 0 along half a cosine, or not at all (our choice)."""
+    weight_decay: float = 0.05
+    """Share of each weight that is lost in an update, per unit of learning rate (our choice)."""
+    in_dropout: float = 0.2
+    """Probability that an input is silent for a pattern while learning (our choice)."""
+    hid_dropout: float = 0.2
+    """Probability that a hidden cell is silent for a pattern while learning (our choice)."""
+    batch_size: int = 100
+    """Patterns in a minibatch, over which updates are summed (BrainCog)."""
+
+    def __post_init__(self):
+        require(self, "hid_dim", "one or more numbers above 0", len(self.hid_dim) > 0 and min(self.hid_dim) > 0)
+        require(self, "T", "at least 1", self.T >= 1)
+        for name in ("dt", "tau_m", "thr", "surr_a", "lr_target"):
+            require(self, name, "above 0", getattr(self, name) > 0)
+        require(self, "dt", f"at most tau_m ({self.tau_m})", self.dt <= self.tau_m)
+        most = len(self.hid_dim) - 1
+        expected = f"0 to {most}, the number of hidden layers below the last one"
+        require(self, "n_feedback", expected, self.n_feedback is None or 0 <= self.n_feedback <= most)
+        for name in ("eta", "weight_decay"):
+            require(self, name, "at least 0", getattr(self, name) >= 0)
+        for name in ("in_dropout", "hid_dropout"):
+            require(self, name, "at least 0 and below 1", 0 <= getattr(self, name) < 1)
+        require(self, "batch_size", "at least 1", self.batch_size >= 1)
+
+
+@dataclass(frozen=True)
+class Config(CircuitConfig, TrainingConfig):
+    """Trains a spiking network by global feedback and local plasticity and keeps its best parameters on the dev set."""
+
+    dataset: Literal["mnist", "fashion_mnist"] = "mnist"
+    """Which data the paths that are not given lead to."""
+    epochs: int = 100
+    """Passes through the training set (BrainCog: 100)."""
+    exp_dir: Path = Path(__file__).resolve().parent / "exp"
+    """Folder for everything that the run saves."""
+
+    def __post_init__(self):
+        TrainingConfig.__post_init__(self)
+        CircuitConfig.__post_init__(self)
+        paths = {name: getattr(self, name) for name in ("dataX", "dataY", "devX", "devY")}
+        for name, path in of_dataset(self.dataset, paths, TrainingConfig).items():
+            object.__setattr__(self, name, path)
+
+
+def of_dataset(dataset: str, paths: Mapping[str, Path], defaults: object) -> dict[str, Path]:
+    """Paths by field, those that are at their default led to a data set's folder instead of MNIST's."""
+    return {
+        name: path.parents[1] / dataset / path.name if path == getattr(defaults, name) else path
+        for name, path in paths.items()
+    }

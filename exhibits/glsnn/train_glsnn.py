@@ -1,0 +1,27 @@
+"""Trains the GLSNN; `--help` lists every value with its unit and default."""
+
+from exhibits.common.config import from_command_line
+from exhibits.common.data import load_for_training
+from exhibits.common.errors import reported
+from glsnn_config import Config
+
+
+def main() -> None:
+    """Trains from the command line, draws the learning curve and prints a last line like the BFA-SNN's."""
+    config = from_command_line(Config)
+    train, dev = load_for_training(config)
+
+    # Only now: ngc-learn reads the command line when it is imported.
+    from exhibits.common.plots import draw_likelihood
+    from exhibits.common.training import fit
+    from glsnn_model import GLSNN
+
+    seconds, best = fit(GLSNN.for_training(config, train), config, train, dev)
+    draw_likelihood(config.exp_dir, config.exp_dir / f"glsnn_{config.dataset}_likelihood.jpg")
+    print("------------------------------------")
+    print(f" Trial.sim_time = {seconds / 3600} h  ({seconds} sec)  Best Acc = {best}")
+
+
+if __name__ == "__main__":
+    with reported():
+        main()
