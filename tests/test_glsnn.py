@@ -17,10 +17,10 @@ from glsnn_model import GLSNN
 PLAIN = {"in_dropout": 0.0, "hid_dropout": 0.0, "weight_decay": 0.0}
 
 
-def make_glsnn(seed=0, n_pixels=36, n_classes=4, n_updates=100, **values):
+def make_glsnn(kind=None, *, seed=0, n_pixels=36, n_classes=4, n_updates=100, **values):
     defaults = {"hid_dim": (24, 20, 16), "batch_size": 8} | PLAIN
     config = CircuitConfig(**(defaults | values))
-    circuit = GLSNN(jax.random.PRNGKey(seed), n_pixels, n_classes, config, n_updates)
+    circuit = (kind or GLSNN)(jax.random.PRNGKey(seed), n_pixels, n_classes, config, n_updates)
     # Larger weights than at the start of training, so that every layer of so small a circuit fires.
     rng = np.random.default_rng(seed)
     start = circuit.get_parameters()

@@ -146,14 +146,24 @@ class Circuit:
             # With an explicit type: a weakly typed value would have the program compiled twice.
             compartment.set(jax.tree.map(lambda value: jnp.asarray(value, jnp.asarray(value).dtype), values[name]))
 
+    def state(self, parameters: Mapping[str, Any] | None = None) -> State:
+        """Values of all compartments by path, at rest, with these parameters or those that the circuit has."""
+        parameters = self.get_parameters() if parameters is None else parameters
+        return self._rest | {self.parameters[name].target: value for name, value in parameters.items()}
+
     def _present_chunk(self, parameters, x, y, valid, key, first, count, *, learn: bool, detail: bool):
         """`count` of the M minibatches in x (M, B, D), y (M, B, C), valid (M, B, 1), numbered from `first`."""
         paths = {name: c.target for name, c in self.parameters.items()}
 
         def minibatch(parameters, m):
-            state = self._rest | {paths[name]: value for name, value in parameters.items()}
             state, readout = self.present(
-                state, x[m], y[m], valid[m], jax.random.fold_in(key, first + m), learn=learn, detail=detail
+                self.state(parameters),
+                x[m],
+                y[m],
+                valid[m],
+                jax.random.fold_in(key, first + m),
+                learn=learn,
+                detail=detail,
             )
             return {name: state[path] for name, path in paths.items()}, readout
 
@@ -217,8 +227,7 @@ class Circuit:
     def raster(self, x: np.ndarray, y: np.ndarray, key: jax.Array) -> dict[str, np.ndarray]:
         """Spikes at every step of one pattern x (1, D) with label y (1, C): a (T, n) array a layer, input first."""
         pad = partial(self._minibatches, length=self.batch_size)
-        state = self._rest | {self.parameters[name].target: value for name, value in self.get_parameters().items()}
-        spikes = jax.jit(self.trace)(state, pad(x)[0], pad(y)[0], pad(np.ones((1, 1)))[0], key)
+        spikes = jax.jit(self.trace)(self.state(), pad(x)[0], pad(y)[0], pad(np.ones((1, 1)))[0], key)
         return {name: np.asarray(value) for name, value in spikes.items()}
 
     def process(self, obs: np.ndarray, lab: np.ndarray, adapt_synapses: bool = True) -> Readout:

@@ -65,6 +65,7 @@ class GLSNN(Circuit):
         self.config, self.n_updates = config, n_updates
         self.batch_size, self.dt = config.batch_size, config.dt
         self.times = config.dt * jnp.arange(1, config.T + 1)  # ms
+        self.unroll = min(config.T, self.UNROLL)
         self.sizes = (in_dim, *config.hid_dim, out_dim)
         self.layers = range(1, len(self.sizes))  # those that spike; the last one is the output
         self.hidden = self.layers[:-1]
@@ -157,48 +158,56 @@ class GLSNN(Circuit):
         _, _, updates = state[self["W1"].opt_params.target]
         return self.config.eta * 0.5 * (1.0 + jnp.cos(jnp.pi * jnp.minimum(updates / self.n_updates, 1.0)))
 
-    def _forward(self, state, x, y, valid, key, learn=False, raster=False):
-        """Forward phase: the state after it, and the first pattern's spikes at every step if they are asked for."""
+    def _begin(self, state, x, y, valid, key, learn=False):
+        """The state with input, label, gates and learning rate in place, and what the first pattern sends by step."""
         c, error = self.config, self[f"e{self.layers[-1]}"]
         state = run_once(state, [self.reset], 0.0, self.dt)
         # Padding has no error and so teaches nothing.
         state |= {error.target.target: y, error.modulator.target: jnp.broadcast_to(valid, y.shape)}
-        spikes = {"z0": jnp.broadcast_to(x[0], (c.T, self.sizes[0]))} if raster else {}
+        sent = {"z0": jnp.broadcast_to(x[0], (c.T, self.sizes[0]))}
         keys = jax.random.split(key, len(self.sizes))
         if c.encoder == "bernoulli":  # Eq. (1)
             z0 = self["z0"]
             state |= {z0.inputs.target: x, z0.key.target: keys[-1]}
-            watch = {"z0": z0.outputs} if raster else {}
-            state, total, kept = run_steps(
-                state, [self.encode], self.times, self.dt, sums={"s": z0.outputs}, traces=watch
+            spikes = z0.outputs
+            state, total, sent = run_steps(
+                state, [self.encode], self.times, self.dt, sums={"s": spikes}, traces={"z0": spikes}
             )
-            x, spikes = total["s"] / c.T, spikes | kept
+            x = total["s"] / c.T
         if learn:
             shapes = {n: (c.batch_size, self.sizes[n]) for n in self.hidden}
             state |= {self[f"z{n}"].gate.target: dropout_gate(keys[n], shapes[n], c.hid_dropout) for n in self.hidden}
             x = x * dropout_gate(keys[0], x.shape, c.in_dropout)
             eta = self._learning_rate(state)
             state |= {self[f"W{n}"].eta.target: eta for n in self.layers}
-        state |= {self.rate[0].target: x}
+        return state | {self.rate[0].target: x}, sent
+
+    def _forward(self, state, raster=False):
+        """Forward phase: the state after it, and the first pattern's spikes at every step if they are asked for."""
+        spikes = {}
         for n, drive, spike in zip(self.layers, self.drive, self.spike, strict=True):
             watch = {f"z{n}": self[f"z{n}"].s} if raster else {}
             state = run_once(state, [drive], 0.0, self.dt)
-            state, _, kept = run_steps(state, [spike], self.times, self.dt, traces=watch, unroll=min(c.T, self.UNROLL))
+            state, _, kept = run_steps(state, [spike], self.times, self.dt, traces=watch, unroll=self.unroll)
             spikes |= kept
         return state, spikes
 
     def present(self, state, x, y, valid, key, *, learn, detail):
-        state, _ = self._forward(state, x, y, valid, key, learn)
+        state, _ = self._begin(state, x, y, valid, key, learn)
+        state, _ = self._forward(state)
         if learn:
             state = run_once(state, [self.feedback, self.evolve], 0.0, self.dt)
         out = self[f"z{self.layers[-1]}"]
-        count = state[out.count.target]
-        # What is left of the membrane potential is a part of a spike.
-        readout = {"count": count, "logit": count + state[out.v.target] / self.config.thr}
+        readout = self._answer(state[out.count.target], state[out.v.target])
         if detail:
             readout |= {f"rate{n}": state[self.rate[n].target] for n in self.hidden}
             readout |= {f"spikes{n}": self.config.T * state[rate.target].sum(axis=1) for n, rate in self.rate.items()}
         return state, readout
 
+    def _answer(self, count, v):
+        """Readouts of the output cells' spike counts and membrane potentials (mV), of which the rest is part of one."""
+        return {"count": count, "logit": count + v / self.config.thr}
+
     def trace(self, state, x, y, valid, key):
-        return self._forward(state, x, y, valid, key, raster=True)[1]
+        state, sent = self._begin(state, x, y, valid, key)
+        return sent | self._forward(state, raster=True)[1]
