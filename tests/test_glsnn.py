@@ -14,7 +14,7 @@ from glsnn_components import dropout_gate
 from glsnn_config import CircuitConfig
 from glsnn_model import GLSNN
 
-PLAIN = {"in_dropout": 0.0, "hid_dropout": 0.0, "weight_decay": 0.0}
+PLAIN = {"surr_a": 2.0, "in_dropout": 0.0, "hid_dropout": 0.0, "weight_decay": 0.0}
 
 
 def make_glsnn(kind=None, *, seed=0, n_pixels=36, n_classes=4, n_updates=100, **values):

@@ -7,7 +7,7 @@ from bfasnn_config import Config
 from exhibits.common.config import REPOSITORY, AnalysisConfig
 from exhibits.common.data import load_for_training, load_patterns
 from exhibits.common.errors import reported
-from exhibits.common.results import Row, measure, show, table
+from exhibits.common.results import Row, choose, measure, show, table, train_and_test
 
 HERE = Path(__file__).resolve().parent
 ROWS = [Row("page", "seed page's recipe, 784-1000-10", seeds=(1234, 1235))]
@@ -17,28 +17,22 @@ REFERENCES = [
 
 
 def run(row: Row, seed: int) -> dict:
-    """Trains on the training set, keeps the best epoch on dev, measures once on test; a finished training counts."""
+    """Trains on the training set, keeps the best epoch on dev, measures once on test."""
     from bfasnn_model import BFA_SNN
-    from exhibits.common.analysis import evaluate, restore
-    from exhibits.common.training import Keys, finished, fit
+    from exhibits.common.training import Keys
 
     config = Config(seed=seed, exp_dir=HERE / "exp" / "results" / f"{row.name}-{seed}", **row.values)
     train, dev = load_for_training(config)
     test = load_patterns(AnalysisConfig.dataX, AnalysisConfig.dataY)
     circuit = BFA_SNN(Keys.of(seed).init, train.x.shape[1], train.y.shape[1], config)
-    log = finished(config)
-    if log is None:
-        fit(circuit, config, train, dev)
-        log = finished(config)
-    result, _ = evaluate(restore(circuit, config.exp_dir), test, Keys.of(seed).test)
-    return log | result
+    return train_and_test(circuit, config, train, dev, test)
 
 
 def main() -> None:
-    """Measures what is missing; `--table` only writes the table."""
-    if "--table" not in sys.argv:
-        sys.argv = sys.argv[:1]  # ngc-learn parses it when imported
-        measure(ROWS, HERE / "results", run)
+    """Measures what is missing, of all rows or of those that are named; `--table` only writes the table."""
+    names, sys.argv = sys.argv[1:], sys.argv[:1]  # ngc-learn parses it when imported
+    if names != ["--table"]:
+        measure(choose(ROWS, names), HERE / "results", run)
     for readme, name in ((HERE / "README.md", "results"), (REPOSITORY / "README.md", "bfa_snn results")):
         show(readme, table(ROWS, HERE / "results", REFERENCES), name)
 

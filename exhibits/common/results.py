@@ -6,12 +6,17 @@ skips what is there. The README's tables stand between marks and are never writt
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from exhibits.common.config import TrainingConfig
+from exhibits.common.data import Patterns
 from exhibits.common.errors import UserError
 from exhibits.common.files import read_json, replacing, write_json
+
+if TYPE_CHECKING:  # ngc-learn reads the command line when it is imported
+    from exhibits.common.simulation import Circuit
 
 
 def marks(name: str) -> tuple[str, str]:
@@ -34,6 +39,15 @@ class Row:
     title: str
     values: Mapping[str, Any] = field(default_factory=dict)
     seeds: Sequence[int] = (1234,)
+
+
+def choose(rows: Sequence[Row], names: Sequence[str]) -> list[Row]:
+    """The rows with these names, or all if none is named."""
+    known = {row.name: row for row in rows}
+    for name in names:
+        if name not in known:
+            raise UserError(f"{name}: no row of the results table; expected some of {', '.join(known)}")
+    return [known[name] for name in names] or list(rows)
 
 
 def measure(rows: Sequence[Row], folder: Path, run: Callable[[Row, int], dict[str, Any]]) -> None:
@@ -59,6 +73,40 @@ def measure(rows: Sequence[Row], folder: Path, run: Callable[[Row, int], dict[st
             write_json(path, known)
 
 
+def train_and_test(
+    circuit: "Circuit",
+    config: TrainingConfig,
+    train: Patterns,
+    dev: Patterns | None,
+    test: Patterns,
+    temperature: float | None = None,
+) -> dict[str, Any]:
+    """Trains, keeps the best epoch on dev and measures it once on test; a training that is finished is not repeated.
+
+    Args:
+        circuit: freshly built.
+        config: its configuration.
+        train: patterns to learn from.
+        dev: patterns to choose the epoch by; None keeps the last one.
+        test: patterns to measure on.
+        temperature: of the calibrated NLL; by default the one that was fitted on dev.
+
+    Returns:
+        The record of the run and its test results.
+    """
+    from exhibits.common.analysis import evaluate, restore
+    from exhibits.common.training import Keys, finished, fit
+
+    log = finished(config)
+    if log is None:
+        fit(circuit, config, train, dev)
+        log = finished(config)
+    trained = restore(circuit, config.exp_dir)
+    if temperature is not None:
+        trained = replace(trained, temperature=temperature)
+    return log | evaluate(trained, test, Keys.of(config.seed).test)[0]
+
+
 def table(rows: Sequence[Row], folder: Path, references: Sequence[Sequence[str]]) -> str:
     """The results as a Markdown table: mean and standard deviation over seeds, below published numbers.
 
@@ -68,10 +116,13 @@ def table(rows: Sequence[Row], folder: Path, references: Sequence[Sequence[str]]
         references: published rows: title, accuracy (%), NLL (nats), training time and hardware, as texts.
     """
     lines = [
-        "| recipe | seeds | test accuracy (%) | test NLL (nats) | calibrated NLL | epoch kept | training | hardware |",
-        "|---|---|---|---|---|---|---|---|",
+        "| recipe | seeds | dev accuracy (%) | test accuracy (%) | test NLL (nats) | calibrated NLL | epoch kept "
+        "| training | hardware |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
-    lines += [f"| {title} | | {acc} | {nll} | | | {time} | {device} |" for title, acc, nll, time, device in references]
+    lines += [
+        f"| {title} | | | {acc} | {nll} | | | {time} | {device} |" for title, acc, nll, time, device in references
+    ]
     for row in rows:
         path = folder / f"{row.name}.json"
         if not path.exists():
@@ -80,9 +131,11 @@ def table(rows: Sequence[Row], folder: Path, references: Sequence[Sequence[str]]
         epochs = ", ".join(str(run["epoch"]) for run in runs)
         minutes = statistics.mean(run["seconds"] for run in runs) / 60
         hardware = ", ".join(sorted({run["device"] for run in runs}))
+        dev = [100 * run["best_dev_acc"] for run in runs if "best_dev_acc" in run]
         cells = [
             row.title,
             str(len(runs)),
+            _spread(dev, 2) if dev else "learnt from",
             _spread([100 * run["acc"] for run in runs], 2),
             _spread([run["nll"] for run in runs], 3),
             _spread([run["nll_calibrated"] for run in runs], 3),

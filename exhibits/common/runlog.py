@@ -42,7 +42,8 @@ def hardware() -> str:
             model = next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
     except (OSError, StopIteration):
         pass
-    return f"{model}, {len(os.sched_getaffinity(0))} cores"
+    n_cores = len(os.sched_getaffinity(0))
+    return f"{model}, {n_cores} core{'s' if n_cores > 1 else ''}"
 
 
 def git_commit() -> str | None:
