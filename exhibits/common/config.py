@@ -87,7 +87,7 @@ def from_command_line(kind: type[C], args: Sequence[str] | None = None, prog: st
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
-            config = tyro.cli(kind, args=args, prog=prog, use_underscores=True, config=(tyro.conf.FlagConversionOff,))
+            config = tyro.cli(kind, args=args, prog=prog, use_underscores=True, config=(tyro.conf.FlagCreatePairsOff,))
     except SystemExit as stop:
         if stop.code in (0, None):
             raise

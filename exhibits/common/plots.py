@@ -37,6 +37,36 @@ def draw_likelihood(exp: Path, path: Path) -> None:
     save(figure, path)
 
 
+def draw_curves(
+    curves: Mapping[str, Mapping[float, Sequence[float]]], xlabel: str, ylabel: str, path: Path, chance: float
+) -> None:
+    """Curves over a grid: the mean over seeds, a bar for the standard deviation and a dot for each seed.
+
+    Args:
+        curves: by label, the values of the seeds at each x.
+        xlabel: what x is, with its unit.
+        ylabel: what the values are, with their unit.
+        path: where to.
+        chance: the value of a network that has learnt nothing, drawn as a dotted line.
+    """
+    figure, axes = plt.subplots(figsize=(7, 4.2))
+    markers = "osD^vP*X<>ph"
+    for number, (label, points) in enumerate(curves.items()):
+        xs = sorted(points)
+        means, deviations = zip(
+            *((np.mean(points[x]), np.std(points[x], ddof=len(points[x]) > 1)) for x in xs), strict=True
+        )
+        color, marker = f"C{number}", markers[number % len(markers)]
+        axes.errorbar(xs, means, deviations, color=color, marker=marker, markersize=5, capsize=3, label=label)
+        for x in xs:
+            axes.plot([x] * len(points[x]), points[x], ".", color=color, markersize=3, alpha=0.6)
+    axes.axhline(chance, color="0.5", linestyle=":", linewidth=1, label="chance")
+    axes.set(xlabel=xlabel, ylabel=ylabel)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    save(figure, path)
+
+
 def draw_confusion(matrix: np.ndarray, classes: Sequence[str], path: Path) -> None:
     """Confusion matrix (C, C) of pattern counts, rows the true and columns the predicted class."""
     figure, axes = plt.subplots(figsize=(6.5, 6))

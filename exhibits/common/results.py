@@ -135,10 +135,10 @@ def table(rows: Sequence[Row], folder: Path, references: Sequence[Sequence[str]]
         cells = [
             row.title,
             str(len(runs)),
-            _spread(dev, 2) if dev else "learnt from",
-            _spread([100 * run["acc"] for run in runs], 2),
-            _spread([run["nll"] for run in runs], 3),
-            _spread([run["nll_calibrated"] for run in runs], 3),
+            spread(dev, 2) if dev else "learnt from",
+            spread([100 * run["acc"] for run in runs], 2),
+            spread([run["nll"] for run in runs], 3),
+            spread([run["nll_calibrated"] for run in runs], 3),
             epochs,
             f"{minutes:.1f} min",
             hardware,
@@ -147,7 +147,8 @@ def table(rows: Sequence[Row], folder: Path, references: Sequence[Sequence[str]]
     return "\n".join(lines)
 
 
-def _spread(values: Sequence[float], digits: int) -> str:
+def spread(values: Sequence[float], digits: int) -> str:
+    """Mean ± standard deviation with so many digits; of a single value, that value."""
     mean = f"{statistics.mean(values):.{digits}f}"
     return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.{digits}f}"
 

@@ -124,9 +124,8 @@ def fit(circuit: Circuit, config: TrainingConfig, train: Patterns, dev: Patterns
     epoch_seconds = []
     for epoch in range(1, config.epochs + 1):
         epoch_start = time.perf_counter()
-        order = np.random.default_rng([config.seed, epoch]).permutation(len(train.x))
         with tqdm(total=len(train.x), unit="img", desc=f"epoch {epoch}/{config.epochs}") as bar:
-            train_score = score(circuit, train, jax.random.fold_in(keys.train, epoch), bar, order=order, learn=True)
+            train_score = learn_epoch(circuit, train, config.seed, epoch, bar)
             epoch_seconds.append(time.perf_counter() - epoch_start)
             said, dev_score = f"acc={train_score.acc:.4f}, nll={train_score.nll:.3f}", None
             if dev is not None:
@@ -164,23 +163,30 @@ def finished(config: TrainingConfig) -> dict[str, Any] | None:
     return log if log.get("finished") and from_json(type(config), exp / "config.json") == config else None
 
 
+def learn_epoch(circuit: Circuit, train: Patterns, seed: int, epoch: int, bar: tqdm | None = None) -> Score:
+    """One pass through the training set, in the order and with the noise of this seed and epoch."""
+    order = np.random.default_rng([seed, epoch]).permutation(len(train.x))
+    return score(circuit, train, jax.random.fold_in(Keys.of(seed).train, epoch), bar, order=order, learn=True)
+
+
 def score(
     circuit: Circuit,
     patterns: Patterns,
     key: jax.Array,
-    bar: tqdm,
+    bar: tqdm | None = None,
     *,
     order: np.ndarray | None = None,
     learn: bool = False,
 ) -> Score:
-    """Presents patterns, moving a progress bar, and scores the answers."""
+    """Presents patterns, moving a progress bar if there is one, and scores the answers."""
     y = patterns.y if order is None else patterns.y[order]
     total = Score()
     for out in circuit.stream(patterns.x, patterns.y, key, order=order, learn=learn):
         n = len(out["count"])
         total.add(out, y[total.n : total.n + n])
-        bar.set_postfix_str(f"acc={total.acc:.4f}, nll={total.nll:.3f}", refresh=False)
-        bar.update(n)
+        if bar is not None:
+            bar.set_postfix_str(f"acc={total.acc:.4f}, nll={total.nll:.3f}", refresh=False)
+            bar.update(n)
     return total
 
 

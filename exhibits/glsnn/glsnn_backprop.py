@@ -104,6 +104,7 @@ def angles(circuit: GLSNN, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
     Returns:
         (L + 1,) degrees between the two updates of W1, ..., W{L+1}, before Adam; below 90, both lower the cost.
+        Not a number for a layer of which one of them is 0.
     """
 
     def measure(state):

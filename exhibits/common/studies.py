@@ -1,0 +1,255 @@
+"""Studies: a task for each point of a grid, in this process or on a Dask cluster, its row kept as soon as it is there.
+
+A task is a JSON object with everything that its numbers depend on; the script of a study has a function `run` that
+takes one and gives the measurements. A rerun skips the tasks whose rows are in the study's file.
+"""
+
+import functools
+import importlib.util
+import json
+import re
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+from exhibits.common.config import MNIST, REPOSITORY, require
+from exhibits.common.data import Patterns, load_patterns
+from exhibits.common.errors import UserError
+from exhibits.common.files import read_json, write_json
+
+if TYPE_CHECKING:  # ngc-learn reads the command line when it is imported
+    from exhibits.common.simulation import Circuit
+
+Task = dict[str, Any]
+Row = dict[str, Any]  # {"task": Task, ...}
+
+FIRST_SEED = 1234
+QUICK_PATTERNS, QUICK_EPOCHS = 2000, 3
+
+
+@dataclass(frozen=True)
+class StudyConfig:
+    """What every study's command line has."""
+
+    epochs: int | None = None
+    """Passes through the training set, the same for every task; the study's own numbers if not given."""
+    seeds: int = 3
+    """Seeds for each point of the grid: 1234, 1235, ..."""
+    quick: bool = False
+    """Whether to try the study out: small networks, few patterns and epochs, 1 seed."""
+    plot_only: bool = False
+    """Whether to draw the rows that there are instead of running what is missing."""
+    scheduler: str | None = None
+    """Address of a Dask scheduler, such as tcp://127.0.0.1:8786, to send the tasks to; this process if not given."""
+    data: Path = MNIST
+    """Folder with trainX.npy, trainY.npy, validX.npy and validY.npy; on a cluster, of each worker."""
+    out_dir: Path | None = None
+    """Folder for rows and figures; if not given, results/ and figures/ beside the script, exp/quick/ with --quick."""
+
+    def __post_init__(self):
+        require(self, "epochs", "at least 1", self.epochs is None or self.epochs >= 1)
+        require(self, "seeds", "1 to 100", 1 <= self.seeds <= 100)
+        address = r"((tcp|tls|ws|wss|ucx)://)?[^\s/]+:\d{1,5}"
+        known = self.scheduler is None or re.fullmatch(address, self.scheduler)
+        require(self, "scheduler", "an address such as tcp://127.0.0.1:8786", bool(known))
+
+    @property
+    def official(self) -> bool:
+        """Whether this is the study that the exhibit's README reports."""
+        return self.out_dir is None and self.grid_values == StudyConfig().grid_values
+
+    @property
+    def grid_values(self) -> tuple:
+        """What the tasks follow from."""
+        return self.epochs, self.seeds, self.quick, self.data
+
+    def folders(self, script: Path) -> tuple[Path, Path]:
+        """Where the rows and the figures of a study go."""
+        if self.out_dir is not None:
+            return self.out_dir, self.out_dir
+        if self.quick:
+            return script.parent / "exp" / "quick", script.parent / "exp" / "quick"
+        return script.parent / "results", script.parent / "figures"
+
+    def tasks(self, points: Sequence[Task], *, epochs: int, seeds: int | None = None) -> list[Task]:
+        """A task for each of some points of the grid and each seed.
+
+        Args:
+            points: what differs between them.
+            epochs: passes through the training set, unless the command line says otherwise.
+            seeds: at most so many.
+        """
+        n_seeds = 1 if self.quick else min(self.seeds, seeds or self.seeds)
+        rest = {
+            "epochs": self.epochs or (min(QUICK_EPOCHS, epochs) if self.quick else epochs),
+            "data": _portable(self.data),
+        }
+        rest |= {"patterns": QUICK_PATTERNS} if self.quick else {}
+        return [point | rest | {"seed": FIRST_SEED + n} for point in points for n in range(n_seeds)]
+
+
+def conduct(script: Path, tasks: Sequence[Task], config: StudyConfig) -> list[Row]:
+    """Runs the tasks whose rows are missing and keeps each row as soon as it is there.
+
+    Args:
+        script: file of the study, `study_<name>.py`; its rows are in `<name>.json`.
+        tasks: of the study's grid.
+        config: the command line.
+
+    Returns:
+        The rows of these tasks that there are, in the order of the grid.
+
+    Raises:
+        UserError: if the scheduler cannot be reached, or after all other tasks, if some failed.
+    """
+    path = config.folders(script)[0] / f"{script.stem.removeprefix('study_')}.json"
+    known = _known(path)
+    missing = [task for task in tasks if _identity(task) not in known]
+    failures = []
+    if missing and not config.plot_only:
+        _make(path.parent)
+        bar = tqdm(total=len(tasks), initial=len(tasks) - len(missing), unit="task", desc=path.stem, smoothing=0)
+        with bar:
+            for task, row in _results(script, missing, config.scheduler):
+                if isinstance(row, UserError):
+                    failures.append(f"{json.dumps(task)}: {row}")
+                else:
+                    known[_identity(task)] = {"task": task} | row
+                    write_json(path, {"rows": list(known.values())})
+                bar.update()
+    if failures:
+        raise UserError(f"{len(failures)} of {len(missing)} tasks failed, the rest is in {path}; {failures[0]}")
+    rows = [known[_identity(task)] for task in tasks if _identity(task) in known]
+    if not rows:
+        raise UserError(f"{path}: no row of this study yet; run it without --plot_only first")
+    return rows
+
+
+def _portable(path: Path) -> str:
+    """A path as another machine's copy of the repository has it too: REPOSITORY / _portable(path) is the path."""
+    path = path.resolve()
+    return (path.relative_to(REPOSITORY) if path.is_relative_to(REPOSITORY) else path).as_posix()
+
+
+def _identity(task: Task) -> str:
+    return json.dumps(task, sort_keys=True)
+
+
+def _known(path: Path) -> dict[str, Row]:
+    if not path.exists():
+        return {}
+    try:
+        return {_identity(row["task"]): row for row in read_json(path)["rows"]}
+    except (TypeError, KeyError):
+        raise UserError(f"{path}: not the rows of a study; move it away to start anew") from None
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: {error.strerror}; expected a folder that can be written to") from None
+
+
+def _results(script: Path, tasks: Sequence[Task], scheduler: str | None) -> Iterator[tuple[Task, Row | UserError]]:
+    """Each task with its measurements, or with what went wrong, in the order in which they end."""
+    where = _portable(script)
+    if scheduler is not None:
+        yield from _on_cluster(scheduler, where, tasks)
+        return
+    for task in tasks:
+        try:
+            yield task, perform(where, task)
+        except UserError as error:
+            yield task, error
+
+
+def _on_cluster(address: str, where: str, tasks: Sequence[Task]) -> Iterator[tuple[Task, Row | UserError]]:
+    try:
+        from distributed import Client, as_completed
+    except ImportError:
+        raise UserError("--scheduler: Dask is not installed; pip install -e '.[cluster]'") from None
+    try:
+        client = Client(address, timeout=5)
+    except OSError as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(
+            f"--scheduler {address}: no Dask scheduler there ({reason}); start one with `dask scheduler`, "
+            "workers with `dask worker ADDRESS --nthreads 1`"
+        ) from None
+    with client:
+        if not client.scheduler_info()["workers"]:
+            print(f"{address} has no workers yet; start some: dask worker {address} --nthreads 1", file=sys.stderr)
+        futures = {client.submit(perform, where, task, pure=False): task for task in tasks}
+        for future in as_completed(futures):
+            error = future.exception()
+            task = futures[future]
+            yield task, future.result() if error is None else UserError(f"{type(error).__name__}: {error}")
+
+
+_one_at_a_time = threading.Lock()  # ngc-learn's contexts are the process's
+
+
+def perform(where: str, task: Task) -> Row:
+    """Runs one task, in whatever process.
+
+    Args:
+        where: the study's script, relative to the repository or absolute.
+        task: of its grid.
+
+    Returns:
+        What the script's `run` measured; the seconds that it took, hardware and git commit.
+    """
+    from exhibits.common import runlog
+
+    script = REPOSITORY / where
+    with _one_at_a_time:
+        sys.argv = sys.argv[:1]  # ngc-learn parses it when imported, also that of a worker
+        if str(script.parent) not in sys.path:
+            sys.path.insert(0, str(script.parent))
+        start = time.perf_counter()
+        measured = _load(script).run(task)
+        seconds = time.perf_counter() - start
+    return measured | {"seconds": seconds, "device": runlog.hardware(), "git_commit": runlog.git_commit()}
+
+
+def _load(script: Path) -> ModuleType:
+    """A script as a module, whatever other exhibit has one of that name."""
+    spec = importlib.util.spec_from_file_location(f"{script.parent.name}_{script.stem}", script)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@functools.lru_cache(maxsize=2)
+def _patterns(folder: Path) -> tuple[Patterns, Patterns]:
+    return tuple(load_patterns(folder / f"{stem}X.npy", folder / f"{stem}Y.npy") for stem in ("train", "valid"))
+
+
+def patterns_of(task: Task) -> tuple[Patterns, Patterns]:
+    """Training and development patterns of a task."""
+    return tuple(
+        Patterns(*(array[: task.get("patterns")] for array in each)) for each in _patterns(REPOSITORY / task["data"])
+    )
+
+
+def learning_curve(circuit: "Circuit", task: Task) -> Iterator[float]:
+    """Trains a circuit as `training.fit` does and yields its accuracy on the development set after each epoch."""
+    from exhibits.common.training import Keys, learn_epoch, score
+
+    train, dev = patterns_of(task)
+    for epoch in range(1, task["epochs"] + 1):
+        learn_epoch(circuit, train, task["seed"], epoch)
+        yield score(circuit, dev, Keys.of(task["seed"]).dev).acc
+
+
+def by_seed(rows: Sequence[Row], **task: Any) -> list[Row]:
+    """The rows whose tasks have these values: one for each seed."""
+    return [row for row in rows if task.items() <= row["task"].items()]

@@ -1,0 +1,204 @@
+"""Equilibrium propagation, for the depth study: a network of rate units that relaxes, and learns from two fixed points.
+
+Free phase: the input is clamped and the rates s settle where the energy is lowest. Weakly clamped phase: the output is
+pulled towards the label by beta, and the change travels back through the same symmetric weights. Every synapse learns
+from the rates of its own two cells, Hebbian in the second phase and anti-Hebbian in the first:
+
+    (1)  s_l  <- clip(s_l + eps (-s_l + s_{l-1} W_l + s_{l+1} W_{l+1}^T + b_l), 0, 1)          hidden layers
+    (2)  s_L  <- clip(s_L + eps (-s_L + s_{L-1} W_L + b_L + beta (y - s_L)), 0, 1)             output; beta = 0 if free
+    (3)  dW_l  = eta_l / (beta B) (s_{l-1}^T s_l |clamped - s_{l-1}^T s_l |free),  b_l like it
+
+All layers relax at once. The sign of beta is drawn for each minibatch. Ours: every pattern starts at rest instead of
+where it ended an epoch ago ("persistent particles"), so that a pattern's answer does not depend on the past.
+
+Source: B. Scellier and Y. Bengio, "Equilibrium propagation: bridging the gap between energy-based models and
+backpropagation", Frontiers in Computational Neuroscience 11:24, 2017; values of its network with 3 hidden layers.
+"""
+
+from dataclasses import dataclass
+
+import jax
+import numpy as np
+from jax import numpy as jnp
+from ngclearn import Compartment, Context, MethodProcess, compilable
+from ngclearn.components.jaxComponent import JaxComponent
+
+from exhibits.common.simulation import Circuit, run_once, run_steps, unique_name
+from glsnn_components import TransposedSynapse
+
+
+@dataclass(frozen=True)
+class EquilibriumConfig:
+    """Values of the network. Each layer learns `eta_ratio` times slower than the one below, as in the paper."""
+
+    hid_dim: tuple[int, ...] = (500, 500, 500)
+    """Cells in each hidden layer."""
+    n_free: int = 500
+    """Steps of the free phase."""
+    n_clamped: int = 8
+    """Steps of the weakly clamped phase."""
+    dt: float = 0.5
+    """eps, length of a step, in time constants of the cells."""
+    beta: float = 1.0
+    """Strength of the clamping, but for its sign."""
+    eta: float = 0.128
+    """Learning rate of the lowest layer."""
+    eta_ratio: float = 4.0
+    """Learning rate of a layer over that of the layer above."""
+    batch_size: int = 20
+    """Patterns in a minibatch, over which updates are averaged."""
+
+
+class RelaxingCell(JaxComponent):
+    """Rate units that follow what reaches them, with rates clipped to [0, 1]: Eqs. (1) and (2).
+
+    | --- Input: ---   below, above (B, n) from the layers next to it; target (B, n), nudge () strength of its pull
+    | --- State: ---   s (B, n) rates
+
+    Args:
+        name: name of the component.
+        n_units: size of the population.
+        batch_size: patterns presented at once.
+        key: JAX PRNG key.
+    """
+
+    def __init__(self, name: str, n_units: int, batch_size: int = 1, key: jax.Array | None = None):
+        super().__init__(name, key=key)
+        self.n_units, self.batch_size = n_units, batch_size
+        rest = jnp.zeros((batch_size, n_units))
+        self.below, self.above, self.target = Compartment(rest), Compartment(rest), Compartment(rest)
+        self.nudge = Compartment(jnp.float32(0.0))
+        self.s = Compartment(rest)
+
+    @compilable
+    def advance_state(self, dt):
+        s = self.s.get()
+        pull = self.nudge.get() * (self.target.get() - s)
+        self.s.set(jnp.clip(s + dt * (-s + self.below.get() + self.above.get() + pull), 0.0, 1.0))
+
+    @compilable
+    def reset(self):
+        rest = jnp.zeros((self.batch_size, self.n_units))
+        self.s.set(rest)
+
+
+class ContrastiveSynapse(JaxComponent):
+    """A synapse that learns from the difference of two products of rates: Eq. (3).
+
+    | --- Input: ---      inputs, pre (B, n); post (B, m); gate (B, 1) 0 for padding; gain () eta / (beta B)
+    | --- Parameter: ---  weights (n, m); biases (1, m)
+    | --- Output: ---     outputs (B, m)
+
+    Args:
+        name: name of the component.
+        shape: (n, m).
+        batch_size: patterns presented at once.
+        key: JAX PRNG key of the initial weights, uniform within +-sqrt(6 / (n + m)) (Glorot and Bengio, 2010).
+    """
+
+    def __init__(self, name: str, shape: tuple[int, int], batch_size: int = 1, key: jax.Array | None = None):
+        super().__init__(name, key=key)
+        limit = np.sqrt(6.0 / sum(shape))
+        self.weights = Compartment(jax.random.uniform(key, shape, minval=-limit, maxval=limit))
+        self.biases = Compartment(jnp.zeros((1, shape[1])))
+        self.inputs = Compartment(jnp.zeros((batch_size, shape[0])))
+        self.pre = Compartment(jnp.zeros((batch_size, shape[0])))
+        self.post = Compartment(jnp.zeros((batch_size, shape[1])))
+        self.outputs = Compartment(jnp.zeros((batch_size, shape[1])))
+        self.gate = Compartment(jnp.ones((batch_size, 1)))
+        self.gain = Compartment(jnp.float32(0.0))
+        self.free_weights = Compartment(jnp.zeros(shape))
+        self.free_biases = Compartment(jnp.zeros((1, shape[1])))
+
+    @compilable
+    def advance_state(self):
+        self.outputs.set(jnp.matmul(self.inputs.get(), self.weights.get()) + self.biases.get())
+
+    @compilable
+    def remember(self):
+        post = self.gate.get() * self.post.get()
+        self.free_weights.set(jnp.matmul(self.pre.get().T, post))
+        self.free_biases.set(jnp.sum(post, axis=0, keepdims=True))
+
+    @compilable
+    def evolve(self):
+        post = self.gate.get() * self.post.get()
+        gain = self.gain.get()
+        self.weights.set(self.weights.get() + gain * (jnp.matmul(self.pre.get().T, post) - self.free_weights.get()))
+        self.biases.set(self.biases.get() + gain * (jnp.sum(post, axis=0, keepdims=True) - self.free_biases.get()))
+
+
+class EquilibriumNetwork(Circuit):
+    """The network above: synapses W1..WL, their transposes B2..BL, cells z1..zL, the last of them the output.
+
+    Reads out the output's rates after the free phase, as `count` and as `logit`.
+
+    Args:
+        key: PRNG key of the initial weights.
+        in_dim: D, number of pixels.
+        out_dim: C, number of classes.
+        config: values of the network.
+    """
+
+    def __init__(self, key: jax.Array, in_dim: int, out_dim: int, config: EquilibriumConfig):
+        self.config, self.batch_size, self.dt = config, config.batch_size, config.dt
+        sizes = (in_dim, *config.hid_dim, out_dim)
+        self.layers = range(1, len(sizes))
+        init_key, noise_key = jax.random.split(key)
+        keys = jax.random.split(init_key, len(sizes))
+        with Context(unique_name("equilibrium")):
+            self.components = {}
+            for n in self.layers:
+                shape = sizes[n - 1 : n + 1]
+                self.components[f"W{n}"] = ContrastiveSynapse(f"W{n}", shape, config.batch_size, keys[n])
+                self.components[f"z{n}"] = RelaxingCell(f"z{n}", shape[1], config.batch_size)
+                if n > 1:
+                    self.components[f"B{n}"] = TransposedSynapse(f"B{n}", shape[::-1], batch_size=config.batch_size)
+            vars(self).update(self.components)
+            self._wire()
+        parts = [(f"W{n}", part) for n in self.layers for part in ("weights", "biases")]
+        self._finish({f"{n}.{part}": getattr(self.components[n], part) for n, part in parts}, noise_key)
+
+    def _wire(self):
+        part = self.components
+        self.drive, self.relax, self.reset, self.remember, self.evolve = (
+            MethodProcess(name) for name in ("drive", "relax", "reset", "remember", "evolve")
+        )
+        for n in self.layers:
+            synapse, cell = part[f"W{n}"], part[f"z{n}"]
+            synapse.outputs >> cell.below
+            cell.s >> synapse.post
+            if n > 1:
+                part[f"z{n - 1}"].s >> synapse.inputs
+                part[f"z{n - 1}"].s >> synapse.pre
+                back = part[f"B{n}"]
+                synapse.weights >> back.weights
+                cell.s >> back.inputs
+                back.outputs >> part[f"z{n - 1}"].above
+        self.drive >> part["W1"].advance_state  # the input is clamped: its current is needed once
+        for n in self.layers[1:]:
+            self.relax >> part[f"W{n}"].advance_state >> part[f"B{n}"].advance_state
+        for n in self.layers:
+            self.relax >> part[f"z{n}"].advance_state
+            self.reset >> part[f"z{n}"].reset
+            self.remember >> part[f"W{n}"].remember
+            self.evolve >> part[f"W{n}"].evolve
+
+    def present(self, state, x, y, valid, key, *, learn, detail):
+        c, last = self.config, self.components[f"z{self.layers[-1]}"]
+        state = run_once(state, [self.reset], 0.0, self.dt)
+        state |= {self.W1.inputs.target: x, self.W1.pre.target: x}
+        state = run_once(state, [self.drive], 0.0, self.dt)
+        state, _, _ = run_steps(state, [self.relax], jnp.arange(c.n_free), self.dt)
+        rate = state[last.s.target]
+        if learn:
+            state = run_once(state, [self.remember], 0.0, self.dt)
+            beta = jnp.where(jax.random.bernoulli(key), c.beta, -c.beta)
+            state |= {last.target.target: y, last.nudge.target: beta}
+            state, _, _ = run_steps(state, [self.relax], jnp.arange(c.n_clamped), self.dt)
+            for n in self.layers:
+                synapse = self.components[f"W{n}"]
+                eta = c.eta / c.eta_ratio ** (n - 1)
+                state |= {synapse.gain.target: eta / (beta * valid.sum()), synapse.gate.target: valid}
+            state = run_once(state, [self.evolve], 0.0, self.dt)
+        return state, {"count": rate, "logit": rate}

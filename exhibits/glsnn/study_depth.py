@@ -1,0 +1,129 @@
+"""Does learning survive depth? Accuracy of four ways to teach 3 to 6 hidden layers; `--help` lists the flags.
+
+The GLSNN; backpropagation through the same cascade, the upper reference; the BFA-SNN with as many layers; equilibrium
+propagation. Each row of results/depth.json has the accuracy on the development set after each epoch. Draws
+figures/depth.jpg and writes the table in the README.
+"""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from exhibits.common.config import from_command_line
+from exhibits.common.errors import reported
+from exhibits.common.results import show, spread
+from exhibits.common.studies import StudyConfig, by_seed, conduct, learning_curve, patterns_of
+
+HERE = Path(__file__).resolve().parent
+DEPTHS = (3, 4, 5, 6)
+WIDTH = 256
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to teach, and what the study can afford of it."""
+
+    title: str
+    epochs: int
+    seeds: int | None = None
+
+
+METHODS = {
+    "glsnn": Method("GLSNN", 10),
+    "backprop": Method("backpropagation through the same cascade", 10),
+    "bfa_snn": Method("BFA-SNN", 3, 1),
+    "equilibrium": Method("equilibrium propagation", 3, 1),
+}
+
+
+@dataclass(frozen=True)
+class Study(StudyConfig):
+    """Compares four ways to teach networks of 3 to 6 hidden layers of 256 cells."""
+
+
+def grid(config: StudyConfig) -> list[dict]:
+    """The tasks of the study."""
+    width = 64 if config.quick else WIDTH
+    return [
+        task
+        for name, method in METHODS.items()
+        for task in config.tasks(
+            [{"method": name, "hid_dim": [width] * depth} for depth in DEPTHS], epochs=method.epochs, seeds=method.seeds
+        )
+    ]
+
+
+def run(task: dict) -> dict:
+    """Trains one network; gives the accuracy on the development set after each epoch."""
+    import jax
+
+    train, _ = patterns_of(task)
+    D, C = train.x.shape[1], train.y.shape[1]
+    key, hid_dim = jax.random.PRNGKey(task["seed"]), tuple(task["hid_dim"])
+    if task["method"] in ("glsnn", "backprop"):
+        from glsnn_backprop import BackpropGLSNN
+        from glsnn_config import CircuitConfig
+        from glsnn_model import GLSNN
+
+        config = CircuitConfig(hid_dim=hid_dim, in_dropout=0.0, hid_dropout=0.0)
+        kind = GLSNN if task["method"] == "glsnn" else BackpropGLSNN
+        circuit = kind(key, D, C, config, task["epochs"] * -(-len(train.x) // config.batch_size))
+    elif task["method"] == "bfa_snn":
+        sys.path.append(str(HERE.with_name("bfa_snn")))
+        from bfasnn_config import CircuitConfig
+        from bfasnn_model import BFA_SNN
+
+        circuit = BFA_SNN(key, D, C, CircuitConfig(hid_dim=hid_dim))
+    else:
+        from equilibrium import EquilibriumConfig, EquilibriumNetwork
+
+        circuit = EquilibriumNetwork(key, D, C, EquilibriumConfig(hid_dim=hid_dim))
+    return {"acc": list(learning_curve(circuit, task))}
+
+
+def curves(rows: list[dict]) -> dict[str, dict[int, list[float]]]:
+    """Accuracy (%) after the last epoch: method -> hidden layers -> one a seed."""
+    return {
+        name: {
+            len(hid_dim): [100 * row["acc"][-1] for row in by_seed(rows, method=name, hid_dim=list(hid_dim))]
+            for hid_dim in sorted({tuple(row["task"]["hid_dim"]) for row in by_seed(rows, method=name)}, key=len)
+        }
+        for name in METHODS
+    }
+
+
+def table(rows: list[dict]) -> str:
+    """The last accuracies as a Markdown table."""
+    lines = [
+        f"| dev accuracy (%) with hidden layers of {WIDTH} | {' | '.join(map(str, DEPTHS))} | epochs | seeds |",
+        f"|---|{'---|' * len(DEPTHS)}---|---|",
+    ]
+    for name, points in curves(rows).items():
+        epochs = {row["task"]["epochs"] for row in by_seed(rows, method=name)}
+        seeds = {row["task"]["seed"] for row in by_seed(rows, method=name)}
+        cells = [spread(points[depth], 2) if depth in points else "" for depth in DEPTHS]
+        lines.append(f"| {METHODS[name].title} | {' | '.join(cells)} | {max(epochs, default='')} | {len(seeds)} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Runs what is missing, draws, and updates the README if this is the study that it reports."""
+    config = from_command_line(Study)
+    rows = conduct(Path(__file__), grid(config), config)
+
+    from exhibits.common.plots import draw_curves
+
+    draw_curves(
+        {METHODS[name].title: points for name, points in curves(rows).items()},
+        "hidden layers",
+        "accuracy on the development set (%)",
+        config.folders(Path(__file__))[1] / "depth.jpg",
+        chance=10.0,
+    )
+    if config.official:
+        show(HERE / "README.md", table(rows), "depth")
+
+
+if __name__ == "__main__":
+    with reported():
+        main()

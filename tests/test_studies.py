@@ -1,0 +1,213 @@
+"""Studies: grid, rows that are kept, Dask workers that die, the scripts' figures and tables."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import make_patterns
+
+from exhibits.common.config import MNIST, REPOSITORY
+from exhibits.common.errors import UserError
+from exhibits.common.files import read_json
+from exhibits.common.studies import StudyConfig, by_seed, conduct
+
+GLSNN = REPOSITORY / "exhibits" / "glsnn"
+TOY = """
+import os, pathlib, time
+from exhibits.common.errors import UserError
+
+def run(task):
+    if task.get("bad"):
+        raise UserError("as told")
+    if "marks" in task:
+        (pathlib.Path(task["marks"]) / f"{task['a']}-{os.getpid()}").touch()
+        time.sleep(0.5)
+    return {"value": 10 * task["a"]}
+"""
+
+
+@pytest.fixture
+def toy(tmp_path):
+    path = tmp_path / "study_toy.py"
+    path.write_text(TOY)
+    return path
+
+
+@pytest.fixture
+def small_data(tmp_path):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for stem, n, seed in (("train", 64, 0), ("valid", 32, 1)):
+        for part, array in zip("XY", make_patterns(n, seed=seed), strict=True):
+            np.save(folder / f"{stem}{part}.npy", array)
+    return folder
+
+
+def cluster(tmp_path, n_workers):
+    """A scheduler and workers, each a process of its own: address and processes."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "JAX_PLATFORMS": "cpu"}
+    dask = [sys.executable, "-m", "dask"]
+    port = address.rsplit(":", 1)[1]
+    commands = [["scheduler", "--host", "127.0.0.1", "--port", port, "--no-dashboard"]]
+    worker = ["worker", address, "--nthreads", "1", "--no-nanny", "--no-dashboard", "--death-timeout", "60"]
+    commands += [[*worker, "--local-directory", str(tmp_path / f"worker{n}")] for n in range(n_workers)]
+    out = (tmp_path / "dask.log").open("wb")
+    processes = [subprocess.Popen([*dask, *c], env=environment, stdout=out, stderr=out) for c in commands]
+    for _ in range(600):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", int(port))) == 0:
+                return address, processes
+        time.sleep(0.1)
+    raise TimeoutError((tmp_path / "dask.log").read_text())
+
+
+@pytest.fixture
+def two_workers(tmp_path):
+    address, processes = cluster(tmp_path, 2)
+    yield address, processes
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
+def test_a_task_is_a_point_of_the_grid_and_a_seed():
+    tasks = StudyConfig(seeds=2).tasks([{"a": 1}, {"a": 2}], epochs=10)
+    rest = {"epochs": 10, "data": "data/mnist"}
+    assert tasks == [{"a": a, "seed": seed} | rest for a in (1, 2) for seed in (1234, 1235)]
+    assert [t["epochs"] for t in StudyConfig(epochs=4).tasks([{}], epochs=10, seeds=1)] == [4]
+    (quick,) = StudyConfig(quick=True).tasks([{}], epochs=10)
+    assert quick == {"epochs": 3, "data": "data/mnist", "seed": 1234, "patterns": 2000}
+    assert StudyConfig(data=Path("/some/where")).tasks([{}], epochs=1)[0]["data"] == "/some/where"
+
+
+def test_only_the_readmes_grid_updates_the_readme():
+    assert StudyConfig(scheduler="tcp://somewhere:1", plot_only=True).official
+    for other in ({"epochs": 3}, {"seeds": 1}, {"quick": True}, {"data": MNIST.parent}, {"out_dir": Path("x")}):
+        assert not StudyConfig(**other).official
+
+
+def test_rows_are_kept_and_not_run_again(toy, tmp_path):
+    config = StudyConfig(out_dir=tmp_path / "out")
+    tasks = [{"a": 1, "seed": 0}, {"a": 2, "seed": 0}, {"a": 2, "seed": 1}]
+    first = conduct(toy, tasks[:2], config)
+    assert [row["value"] for row in first] == [10, 20] and all(row["seconds"] >= 0 for row in first)
+    toy.unlink()
+    assert conduct(toy, tasks[:2], config) == first == read_json(tmp_path / "out" / "toy.json")["rows"]
+    toy.write_text(TOY.replace("10 *", "100 *"))
+    rows = conduct(toy, tasks, config)
+    assert [row["value"] for row in rows] == [10, 20, 200]
+    assert by_seed(rows, a=2) == rows[1:]
+    assert conduct(toy, tasks[2:], StudyConfig(out_dir=tmp_path / "out", plot_only=True)) == rows[2:]
+
+
+def test_a_task_that_fails_costs_only_itself(toy, tmp_path):
+    config = StudyConfig(out_dir=tmp_path / "out")
+    with pytest.raises(UserError, match=r'1 of 3 tasks failed.*\{"a": 2, "bad": true\}: as told'):
+        conduct(toy, [{"a": 1}, {"a": 2, "bad": True}, {"a": 3}], config)
+    assert [row["value"] for row in conduct(toy, [{"a": 1}, {"a": 3}], config)] == [10, 30]
+
+
+def test_bad_rows_files_are_refused_and_stay(toy, tmp_path):
+    for text in ("[]", '{"rows": [1]}', "{", '{"rows": 1}', '{"rows": [{}]}'):
+        (tmp_path / "toy.json").write_text(text)
+        with pytest.raises(UserError, match=r"toy\.json"):
+            conduct(toy, [{"a": 1}], StudyConfig(out_dir=tmp_path))
+        assert (tmp_path / "toy.json").read_text() == text
+    (tmp_path / "toy.json").unlink()
+    with pytest.raises(UserError, match="no row of this study yet"):
+        conduct(toy, [{"a": 1}], StudyConfig(out_dir=tmp_path, plot_only=True))
+
+
+def test_a_cluster_gives_the_rows_of_one_process(small_data, tmp_path, two_workers):
+    address, _ = two_workers
+    script = GLSNN / "study_depth.py"
+    grid = [{"method": method, "hid_dim": [10, 8]} for method in ("glsnn", "backprop")]
+    rows = []
+    for scheduler in (None, address):
+        config = StudyConfig(
+            data=small_data, epochs=2, seeds=2, scheduler=scheduler, out_dir=tmp_path / f"out{len(rows)}"
+        )
+        rows.append([(row["task"], row["acc"]) for row in conduct(script, config.tasks(grid, epochs=1), config)])
+    assert rows[0] == rows[1] and len(rows[0]) == 4 and all(len(acc) == 2 for _, acc in rows[0])
+
+
+def test_a_killed_worker_costs_nothing(toy, tmp_path, two_workers):
+    address, (_, victim, _) = two_workers
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    config = StudyConfig(scheduler=address, out_dir=tmp_path / "out")
+    tasks = [{"a": a, "marks": str(marks)} for a in range(12)]
+    path = tmp_path / "out" / "toy.json"
+    program = f"""
+from pathlib import Path
+from exhibits.common.studies import StudyConfig, conduct
+conduct(Path({str(toy)!r}), {tasks!r}, StudyConfig(scheduler={address!r}, out_dir=Path({str(path.parent)!r})))
+"""
+    running = subprocess.Popen([sys.executable, "-c", program], env=os.environ | {"PYTHONPATH": str(REPOSITORY)})
+    for _ in range(600):  # until the victim is in the middle of a task
+        if any(mark.name.endswith(f"-{victim.pid}") for mark in marks.iterdir()):
+            break
+        time.sleep(0.1)
+    victim.send_signal(signal.SIGKILL)
+    assert running.wait(120) == 0
+    begun = {}
+    for mark in marks.iterdir():
+        a, pid = mark.name.split("-")
+        begun.setdefault(int(a), set()).add(int(pid))
+    again = [a for a, pids in begun.items() if len(pids) == 2]
+    assert len(again) <= 1 and victim.pid in set().union(*begun.values())
+    rows = conduct(toy, tasks, config)
+    assert [row["value"] for row in rows] == [10 * a for a in range(12)]
+    assert len(read_json(path)["rows"]) == 12
+
+
+def script(name, *args):
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "JAX_PLATFORMS": "cpu"}
+    command = [sys.executable, str(GLSNN / name), *map(str, args)]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--scheduler", "tcp://127.0.0.1:1"], ["tcp://127.0.0.1:1", "dask scheduler"]),
+        (["--scheduler", "nonsense://x"], ["nonsense://x"]),
+        (["--epochs", "0"], ["--epochs 0"]),
+        (["--seeds", "0"], ["--seeds 0"]),
+        (["--data", "none"], ["none"]),
+        (["--plot_only"], ["no row of this study yet"]),
+        (["--colour"], ["--colour"]),
+    ],
+    ids=str,
+)
+def test_bad_flags_are_refused(flags, words, tmp_path):
+    out = tmp_path / "out"
+    done = script("study_depth.py", *flags, "--out_dir", out)
+    assert done.returncode == 2, done.stdout + done.stderr
+    lines = [line for line in done.stderr.replace("\r", "\n").splitlines() if line and not line.startswith("depth:")]
+    assert len(lines) == 1 and lines[0].startswith("error: "), done.stderr
+    for word in words:
+        assert word in lines[0]
+    assert not list(out.rglob("*.json"))
+
+
+@pytest.mark.parametrize(("name", "figures"), [("depth", ["depth"]), ("feedback", ["feedback", "angles"])])
+def test_scripts_draw_what_rows_there_are(name, figures, tmp_path):
+    kept = read_json(GLSNN / "results" / f"{name}.json")
+    (tmp_path / f"{name}.json").write_text(json.dumps(kept))
+    readme = (GLSNN / "README.md").read_bytes()
+    done = script(f"study_{name}.py", "--plot_only", "--out_dir", tmp_path)
+    assert done.returncode == 0, done.stderr
+    for figure in figures:
+        assert (tmp_path / f"{figure}.jpg").read_bytes()[:2] == b"\xff\xd8"
+    assert (GLSNN / "README.md").read_bytes() == readme
