@@ -20,6 +20,7 @@ lint: setup ## style of the code
 
 bench: setup ## how fast an epoch is, beside what a user would run instead (minutes; let nothing else run)
 	@$(python) benchmarks/bench_bfasnn.py
+	@$(python) benchmarks/bench_glsnn.py
 	@$(python) benchmarks/readme.py
 
 results: setup ## trains an EXHIBIT for every row of its results table (hours): make results EXHIBIT=bfa_snn

@@ -1,13 +1,11 @@
-"""Puts the measured speeds into the README."""
+"""Puts the measured speeds into the READMEs."""
 
-from pathlib import Path
-
-from bench_bfasnn import table
-
+import bench_bfasnn
+import bench_glsnn
 from exhibits.common.files import read_json
 from exhibits.common.results import show
-
-HERE = Path(__file__).resolve().parent
+from harness import EXHIBITS, RESULTS
 
 if __name__ == "__main__":
-    show(HERE.parent / "README.md", table(read_json(HERE / "results" / "bfasnn.json")), "speed")
+    show(EXHIBITS.parent / "README.md", bench_bfasnn.table(read_json(RESULTS / "bfasnn.json")), "speed")
+    show(EXHIBITS / "glsnn" / "README.md", bench_glsnn.table(read_json(RESULTS / "glsnn.json")), "speed")

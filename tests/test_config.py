@@ -84,6 +84,15 @@ def test_glsnn_defaults_are_brain_cogs_and_data_sets_have_names():
     assert from_command_line(glsnn_config.Config, []).devX.parts[-2:] == ("mnist", "validX.npy")
 
 
+def test_glsnn_recipe_follows_the_data_set_where_nothing_is_given():
+    for dataset, recipe in glsnn_config.RECIPES.items():
+        config = from_command_line(glsnn_config.Config, ["--dataset", dataset, "--in_dropout", "0"])
+        assert config.in_dropout == 0
+        assert {name: getattr(config, name) for name in recipe} == recipe | {"in_dropout": 0}
+    defaults = glsnn_config.CircuitConfig()
+    assert glsnn_config.RECIPES["mnist"] == {name: getattr(defaults, name) for name in glsnn_config.RECIPES["mnist"]}
+
+
 @pytest.mark.parametrize(
     ("args", "words"),
     [

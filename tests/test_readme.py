@@ -11,9 +11,10 @@ from exhibits.common.config import AnalysisConfig
 from exhibits.common.errors import UserError
 from exhibits.common.files import read_json
 from exhibits.common.results import Row, marks, measure, show, shown, table
+from exhibits.common.studies import conduct
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-BFA = REPOSITORY / "exhibits" / "bfa_snn"
+BFA, GLSNN = (REPOSITORY / "exhibits" / name for name in ("bfa_snn", "glsnn"))
 
 
 def load(path):
@@ -24,7 +25,7 @@ def load(path):
     return module
 
 
-@pytest.mark.parametrize("exhibit", ["bfa_snn"])
+@pytest.mark.parametrize("exhibit", ["bfa_snn", "glsnn"])
 def test_results_table(exhibit):
     folder = REPOSITORY / "exhibits" / exhibit
     results = load(folder / "results.py")
@@ -40,10 +41,21 @@ def test_nll_readouts_table():
     assert shown(BFA / "README.md", "nll readouts") == expected
 
 
-def test_speed_table():
-    bench = load(REPOSITORY / "benchmarks" / "bench_bfasnn.py")
-    expected = bench.table(read_json(REPOSITORY / "benchmarks" / "results" / "bfasnn.json"))
-    assert shown(REPOSITORY / "README.md", "speed") == expected
+@pytest.mark.parametrize("name", ["depth", "feedback"])
+def test_study_tables(name):
+    script = GLSNN / f"study_{name}.py"
+    study = load(script)
+    tasks = study.grid(study.Study())
+    rows = conduct(script, tasks, study.Study(plot_only=True))
+    assert [row["task"] for row in rows] == tasks, "the README's study is not complete"
+    assert shown(GLSNN / "README.md", name) == study.table(rows)
+
+
+@pytest.mark.parametrize(("name", "readme"), [("bfasnn", REPOSITORY), ("glsnn", GLSNN)])
+def test_speed_tables(name, readme):
+    bench = load(REPOSITORY / "benchmarks" / f"bench_{name}.py")
+    expected = bench.table(read_json(REPOSITORY / "benchmarks" / "results" / f"{name}.json"))
+    assert shown(readme / "README.md", "speed") == expected
 
 
 def test_a_row_is_trained_tested_and_shown(tmp_path, monkeypatch):

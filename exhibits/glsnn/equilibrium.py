@@ -33,8 +33,8 @@ class EquilibriumConfig:
 
     hid_dim: tuple[int, ...] = (500, 500, 500)
     """Cells in each hidden layer."""
-    n_free: int = 500
-    """Steps of the free phase."""
+    n_free: int = 200
+    """Steps of the free phase (paper: 500)."""
     n_clamped: int = 8
     """Steps of the weakly clamped phase."""
     dt: float = 0.5

@@ -1,0 +1,65 @@
+"""How long GLSNN training takes, and what memory: beside backpropagation through the same cascade, as T grows."""
+
+import sys
+from collections.abc import Callable
+
+from harness import EXHIBITS, conditions, contest, options
+
+METHODS = {"glsnn": "GLSNN", "backprop": "backpropagation through the same cascade"}
+STEPS = (10, 100, 400)
+
+
+def build(name: str, batch_size: int, n_minibatches: int) -> Callable[[], None]:
+    """What a contender, `method-T`, does in a round: learns from some minibatches and waits until that is done."""
+    import jax
+
+    from exhibits.common.data import load_patterns
+    from glsnn_backprop import BackpropGLSNN
+    from glsnn_config import Config
+    from glsnn_model import GLSNN
+
+    method, T = name.split("-")
+    config = Config(batch_size=batch_size, T=int(T))
+    x, y = (array[: n_minibatches * batch_size] for array in load_patterns(config.dataX, config.dataY))
+    key = jax.random.PRNGKey(0)
+    kind = {"glsnn": GLSNN, "backprop": BackpropGLSNN}[method]
+    circuit = kind(key, x.shape[1], y.shape[1], config, n_updates=1_000_000)
+    return lambda: circuit.read(x, y, key, learn=True)
+
+
+def main() -> None:
+    """Measures, prints a table and writes results/glsnn.json."""
+    settings = options(__doc__.splitlines()[0], "glsnn.json", batch_size=100, minibatches=50)
+    sys.path.insert(0, str(EXHIBITS / "glsnn"))
+
+    from exhibits.common import runlog
+    from exhibits.common.data import load_patterns
+    from exhibits.common.files import write_json
+    from glsnn_config import Config
+
+    config = Config()
+    load_patterns(config.dataX, config.dataY)  # prepares the arrays, once for all
+    contenders = [(method, T) for T in STEPS for method in METHODS]
+    rows = contest("glsnn", build, [f"{method}-{T}" for method, T in contenders], settings)
+    for row, (method, T) in zip(rows, contenders, strict=True):
+        row |= {"label": METHODS[method], "T": T}
+    described = {name: getattr(settings, name) for name in ("batch_size", "rounds", "minibatches")}
+    described |= {"sizes": [784, *config.hid_dim, 10]}
+    result = runlog.describe() | {"date": runlog.now(), "settings": described, "rows": rows}
+    settings.output.parent.mkdir(parents=True, exist_ok=True)
+    write_json(settings.output, result)
+    print(table(result))
+
+
+def table(result: dict) -> str:
+    """The numbers as a Markdown table."""
+    lines = ["| training | T | ms a minibatch | seconds an epoch | peak memory |", "|---|---|---|---|---|"]
+    for row in result["rows"]:
+        cells = [str(row["T"]), f"{row['ms_per_minibatch']:.1f}", f"{row['seconds_per_epoch']:.1f}"]
+        lines.append(f"| {row['label']} | {' | '.join(cells)} | {row['peak_memory_mb']:.0f} MB |")
+    network = "-".join(map(str, result["settings"]["sizes"]))
+    return "\n".join([*lines, "", f"{network}, {conditions(result)}"])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""Interleaved timing: every contender has a process of its own, and rounds go from one to the next.
+
+So a machine whose speed drifts does so for all. The median of the rounds counts. Let nothing else run meanwhile.
+"""
+
+import argparse
+import multiprocessing
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+EXHIBITS = Path(__file__).resolve().parents[1] / "exhibits"
+RESULTS = Path(__file__).resolve().parent / "results"
+EPOCH = 50_000  # images
+
+
+def options(description: str, output: str, batch_size: int, minibatches: int) -> argparse.Namespace:
+    """The command line of a benchmark."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--rounds", type=int, default=5, help="interleaved repeats (default: %(default)s)")
+    parser.add_argument(
+        "--minibatches", type=int, default=minibatches, help="minibatches a round (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--batch_size", type=int, default=batch_size, help="images in a minibatch (default: %(default)s)"
+    )
+    parser.add_argument("--output", type=Path, default=RESULTS / output, help="where the numbers go")
+    return parser.parse_args()
+
+
+def _contend(pipe, folder: Path, build: Callable, arguments: tuple) -> None:
+    """A contender's process: for each question, does a round and answers its seconds and the peak memory in bytes."""
+    sys.path.insert(0, str(folder))
+    sys.argv = sys.argv[:1]  # ngc-learn parses it when imported
+    run = build(*arguments)
+    while pipe.recv():
+        start = time.perf_counter()
+        run()
+        pipe.send((time.perf_counter() - start, 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
+
+
+def contest(
+    exhibit: str, build: Callable[..., Callable[[], None]], contenders: Sequence[str], settings: argparse.Namespace
+) -> list[dict[str, Any]]:
+    """Times contenders against each other.
+
+    Args:
+        exhibit: its folder is importable in the contenders' processes.
+        build: from a contender's name, batch size and number of minibatches, what it does in a round; picklable.
+        contenders: their names.
+        settings: of the command line.
+
+    Returns:
+        For each, milliseconds a minibatch (median, least and most of the rounds), seconds an epoch, peak memory (MB).
+    """
+    spawn = multiprocessing.get_context("spawn")
+    pipes = {}
+    for name in contenders:
+        pipes[name], far_end = spawn.Pipe()
+        arguments = (name, settings.batch_size, settings.minibatches)
+        spawn.Process(target=_contend, args=(far_end, EXHIBITS / exhibit, build, arguments), daemon=True).start()
+    seconds, memory = {name: [] for name in pipes}, {}
+    for round_ in range(-1, settings.rounds):  # the first is for compiling and warming up
+        for name, pipe in pipes.items():
+            pipe.send(True)
+            taken, memory[name] = pipe.recv()
+            if round_ >= 0:
+                seconds[name].append(taken / settings.minibatches)
+    for pipe in pipes.values():
+        pipe.send(False)
+    return [
+        {
+            "ms_per_minibatch": 1e3 * statistics.median(seconds[name]),
+            "ms_per_minibatch_min_max": [1e3 * min(seconds[name]), 1e3 * max(seconds[name])],
+            "seconds_per_epoch": statistics.median(seconds[name]) * EPOCH / settings.batch_size,
+            "peak_memory_mb": memory[name] / 1e6,
+        }
+        for name in contenders
+    ]
+
+
+def conditions(result: dict[str, Any]) -> str:
+    """How the numbers of a results file were measured, as the line below its table."""
+    settings = result["settings"]
+    versions = " and ".join(f"{name} {result['versions'][name]}" for name in ("ngclearn", "jax"))
+    return (
+        f"minibatches of {settings['batch_size']}, an epoch of {EPOCH:,} images; median of {settings['rounds']} "
+        f"interleaved rounds of {settings['minibatches']} minibatches; {result['device']}; {versions}."
+    )
