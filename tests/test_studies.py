@@ -16,7 +16,7 @@ from conftest import make_patterns
 from exhibits.common.config import MNIST, REPOSITORY
 from exhibits.common.errors import UserError
 from exhibits.common.files import read_json
-from exhibits.common.studies import StudyConfig, by_seed, conduct
+from exhibits.common.studies import StudyConfig, _load, by_seed, conduct
 
 GLSNN = REPOSITORY / "exhibits" / "glsnn"
 TOY = """
@@ -169,6 +169,19 @@ conduct(Path({str(toy)!r}), {tasks!r}, StudyConfig(scheduler={address!r}, out_di
     rows = conduct(toy, tasks, config)
     assert [row["value"] for row in rows] == [10 * a for a in range(12)]
     assert len(read_json(path)["rows"]) == 12
+
+
+def test_feedback_study_measures_angles_where_all_layers_are_taught(small_data):
+    study = _load(GLSNN / "study_feedback.py")
+    task = {"hid_dim": [12, 10, 8], "data": str(small_data), "epochs": 2, "seed": 5}
+    full, none = (study.run(task | {"n_feedback": k}) for k in (2, 0))
+    assert len(full["acc"]) == len(none["acc"]) == 2 and "angles" not in none
+    assert [len(angles) for angles in full["angles"]] == [4, 4, 4]
+    json.dumps(full, allow_nan=False)
+    rows = [{"task": task, **full}]
+    for layer, points in study.angle_curves(rows).items():
+        for (angle,) in points.values():
+            assert 0 <= angle < (1 if layer in ("W3", "W4") else 180)
 
 
 def script(name, *args):

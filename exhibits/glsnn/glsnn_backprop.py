@@ -99,16 +99,18 @@ def angles(circuit: GLSNN, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
     Args:
         circuit: with feedback to all of its hidden layers.
-        x: (B, D) patterns, B the circuit's batch size.
-        y: (B, C) one-hot labels.
+        x: (n, D) patterns, at most as many as the circuit's batch size.
+        y: (n, C) one-hot labels.
 
     Returns:
         (L + 1,) degrees between the two updates of W1, ..., W{L+1}, before Adam; below 90, both lower the cost.
         Not a number for a layer of which one of them is 0.
     """
+    padding = ((0, circuit.batch_size - len(x)), (0, 0))
+    x, y, valid = (np.pad(rows, padding) for rows in (x, y, np.ones((len(x), 1), np.float32)))
 
     def measure(state):
-        state, _ = circuit._begin(state, x, y, np.ones((len(x), 1), np.float32), jax.random.PRNGKey(0))
+        state, _ = circuit._begin(state, x, y, valid, jax.random.PRNGKey(0))
         true = [dw for dw, _ in gradients(circuit, state)[0]]
         state, _ = circuit._forward(state)
         state = run_once(state, [circuit.feedback], 0.0, circuit.dt)
