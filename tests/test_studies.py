@@ -86,7 +86,7 @@ def test_a_task_is_a_point_of_the_grid_and_a_seed():
     assert tasks == [{"a": a, "seed": seed} | rest for a in (1, 2) for seed in (1234, 1235)]
     assert [t["epochs"] for t in StudyConfig(epochs=4).tasks([{}], epochs=10, seeds=1)] == [4]
     (quick,) = StudyConfig(quick=True).tasks([{}], epochs=10)
-    assert quick == {"epochs": 3, "data": "data/mnist", "seed": 1234, "patterns": 2000}
+    assert quick == {"epochs": 3, "data": "data/mnist", "seed": 1234, "patterns": 5000}
     assert StudyConfig(data=Path("/some/where")).tasks([{}], epochs=1)[0]["data"] == "/some/where"
 
 

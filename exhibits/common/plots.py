@@ -49,7 +49,7 @@ def draw_curves(
         path: where to.
         chance: the value of a network that has learnt nothing, drawn as a dotted line.
     """
-    figure, axes = plt.subplots(figsize=(7, 4.2))
+    figure, axes = plt.subplots(figsize=(6.5, 5))
     markers = "osD^vP*X<>ph"
     for number, (label, points) in enumerate(curves.items()):
         xs = sorted(points)
@@ -63,7 +63,7 @@ def draw_curves(
     axes.axhline(chance, color="0.5", linestyle=":", linewidth=1, label="chance")
     axes.set(xlabel=xlabel, ylabel=ylabel)
     axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    figure.legend(loc="outside lower center", ncol=2 if max(map(len, curves)) > 10 else 4)
     save(figure, path)
 
 

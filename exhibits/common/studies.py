@@ -31,7 +31,7 @@ Task = dict[str, Any]
 Row = dict[str, Any]  # {"task": Task, ...}
 
 FIRST_SEED = 1234
-QUICK_PATTERNS, QUICK_EPOCHS = 2000, 3
+QUICK_PATTERNS, QUICK_EPOCHS = 5000, 3
 
 
 @dataclass(frozen=True)
