@@ -11,7 +11,8 @@ from exhibits.common.analysis import restore
 from exhibits.common.data import Patterns
 from exhibits.common.errors import UserError
 from exhibits.common.plots import draw_likelihood
-from exhibits.common.training import Score, finished, fit, make_way
+from exhibits.common.runfolder import claimed, finished
+from exhibits.common.training import Score, fit
 
 
 @pytest.fixture
@@ -60,15 +61,19 @@ def test_without_a_development_set_the_last_epoch_is_kept(make_circuit, sets, tm
 
 def test_diverging_weights_stop_the_run_and_say_so(make_circuit, sets, tmp_path):
     circuit = make_circuit(eta=(1e38, 1e38), encoder="rate")
-    with pytest.raises(UserError, match=r"epoch 1: NLL is not a finite number.*--eta"):
+    with pytest.raises(UserError, match=r"epoch 1, minibatch 8: W2.biases, W2.weights is not.*--eta"):
         fit(circuit, Config(exp_dir=tmp_path / "exp", epochs=2), *sets)
     assert np.load(tmp_path / "exp" / "nll.npy").shape == (1,)
 
 
 def test_folders_of_others_are_left_alone(tmp_path):
+    def claim(folder):
+        with claimed(Config(exp_dir=folder), {"started": "2020-01-01T00:00:00Z"}):
+            pass
+
     (tmp_path / "run.json").write_text("[1]")
     with pytest.raises(UserError, match="not of a run"):
-        make_way(tmp_path)
+        claim(tmp_path)
     with pytest.raises(UserError, match="can be written to"):
-        make_way(tmp_path / "run.json")
+        claim(tmp_path / "run.json")
     assert (tmp_path / "run.json").read_text() == "[1]"

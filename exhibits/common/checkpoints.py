@@ -1,5 +1,6 @@
-"""A circuit's parameters on disk: Orbax writes arrays only, and a folder appears whole or not at all."""
+"""Arrays on disk: Orbax writes arrays only, and a checkpoint appears whole or not at all."""
 
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -11,44 +12,109 @@ from exhibits.common.errors import UserError
 
 
 class ParameterStore:
-    """Keeps the last saved parameters, with the epoch they were saved at, in a folder of their own.
+    """Keeps the last saved arrays, each with the step it was saved at, in a folder of their own.
 
-    A newer save is complete before the older one goes.
+    Saving goes on in the background. A newer save is complete before the oldest one goes. A checksum travels with the
+    arrays, so that a bit that flips on disk is found out. To be used in a `with` block, or closed.
+
+    Args:
+        folder: made when something is saved.
+        keep: how many saves; 0 only reads, beside a process that saves there.
     """
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    def __init__(self, folder: Path, keep: int = 1):
+        self.folder, self.keep = folder, keep
+        self._open: ocp.CheckpointManager | None = None
 
-    def save(self, epoch: int, arrays: dict[str, Any]) -> None:
-        """Saves a dictionary of arrays; returns when it is on disk."""
-        with self._manager(max_to_keep=1) as manager:
-            manager.save(epoch, args=ocp.args.StandardSave(jax.tree.map(np.asarray, arrays)))
-            manager.wait_until_finished()
+    def __enter__(self) -> "ParameterStore":
+        return self
 
-    def load(self, like: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-        """Epoch and arrays, which must have the names, shapes and types of those in `like`.
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Waits for what is being saved."""
+        if self._open is not None:
+            self.wait()
+            self._open.close()
+            self._open = None
+
+    def steps(self) -> list[int]:
+        """Steps that are saved, the newest first."""
+        return sorted(self._manager().all_steps(), reverse=True) if self.folder.is_dir() else []
+
+    def save(self, step: int, arrays: dict[str, Any]) -> None:
+        """Begins to save a dictionary of arrays, in place of what there is of that step and later ones.
 
         Raises:
-            UserError: if there are none, or they are damaged or another circuit's.
+            UserError: if this or the save before cannot be written.
         """
-        if not self.folder.is_dir():
+        arrays = jax.tree.map(np.asarray, arrays)
+        try:
+            manager = self._manager()
+            for later in self.steps():
+                if later >= step:
+                    manager.delete(later)
+            manager.save(step, args=ocp.args.StandardSave(arrays | {"checksum": _checksum(arrays)}))
+        except Exception as error:  # Orbax and TensorStore raise whatever the disk makes them raise
+            raise self._unwritable(error) from None
+
+    def wait(self) -> None:
+        """Returns when everything is on disk.
+
+        Raises:
+            UserError: if it cannot be written.
+        """
+        try:
+            if self._open is not None:
+                self._open.wait_until_finished()
+        except Exception as error:
+            raise self._unwritable(error) from None
+
+    def load(self, like: dict[str, Any], step: int | None = None) -> tuple[int, dict[str, Any]]:
+        """Step and arrays of the newest save, or of that step.
+
+        Args:
+            like: arrays of the names, shapes and types that are expected.
+            step: which save.
+
+        Raises:
+            UserError: if there is none, or it is damaged or another circuit's.
+        """
+        steps = self.steps() if step is None else [step]
+        if not steps:
             raise UserError(f"{self.folder}: no saved parameters; train first (sim.sh or the train script)")
+        like = like | {"checksum": np.uint32(0)}
         expected = jax.tree.map(lambda a: jax.ShapeDtypeStruct(np.shape(a), np.asarray(a).dtype), like)
         try:
-            with self._manager(create=False) as manager:
-                epoch = manager.latest_step()
-                if epoch is None:
-                    raise UserError(f"{self.folder}: no saved parameters; train first (sim.sh or the train script)")
-                arrays = manager.restore(epoch, args=ocp.args.StandardRestore(expected))
-        except UserError:
-            raise
-        except Exception as error:  # Orbax and TensorStore raise whatever the damage makes them raise
+            arrays = self._manager().restore(steps[0], args=ocp.args.StandardRestore(expected))
+        except Exception as error:
             reason = " ".join(str(error).split())[:160]
             raise UserError(f"{self.folder}: damaged, or of another circuit ({reason}); train again") from None
         fits = jax.tree.map(lambda e, a: (e.shape, e.dtype) == (a.shape, a.dtype), expected, arrays)
         if not all(jax.tree.leaves(fits)):
             raise UserError(f"{self.folder}: shapes of another circuit; train again")
-        return epoch, arrays
+        checksum = arrays.pop("checksum")
+        if checksum != _checksum(arrays):
+            raise UserError(f"{self.folder}: damaged (wrong checksum); train again")
+        return steps[0], arrays
 
-    def _manager(self, **options) -> ocp.CheckpointManager:
-        return ocp.CheckpointManager(self.folder.resolve(), options=ocp.CheckpointManagerOptions(**options))
+    def _manager(self) -> ocp.CheckpointManager:
+        if self._open is None:
+            if self.keep == 0:
+                options = ocp.CheckpointManagerOptions(create=False)
+            else:  # what a kill has left half-written goes
+                options = ocp.CheckpointManagerOptions(max_to_keep=self.keep, cleanup_tmp_directories=True)
+            self._open = ocp.CheckpointManager(self.folder.resolve(), options=options)
+        return self._open
+
+    def _unwritable(self, error: Exception) -> UserError:
+        reason = " ".join(str(error).split())[:160]
+        return UserError(f"{self.folder}: cannot be written ({reason}); the checkpoint before is kept")
+
+
+def _checksum(arrays: Any) -> np.uint32:
+    value = 0
+    for leaf in jax.tree.leaves(arrays):
+        value = zlib.crc32(np.ascontiguousarray(leaf), value)
+    return np.uint32(value)

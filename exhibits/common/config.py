@@ -10,7 +10,7 @@ import typing
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from exhibits.common.errors import UserError
 from exhibits.common.files import read_json
@@ -51,9 +51,14 @@ class TrainingConfig:
     """Seed of everything that is drawn at random."""
     exp_dir: Path = Path("exp")
     """Folder for everything that the run saves."""
+    resume: Literal["auto", "never", "must"] = "auto"
+    """Whether to go on with an interrupted run in exp_dir: if there is one; never, it is set aside; or nothing else."""
+    checkpoint_minutes: float = 5.0
+    """Longest time between checkpoints within an epoch, minutes; 0 for none but those after each epoch."""
 
     def __post_init__(self):
         require(self, "verbosity", "0 or 1", self.verbosity in (0, 1))
+        require(self, "checkpoint_minutes", "at least 0", self.checkpoint_minutes >= 0)
         require(self, "epochs", "at least 1", self.epochs >= 1)
         require(self, "seed", "0 to 2^32 - 1", 0 <= self.seed < 2**32)
 

@@ -11,9 +11,12 @@ class UserError(Exception):
 
 @contextlib.contextmanager
 def reported() -> Iterator[None]:
-    """Turns a `UserError` raised inside the block into one line on standard error and exit code 2."""
+    """Turns a `UserError` inside the block into one line on standard error and exit code 2, Ctrl-C into 130."""
     try:
         yield
     except UserError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)

@@ -95,7 +95,8 @@ def train_and_test(
         The record of the run and its test results.
     """
     from exhibits.common.analysis import evaluate, restore
-    from exhibits.common.training import Keys, finished, fit
+    from exhibits.common.runfolder import finished
+    from exhibits.common.training import Keys, fit
 
     log = finished(config)
     if log is None:

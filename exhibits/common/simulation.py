@@ -186,6 +186,7 @@ class Circuit:
         order: np.ndarray | None = None,
         learn: bool = False,
         detail: bool = False,
+        first: int = 0,
     ) -> Iterator[dict[str, np.ndarray]]:
         """Presents patterns in minibatches, a chunk of them per call of the compiled program.
 
@@ -199,14 +200,15 @@ class Circuit:
             order: (N,) order of presentation; as stored by default.
             learn: whether the synapses adapt.
             detail: whether to read out the hidden layers too.
+            first: how many patterns to leave out, because they were presented before: whole minibatches.
 
         Yields:
-            Readouts of the chunk's patterns, each with leading axis n; the n add up to N.
+            Readouts of the chunk's patterns, each with leading axis n; the n add up to N - first.
         """
         order = np.arange(len(x)) if order is None else order
         size = self.batch_size * min(self.MINIBATCHES_PER_CALL, -(-len(order) // self.batch_size))
         parameters = self.get_parameters()
-        for start in range(0, len(order), size):
+        for start in range(first, len(order), size):
             chosen = order[start : start + size]
             pad = partial(self._minibatches, length=size)
             parameters, out = self._program(

@@ -109,12 +109,13 @@ def conduct(script: Path, tasks: Sequence[Task], config: StudyConfig) -> list[Ro
     Raises:
         UserError: if the scheduler cannot be reached, or after all other tasks, if some failed.
     """
-    path = config.folders(script)[0] / f"{script.stem.removeprefix('study_')}.json"
+    rows_folder, figures_folder = config.folders(script)
+    path = rows_folder / f"{script.stem.removeprefix('study_')}.json"
     known = _known(path)
     missing = [task for task in tasks if _identity(task) not in known]
     failures = []
     if missing and not config.plot_only:
-        _make(path.parent)
+        _make(rows_folder)
         bar = tqdm(total=len(tasks), initial=len(tasks) - len(missing), unit="task", desc=path.stem, smoothing=0)
         with bar:
             for task, row in _results(script, missing, config.scheduler):
@@ -129,6 +130,7 @@ def conduct(script: Path, tasks: Sequence[Task], config: StudyConfig) -> list[Ro
     rows = [known[_identity(task)] for task in tasks if _identity(task) in known]
     if not rows:
         raise UserError(f"{path}: no row of this study yet; run it without --plot_only first")
+    _make(figures_folder)
     return rows
 
 

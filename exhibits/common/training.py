@@ -1,26 +1,30 @@
-"""Training, whatever the circuit: epochs, shuffling, history, the best parameters on the development set."""
+"""Training, whatever the circuit: epochs, shuffling, history, the best parameters on the development set, going on."""
 
-import itertools
 import math
-import os
-import re
+import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
 import numpy as np
+from jax import numpy as jnp
 from tqdm import tqdm
 
 from exhibits.common import runlog
 from exhibits.common.checkpoints import ParameterStore
-from exhibits.common.config import TrainingConfig, from_json, to_json
+from exhibits.common.config import TrainingConfig
 from exhibits.common.data import Patterns
 from exhibits.common.errors import UserError
 from exhibits.common.evaluation import fit_temperature, interpret
-from exhibits.common.files import read_json, write_array, write_json
+from exhibits.common.files import write_array
+from exhibits.common.interruption import CODE, stoppable
+from exhibits.common.runfolder import RunFolder, claimed
 from exhibits.common.simulation import Circuit
+
+WEIGHTS = (".weights", ".biases")
 
 
 @dataclass
@@ -85,12 +89,59 @@ class Keys:
         return cls(*jax.random.split(jax.random.PRNGKey(seed), 4))
 
 
+@dataclass
+class Progress:
+    """How far a run has come: with the parameters, all that it takes to go on as if nothing had happened.
+
+    Everything random derives from seed, epoch and minibatch, so that no generator's state is part of it.
+    """
+
+    epoch: int = 0  # epochs that are complete
+    partial: Score = field(default_factory=Score)  # of the epoch under way
+    history: History = field(default_factory=History)
+    best: tuple[float, float, int, float] = (-1.0, 0.0, 0, 1.0)  # dev accuracy, -NLL (nats), epoch, temperature
+    seconds: float = 0.0
+    epoch_seconds: list[float] = field(default_factory=list)
+
+    def arrays(self, epochs: int) -> dict[str, np.ndarray]:
+        """As arrays whose shapes depend on the number of epochs alone."""
+
+        def padded(values: list[float], length: int) -> list[float]:
+            return [*values, *[math.nan] * (length - len(values))]
+
+        return {
+            "epoch": np.int64(self.epoch),
+            "partial": np.array([self.partial.n, self.partial.n_correct, self.partial.nll_sum], np.float64),
+            "history": np.array([padded(values, epochs + 1) for values in vars(self.history).values()], np.float64),
+            "best": np.array(self.best, np.float64),
+            "seconds": np.float64(self.seconds),
+            "epoch_seconds": np.array(padded(self.epoch_seconds, epochs), np.float64),
+        }
+
+    @classmethod
+    def of(cls, arrays: dict[str, np.ndarray]) -> "Progress":
+        """What `arrays` gave."""
+        epoch = int(arrays["epoch"])
+        n, n_correct, nll_sum = arrays["partial"].tolist()
+        acc, minus_nll, best_epoch, temperature = arrays["best"].tolist()
+        return cls(
+            epoch,
+            Score(int(n), int(n_correct), nll_sum),
+            History(*(values[: epoch + 1].tolist() for values in arrays["history"])),
+            (acc, minus_nll, int(best_epoch), temperature),
+            float(arrays["seconds"]),
+            arrays["epoch_seconds"][:epoch].tolist(),
+        )
+
+
 def fit(circuit: Circuit, config: TrainingConfig, train: Patterns, dev: Patterns | None) -> tuple[float, float]:
-    """Trains a circuit and writes everything about it to `config.exp_dir`.
+    """Trains a circuit and writes everything about it to `config.exp_dir`; an interrupted run of it goes on.
 
     Each epoch's order of presentation comes from (seed, epoch), its noise from the run's key, epoch and
     minibatch. Training accuracy and NLL are those of the minibatches as they are learnt from, read out by the
     rule that also serves the development set. Best is the highest development accuracy, then the lowest NLL.
+    A checkpoint follows each epoch, and within one `checkpoint_minutes` after the last; a run that goes on from it
+    ends with the very numbers of one that was not interrupted.
 
     Args:
         circuit: freshly built.
@@ -102,71 +153,188 @@ def fit(circuit: Circuit, config: TrainingConfig, train: Patterns, dev: Patterns
         Seconds that training took, best development accuracy (not a number without a development set).
 
     Raises:
-        UserError: if `exp_dir` cannot be written to, or the weights diverge; what was best before stays.
+        UserError: if `exp_dir` cannot be written to or is not for this run, or the weights diverge; what was saved
+            before stays.
+        SystemExit: with code 130, after Ctrl-C or SIGTERM and a checkpoint.
     """
-    exp, keys = config.exp_dir, Keys.of(config.seed)
-    make_way(exp)
-    start = time.perf_counter()
-    log = runlog.describe() | {"seed": config.seed, "started": runlog.now(), "finished": None}
-    write_json(exp / "config.json", to_json(config))
-    write_json(exp / "run.json", log)
+    log = runlog.describe() | {"seed": config.seed, "started": runlog.now()}
+    with claimed(config, log) as folder, stoppable() as stopping:
+        try:
+            return _Run(circuit, config, train, dev, folder, stopping).complete()
+        except OSError as error:
+            raise UserError(f"{folder.path}: {error.strerror}; what was saved before is kept") from None
 
-    ParameterStore(exp / "initial").save(0, circuit.get_parameters())
-    history = History()
-    total = len(train.x) + (0 if dev is None else len(dev.x))
-    with tqdm(total=total, unit="img", desc="before training") as bar:
-        train_score = score(circuit, train, jax.random.fold_in(keys.train, 0), bar)
-        history.add(train_score, None if dev is None else score(circuit, dev, keys.dev, bar))
-    history.save(exp)
 
-    best = (-1.0, 0.0)
-    temperature = 1.0
-    epoch_seconds = []
-    for epoch in range(1, config.epochs + 1):
-        epoch_start = time.perf_counter()
-        with tqdm(total=len(train.x), unit="img", desc=f"epoch {epoch}/{config.epochs}") as bar:
-            train_score = learn_epoch(circuit, train, config.seed, epoch, bar)
-            epoch_seconds.append(time.perf_counter() - epoch_start)
+class _Run:
+    """A training run in its folder."""
+
+    def __init__(
+        self,
+        circuit: Circuit,
+        config: TrainingConfig,
+        train: Patterns,
+        dev: Patterns | None,
+        folder: RunFolder,
+        stopping: Callable[[], bool],
+    ):
+        self.circuit, self.config, self.train, self.dev = circuit, config, train, dev
+        self.folder, self.stopping = folder, stopping
+        self.keys = Keys.of(config.seed)
+        self.progress = Progress()
+        self.start = self.epoch_start = self.saved = time.perf_counter()
+        self.latest, self.best = (
+            ParameterStore(folder.path / name, keep) for name, keep in (("latest", 2), ("best", 1))
+        )
+        self.whole = jax.jit(lambda tree: {name: jnp.isfinite(value).all() for name, value in tree.items()})
+
+    def complete(self) -> tuple[float, float]:
+        """Trains from the start or from where an interrupted run has come to."""
+        if not (self.folder.resumes and self._restore()):
+            self._begin()
+        progress, config = self.progress, self.config
+        with self.latest, self.best:
+            while progress.epoch < config.epochs:
+                self._epoch(progress.epoch + 1)
+            if self.dev is None:
+                self._keep_best(config.epochs, 1.0)
+        self.folder.note(finished=runlog.now())
+        return progress.seconds, math.nan if self.dev is None else progress.best[0]
+
+    def _begin(self) -> None:
+        """Evaluates the fresh circuit and saves it."""
+        with ParameterStore(self.folder.path / "initial") as initial:
+            initial.save(0, self.circuit.get_parameters())
+        total = len(self.train.x) + (0 if self.dev is None else len(self.dev.x))
+        with tqdm(total=total, unit="img", desc="before training") as bar:
+            train_score = score(self.circuit, self.train, jax.random.fold_in(self.keys.train, 0), bar)
+            dev_score = None if self.dev is None else score(self.circuit, self.dev, self.keys.dev, bar)
+        self.progress.history.add(train_score, dev_score)
+        self.progress.history.save(self.folder.path)
+        self._checkpoint()
+
+    def _epoch(self, epoch: int) -> None:
+        """Learns for an epoch, or the rest of one, evaluates, and saves."""
+        progress, config, circuit, dev = self.progress, self.config, self.circuit, self.dev
+        n = len(self.train.x)
+        self.epoch_start = time.perf_counter()
+        with tqdm(total=n, initial=progress.partial.n, unit="img", desc=f"epoch {epoch}/{config.epochs}") as bar:
+            learn_epoch(circuit, self.train, config.seed, epoch, bar, progress.partial, self._after_chunk)
+            train_score, progress.partial = progress.partial, Score()
+            epoch_seconds = time.perf_counter() - self.epoch_start
             said, dev_score = f"acc={train_score.acc:.4f}, nll={train_score.nll:.3f}", None
             if dev is not None:
-                out = circuit.read(dev.x, dev.y, keys.dev)
+                out = circuit.read(dev.x, dev.y, self.keys.dev)
                 dev_score = Score()
                 dev_score.add(out, dev.y)
                 said += f", dev acc={dev_score.acc:.4f}, dev nll={dev_score.nll:.3f}"
             bar.set_postfix_str(said)
-        if not math.isfinite(train_score.nll + (dev_score.nll if dev_score else 0.0)):
-            raise UserError(f"epoch {epoch}: NLL is not a finite number, the weights diverged; try a smaller --eta")
         if config.verbosity >= 1:
             print(norms(circuit), flush=True)
-        history.add(train_score, dev_score)
-        history.save(exp)
-        log |= {"epochs_done": epoch, "epoch_seconds": epoch_seconds, "seconds": time.perf_counter() - start}
-        better = dev_score is not None and (dev_score.acc, -dev_score.nll) > best
-        if better:
-            best = (dev_score.acc, -dev_score.nll)
+        progress.epoch = epoch
+        progress.epoch_seconds.append(epoch_seconds)
+        progress.history.add(train_score, dev_score)
+        self.folder.note(epochs_done=epoch, epoch_seconds=progress.epoch_seconds)
+        progress.history.save(self.folder.path)
+        if dev_score is not None and (dev_score.acc, -dev_score.nll) > progress.best[:2]:
             temperature = fit_temperature(out["logit"], dev.y)
-            log |= {"best_epoch": epoch, "best_dev_acc": best[0], "best_dev_nll": -best[1]}
-        if better or (dev is None and epoch == config.epochs):
-            arrays = {"parameters": circuit.get_parameters(), "temperature": np.float64(temperature)}
-            ParameterStore(exp / "best").save(epoch, arrays)
-        write_json(exp / "run.json", log)
-    write_json(exp / "run.json", log | {"finished": runlog.now()})
-    return time.perf_counter() - start, math.nan if dev is None else best[0]
+            progress.best = (dev_score.acc, -dev_score.nll, epoch, temperature)
+            self._keep_best(epoch, temperature)
+            self.folder.note(best_epoch=epoch, best_dev_acc=dev_score.acc, best_dev_nll=dev_score.nll)
+        self._checkpoint()
+        self.folder.note(seconds=progress.seconds)
+        if self.stopping() and epoch < config.epochs:
+            self._stop()
+
+    def _after_chunk(self, _: Score) -> None:
+        """After each call of the circuit's program: refuses to go on, stops, or saves if it is time."""
+        self._refuse_what_is_not_finite()
+        if self.progress.partial.n == len(self.train.x):
+            return
+        if self.stopping():
+            self._checkpoint()
+            self._stop()
+        if time.perf_counter() - self.saved > 60 * self.config.checkpoint_minutes > 0:
+            self._checkpoint()
+
+    def _refuse_what_is_not_finite(self) -> None:
+        epoch, partial = self.progress.epoch + 1, self.progress.partial
+        parameters = {name: value for name, value in self.circuit.get_parameters().items() if name.endswith(WEIGHTS)}
+        bad = [name for name, whole in self.whole(parameters).items() if not whole]
+        if bad or not math.isfinite(partial.nll_sum):
+            minibatch = -(-partial.n // self.circuit.batch_size)
+            raise UserError(
+                f"epoch {epoch}, minibatch {minibatch}: {', '.join(bad) or 'NLL'} is not a finite number, the weights "
+                f"diverged; try a smaller --eta. The checkpoint before is in {self.folder.path}"
+            )
+
+    def _keep_best(self, epoch: int, temperature: float) -> None:
+        self.best.save(epoch, {"parameters": self.circuit.get_parameters(), "temperature": np.float64(temperature)})
+
+    def _arrays(self) -> dict[str, Any]:
+        return {"parameters": self.circuit.get_parameters(), **self.progress.arrays(self.config.epochs)}
+
+    def _checkpoint(self) -> None:
+        """Saves where the run is."""
+        now = time.perf_counter()
+        self.progress.seconds += now - self.start
+        self.start = self.saved = now
+        if self.progress.best[2] < self.progress.epoch or self.progress.partial.n:
+            self.best.wait()  # so that only a checkpoint of the best epoch itself may lack it, see _restore
+        self.latest.save(self.progress.epoch * len(self.train.x) + self.progress.partial.n, self._arrays())
+
+    def _restore(self) -> bool:
+        """Goes back to the newest checkpoint that is whole; False if the run was interrupted before its first."""
+        like = self._arrays()
+        steps = self.latest.steps()
+        for step in steps:
+            try:
+                _, arrays = self.latest.load(like, step)
+            except UserError as error:
+                print(f"{error}", file=sys.stderr)
+                continue
+            self.circuit.set_parameters(arrays.pop("parameters"))
+            self.progress = Progress.of(arrays)
+            best_epoch, temperature = self.progress.best[2:]
+            if best_epoch and best_epoch == self.progress.epoch and not self.progress.partial.n:
+                self._keep_best(best_epoch, temperature)
+            self.progress.history.save(self.folder.path)
+            self.folder.note(resumed=[*self.folder.log.get("resumed", []), runlog.now()])
+            print(f"Going on with the run in {self.folder.path}: {self._where()}", flush=True)
+            return True
+        if steps:
+            raise UserError(
+                f"{self.latest.folder}: no checkpoint of the interrupted run is whole; start anew with --resume never"
+            )
+        print(f"The run in {self.folder.path} was interrupted before its first checkpoint: it starts again", flush=True)
+        return False
+
+    def _where(self) -> str:
+        share = 100 * self.progress.partial.n / len(self.train.x)
+        return f"epoch {self.progress.epoch + 1}, {share:.0f} %" if share else f"after epoch {self.progress.epoch}"
+
+    def _stop(self) -> NoReturn:
+        self.latest.wait()
+        print(
+            f"Stopped in {self.folder.path}: {self._where()}; the same command goes on from here",
+            file=sys.stderr,
+            flush=True,
+        )
+        sys.exit(CODE)
 
 
-def finished(config: TrainingConfig) -> dict[str, Any] | None:
-    """What `run.json` says of a finished training with exactly this configuration; None if there is none."""
-    exp = config.exp_dir
-    if not ((exp / "run.json").exists() and (exp / "config.json").exists()):
-        return None
-    log = read_json(exp / "run.json")
-    return log if log.get("finished") and from_json(type(config), exp / "config.json") == config else None
-
-
-def learn_epoch(circuit: Circuit, train: Patterns, seed: int, epoch: int, bar: tqdm | None = None) -> Score:
-    """One pass through the training set, in the order and with the noise of this seed and epoch."""
+def learn_epoch(
+    circuit: Circuit,
+    train: Patterns,
+    seed: int,
+    epoch: int,
+    bar: tqdm | None = None,
+    total: "Score | None" = None,
+    after_chunk: Callable[[Score], None] | None = None,
+) -> Score:
+    """One pass through the training set, in the order and with the noise of this seed and epoch; see `score`."""
     order = np.random.default_rng([seed, epoch]).permutation(len(train.x))
-    return score(circuit, train, jax.random.fold_in(Keys.of(seed).train, epoch), bar, order=order, learn=True)
+    key = jax.random.fold_in(Keys.of(seed).train, epoch)
+    return score(circuit, train, key, bar, order=order, learn=True, total=total, after_chunk=after_chunk)
 
 
 def score(
@@ -177,46 +345,32 @@ def score(
     *,
     order: np.ndarray | None = None,
     learn: bool = False,
+    total: Score | None = None,
+    after_chunk: Callable[[Score], None] | None = None,
 ) -> Score:
-    """Presents patterns, moving a progress bar if there is one, and scores the answers."""
+    """Presents patterns, moving a progress bar if there is one, and scores the answers.
+
+    Args:
+        circuit: to present them to.
+        patterns: all of them.
+        key: PRNG key of the presentation.
+        bar: to move.
+        order: of presentation.
+        learn: whether the synapses adapt.
+        total: the score of the first patterns, which were presented before; it goes on from there.
+        after_chunk: called with the score so far after each call of the circuit's program.
+    """
     y = patterns.y if order is None else patterns.y[order]
-    total = Score()
-    for out in circuit.stream(patterns.x, patterns.y, key, order=order, learn=learn):
+    total = Score() if total is None else total
+    for out in circuit.stream(patterns.x, patterns.y, key, order=order, learn=learn, first=total.n):
         n = len(out["count"])
         total.add(out, y[total.n : total.n + n])
         if bar is not None:
             bar.set_postfix_str(f"acc={total.acc:.4f}, nll={total.nll:.3f}", refresh=False)
             bar.update(n)
+        if after_chunk is not None:
+            after_chunk(total)
     return total
-
-
-def make_way(exp: Path) -> None:
-    """Makes an empty folder; an earlier run there moves to a folder named after its start, and is never deleted.
-
-    Raises:
-        UserError: if the folder cannot be made, or holds files that are not of a run.
-    """
-    try:
-        if exp.is_dir() and any(exp.iterdir()):
-            _set_aside(exp)
-        exp.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(exp, os.O_RDONLY))
-        if not os.access(exp, os.W_OK):
-            raise PermissionError(13, "not writable")
-    except OSError as error:
-        raise UserError(f"--exp_dir {exp}: {error.strerror}; expected a folder that can be written to") from None
-
-
-def _set_aside(exp: Path) -> None:
-    log = read_json(exp / "run.json")
-    started = str(log.get("started", "")) if isinstance(log, dict) else ""
-    if not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", started):
-        raise UserError(f"--exp_dir {exp}: holds files that are not of a run; expected an empty or new folder")
-    stem = f"{exp.name}-{started.replace(':', '')}"
-    names = (stem if n == 1 else f"{stem}-{n}" for n in itertools.count(1))
-    target = next(path for path in map(exp.with_name, names) if not path.exists())
-    exp.rename(target)
-    print(f"The earlier run in {exp} is now in {target}")
 
 
 def norms(circuit: Circuit) -> str:

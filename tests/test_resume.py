@@ -1,0 +1,230 @@
+"""Runs that are interrupted: what goes on ends with the numbers of what was never interrupted, byte for byte."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import make_patterns
+from test_scripts import EXHIBITS, flags
+
+from bfasnn_config import Config
+from exhibits.common.analysis import restore
+from exhibits.common.checkpoints import ParameterStore
+from exhibits.common.data import Patterns
+from exhibits.common.errors import UserError
+from exhibits.common.training import fit
+
+HISTORY = ("trAcc", "acc", "trNll", "nll")
+
+
+class Killed(Exception):
+    """Stands for the end of a process at a moment that a test chooses."""
+
+
+@pytest.fixture
+def sets():
+    return Patterns(*make_patterns(200)), Patterns(*make_patterns(40, seed=1))
+
+
+def contents(exp, make_circuit):
+    """What a finished run must share with another: bytes of history and best weights, and which epoch was best."""
+    trained = restore(make_circuit(seed=9), exp)
+    log = json.loads((exp / "run.json").read_text())
+    assert log["finished"]
+    return (
+        [(exp / f"{name}.npy").read_bytes() for name in HISTORY],
+        {name: np.asarray(value).tobytes() for name, value in trained.circuit.get_parameters().items()},
+        (trained.epoch, trained.temperature),
+        [log.get(name) for name in ("best_epoch", "best_dev_acc", "best_dev_nll", "epochs_done")],
+    )
+
+
+def killed_after(monkeypatch, n_calls, name):
+    """Makes the n-th call of a method the last thing that happens."""
+    owner, method = name
+    original, calls = getattr(owner, method), []
+
+    def counted(self, *args, **kwargs):
+        result = original(self, *args, **kwargs)
+        calls.append(method)
+        if len(calls) == n_calls:
+            raise Killed
+        return result
+
+    monkeypatch.setattr(owner, method, counted)
+
+
+@pytest.mark.parametrize("join_dev", [False, True])
+@pytest.mark.parametrize("n_calls", [1, 2, 3, 5, 8])
+def test_a_run_goes_on_wherever_it_was_killed(n_calls, join_dev, make_circuit, sets, tmp_path, monkeypatch):
+    monkeypatch.setattr("exhibits.common.simulation.Circuit.MINIBATCHES_PER_CALL", 5)
+    values = {"epochs": 3, "seed": 3, "join_dev": join_dev, "checkpoint_minutes": 1e-9}
+    train, dev = sets
+    dev = None if join_dev else dev
+    make = lambda seed=0: make_circuit(seed=seed, eta=(0.01, 0.01))  # noqa: E731
+    fit(make(), Config(exp_dir=tmp_path / "whole", **values), train, dev)
+    expected = contents(tmp_path / "whole", make)
+    config = Config(exp_dir=tmp_path / "exp", **values)
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        killed_after(patch, n_calls, (ParameterStore, "save"))
+        fit(make(), config, train, dev)
+    fit(make(), config, train, dev)
+    assert contents(tmp_path / "exp", make) == expected
+    assert not list(tmp_path.glob("exp-*"))
+
+
+def interrupted(make_circuit, sets, exp, monkeypatch, n_calls=6):
+    """A run of three epochs that was killed in its third."""
+    config = Config(exp_dir=exp, epochs=3, seed=3)
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        killed_after(patch, n_calls, (ParameterStore, "save"))
+        fit(make_circuit(), config, *sets)
+    return config
+
+
+def test_damaged_checkpoints_are_found_out(make_circuit, sets, tmp_path, monkeypatch, capsys):
+    config = interrupted(make_circuit, sets, tmp_path / "exp", monkeypatch)
+    fit(make_circuit(), Config(exp_dir=tmp_path / "whole", epochs=3, seed=3), *sets)
+    newest, before = sorted(map(int, (p.name for p in (tmp_path / "exp" / "latest").iterdir() if p.name.isdigit())))[
+        ::-1
+    ]
+    shutil.copytree(tmp_path / "exp", tmp_path / "copy")
+
+    def damage(step):
+        # One bit in the middle of the largest file, the weights.
+        path = max((tmp_path / "exp" / "latest" / str(step)).rglob("*"), key=lambda p: p.is_file() and p.stat().st_size)
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 1
+        path.write_bytes(data)
+
+    damage(newest)
+    fit(make_circuit(), config, *sets)
+    assert "damaged" in capsys.readouterr().err
+    assert contents(tmp_path / "exp", make_circuit) == contents(tmp_path / "whole", make_circuit)
+
+    shutil.rmtree(tmp_path / "exp")
+    shutil.copytree(tmp_path / "copy", tmp_path / "exp")
+    damage(newest)
+    damage(before)
+    with pytest.raises(UserError, match=r"no checkpoint of the interrupted run is whole.*--resume never"):
+        fit(make_circuit(), config, *sets)
+
+
+def test_another_configuration_is_refused_with_what_differs(make_circuit, sets, tmp_path, monkeypatch):
+    config = interrupted(make_circuit, sets, tmp_path / "exp", monkeypatch)
+    before = {path: path.read_bytes() for path in config.exp_dir.rglob("*") if path.is_file() and path.name != ".lock"}
+    with pytest.raises(UserError, match=r"differs in epochs, T\b.*--resume never"):
+        fit(make_circuit(), Config(exp_dir=config.exp_dir, epochs=4, seed=3, T=90), *sets)
+    assert before == {path: path.read_bytes() for path in before}
+    never = Config(exp_dir=config.exp_dir, epochs=1, seed=3, resume="never", verbosity=1)
+    fit(make_circuit(), never, *sets)
+    (aside,) = tmp_path.glob("exp-*")
+    assert json.loads((aside / "run.json").read_text())["finished"] is None
+    with pytest.raises(UserError, match="--resume must"):
+        fit(make_circuit(), Config(exp_dir=config.exp_dir, epochs=1, seed=3, resume="must"), *sets)
+
+
+def test_a_folder_that_vanishes_is_said(make_circuit, sets, tmp_path, monkeypatch):
+    config = Config(exp_dir=tmp_path / "exp", epochs=3)
+    save = ParameterStore.save
+
+    def vanish(self, step, arrays):
+        save(self, step, arrays)
+        self.wait()
+        if self.folder.name == "latest":
+            config.exp_dir.rename(tmp_path / "elsewhere")
+
+    monkeypatch.setattr(ParameterStore, "save", vanish)
+    with pytest.raises(UserError, match="deleted or moved"):
+        fit(make_circuit(), config, *sets)
+
+
+EPOCHS = 40
+SMALL = {
+    "bfa_snn": ["--hid_dim", "30", "--T", "40", "--burn_in", "8", "--batch_size", "16", "--weight_std", "0.3"],
+    "glsnn": ["--hid_dim", "30", "--batch_size", "4", "--eta", "0.02"],
+}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    for stem, n, seed in (("train", 2000, 0), ("valid", 50, 1)):
+        for part, array in zip("XY", make_patterns(n, seed=seed), strict=True):
+            np.save(folder / f"{stem}{part}.npy", array)
+    return folder
+
+
+def start(name, data, exp, *more):
+    command = [sys.executable, str(EXHIBITS[name].train), *flags(data, exp), *SMALL[name], "--epochs", EPOCHS, *more]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[1]), "JAX_PLATFORMS": "cpu"}
+    return subprocess.Popen(
+        list(map(str, command)), env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def wait_for_epoch(process, exp, n):
+    for _ in range(1200):
+        if process.poll() is not None:
+            return
+        try:
+            if json.loads((exp / "run.json").read_text()).get("epochs_done", 0) >= n:
+                return
+        except OSError:
+            pass
+        time.sleep(0.05)
+
+
+def numbers(exp):
+    return [(exp / f"{name}.npy").read_bytes() for name in HISTORY]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_run_that_can_go_on(number, data, tmp_path):
+    exp = tmp_path / "exp"
+    running = start("glsnn", data, exp)
+    wait_for_epoch(running, exp, 1)
+    running.send_signal(signal.SIGSTOP)
+    _, err = start("glsnn", data, exp).communicate(timeout=120)
+    assert err.startswith("error: ") and err.count("\n") == 1
+    assert str(exp) in err and f"process {running.pid}, started 20" in err
+    running.send_signal(number)
+    running.send_signal(signal.SIGCONT)
+    _, err = running.communicate(timeout=120)
+    assert running.returncode == 130, err
+    assert "the same command goes on" in err and "Traceback" not in err
+    again = start("glsnn", data, exp)
+    out, err = again.communicate(timeout=120)
+    assert again.returncode == 0 and "Going on with the run" in out, err
+    start("glsnn", data, tmp_path / "whole").communicate(timeout=120)
+    assert numbers(exp) == numbers(tmp_path / "whole")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", EXHIBITS)
+def test_kills_at_random_moments_change_nothing(name, data, tmp_path):
+    whole, exp = tmp_path / "whole", tmp_path / "exp"
+    began = time.perf_counter()
+    start(name, data, whole).communicate(timeout=600)
+    lasts = time.perf_counter() - began
+    moments = random.Random(7)
+    for _ in range(15):
+        running = start(name, data, exp, "--checkpoint_minutes", "0.001")
+        try:
+            running.communicate(timeout=moments.uniform(0, lasts))
+        except subprocess.TimeoutExpired:
+            running.kill()
+            running.communicate()
+        if running.returncode == 0:
+            break
+    if running.returncode != 0:
+        start(name, data, exp).communicate(timeout=600)
+    assert numbers(exp) == numbers(whole)
