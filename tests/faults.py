@@ -1,0 +1,349 @@
+"""What a training run survives: `make faults` tries it, prints a table and writes results/faults.json.
+
+Every fault hits a small run of an exhibit, as a user would start it, in a process of its own. A run survives if the
+same command then goes on and ends with the uninterrupted run's numbers, byte for byte; or, where it cannot go on, if it
+says so in one line with exit code 2 and what was there before is still there.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+REPOSITORY = HERE.parent
+sys.path[:0] = [str(REPOSITORY), str(HERE)]
+
+import numpy as np  # noqa: E402
+
+from exhibits.common.errors import reported  # noqa: E402
+
+HISTORY = ("trAcc", "acc", "trNll", "nll")
+EPOCHS = 12
+RUNS = {
+    "bfa_snn": [
+        "bfa_snn/train_bfasnn.py",
+        "--hid_dim",
+        "30",
+        "--T",
+        "40",
+        "--burn_in",
+        "8",
+        "--batch_size",
+        "16",
+        "--weight_std",
+        "0.3",
+    ],
+    "glsnn": ["glsnn/train_glsnn.py", "--hid_dim", "30", "20", "--batch_size", "4", "--eta", "0.005"],
+}
+
+
+class Bench:
+    """Small data, a folder for runs, and an exhibit whose uninterrupted numbers are known."""
+
+    def __init__(self, folder: Path, exhibit: str):
+        from conftest import make_patterns
+
+        self.folder, self.exhibit = folder / exhibit, exhibit
+        self.folder.mkdir()
+        for stem, n, seed in (("train", 2000, 0), ("valid", 100, 1)):
+            for part, array in zip("XY", make_patterns(n, seed=seed), strict=True):
+                np.save(self.folder / f"{stem}{part}.npy", array)
+        whole = self.folder / "whole"
+        began = time.perf_counter()
+        code, _, err = finish(self.start(whole))
+        assert code == 0, err
+        self.seconds = time.perf_counter() - began
+        self.expected = self.numbers(whole)
+        self.size = sum(path.stat().st_size for path in whole.rglob("*") if path.is_file())
+
+    def command(self, exp: Path, *more: str) -> list[str]:
+        """The command line of a run."""
+        script, *values = RUNS[self.exhibit]
+        names = {"dataX": "trainX", "dataY": "trainY", "devX": "validX", "devY": "validY"}
+        data = [f"--{flag}={self.folder / name}.npy" for flag, name in names.items()]
+        rest = ["--epochs", str(EPOCHS), "--checkpoint_minutes", "1e-9", "--exp_dir", str(exp), *more]
+        return [sys.executable, str(REPOSITORY / "exhibits" / script), *data, *values, *rest]
+
+    def start(self, exp: Path, *more: str) -> subprocess.Popen:
+        """Starts a run."""
+        return popen(self.command(exp, *more))
+
+    def numbers(self, exp: Path) -> list[bytes]:
+        """Everything that must not differ: history and the weights of the best epoch."""
+        from exhibits.common.config import from_json
+
+        if self.exhibit == "bfa_snn":
+            from bfasnn_config import Config
+            from bfasnn_model import BFA_SNN as kind
+        else:
+            from glsnn_config import Config
+            from glsnn_model import GLSNN as kind
+        import jax
+
+        from exhibits.common.analysis import restore
+
+        config = from_json(Config, exp / "config.json")
+        trained = restore(kind(jax.random.PRNGKey(0), 36, 4, config), exp)
+        weights = jax.tree.leaves(trained.circuit.get_parameters())
+        history = [(exp / f"{name}.npy").read_bytes() for name in HISTORY]
+        return [*history, str(trained.epoch).encode(), *(np.asarray(each).tobytes() for each in weights)]
+
+    def goes_on(self, exp: Path) -> bool:
+        """Whether the same command ends with the uninterrupted run's numbers."""
+        code, _, _ = finish(self.start(exp))
+        return code == 0 and self.numbers(exp) == self.expected
+
+
+def popen(command: list[str]) -> subprocess.Popen:
+    """A process in a session of its own, so that it can be killed with its children."""
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "JAX_PLATFORMS": "cpu"}
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
+
+
+def finish(process: subprocess.Popen) -> tuple[int, str, str]:
+    """Exit code and what was said."""
+    out, err = process.communicate(timeout=600)
+    return process.returncode, out, err
+
+
+def refused(process: subprocess.Popen) -> bool:
+    """Whether a process ends with exit code 2 and one line of error after whatever progress bars."""
+    code, _, err = finish(process)
+    return code == 2 and "Traceback" not in err and err.splitlines()[-1].startswith("error: ")
+
+
+def kill(process: subprocess.Popen) -> None:
+    """Ends a process at once."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen) -> bool:
+    """Waits until a condition holds; False if the process ended before."""
+    while process.poll() is None:
+        with contextlib.suppress(OSError, ValueError):
+            if condition():
+                return True
+        time.sleep(0.0005)
+    return False
+
+
+def epochs_done(exp: Path) -> int:
+    """How many epochs run.json says are done."""
+    return json.loads((exp / "run.json").read_text()).get("epochs_done", 0)
+
+
+def killed_at_random(bench: Bench, n: int, dice: random.Random) -> list[bool]:
+    """SIGKILL at random moments, again and again, of runs that go on."""
+    survived, exp, count = [], bench.folder / "random", 0  # one run for all: a number lost by any kill shows at the end
+    while count < n:
+        running = bench.start(exp)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            running.wait(dice.uniform(0.3, 1.0) * bench.seconds)
+        done = running.poll() is not None
+        kill(running)
+        count += not done
+        if done:  # and once more from the start
+            survived.append(bench.numbers(exp) == bench.expected)
+            shutil.rmtree(exp)
+    last = not exp.exists() or bench.goes_on(exp)
+    return [all([*survived, last])] * n
+
+
+def killed_while_saving(bench: Bench, n: int, dice: random.Random) -> list[bool]:
+    """SIGKILL while a checkpoint is being written."""
+    exp, count = bench.folder / "saving", 0
+    while count < n:
+        running = bench.start(exp)
+        epoch = epochs_done(exp) if (exp / "run.json").exists() else 0
+
+        after = epoch + dice.randrange(1, 3)
+
+        def saving(after=after):
+            return epochs_done(exp) >= after and any((exp / "latest").glob("*.orbax-checkpoint-tmp*"))
+
+        hit = wait_for(saving, running)
+        kill(running)
+        count += hit
+        if not hit:
+            if bench.numbers(exp) != bench.expected:
+                return [False] * n
+            shutil.rmtree(exp)
+    return [bench.goes_on(exp)] * n
+
+
+def asked_to_stop(bench: Bench, number: signal.Signals, twice: bool = False) -> list[bool]:
+    """Ctrl-C or SIGTERM, once or twice."""
+    exp = bench.folder / f"{number.name}{twice}"
+    running = bench.start(exp)
+    wait_for(lambda: epochs_done(exp) >= 2, running)
+    running.send_signal(number)
+    if twice:
+        time.sleep(0.002)
+        running.send_signal(number)
+    code, _, err = finish(running)
+    stopped = code in ((130, -number) if twice else (130,)) and "Traceback" not in err
+    return [stopped and bench.goes_on(exp)]
+
+
+def interrupted(bench: Bench, name: str) -> Path:
+    """A folder with a run that was killed after its fourth epoch."""
+    exp = bench.folder / name
+    running = bench.start(exp)
+    wait_for(lambda: epochs_done(exp) >= 4, running)
+    kill(running)
+    return exp
+
+
+def damaged_checkpoint(bench: Bench, how: str) -> list[bool]:
+    """The newest checkpoint truncated, or with one bit flipped; then both checkpoints."""
+    exp = interrupted(bench, how)
+    steps = sorted((p for p in (exp / "latest").iterdir() if p.name.isdigit()), key=lambda p: int(p.name), reverse=True)
+    copy = bench.folder / f"{how} both"
+    shutil.copytree(exp, copy)
+    for victim in (steps[0], *(copy / "latest" / step.name for step in steps)):
+        path = max(victim.rglob("*"), key=lambda p: p.is_file() and p.stat().st_size)
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 4
+        path.write_bytes(data[: len(data) // 3] if how == "truncated" else data)
+    return [bench.goes_on(exp), refused(bench.start(copy))]
+
+
+def folder_deleted(bench: Bench) -> list[bool]:
+    """exp/ deleted while the run goes on."""
+    exp = bench.folder / "deleted"
+    running = bench.start(exp)
+    wait_for(lambda: epochs_done(exp) >= 2, running)
+    exp.rename(bench.folder / "trash")
+    shutil.rmtree(bench.folder / "trash", ignore_errors=True)
+    return [refused(running)]
+
+
+def mounted(script: str) -> subprocess.Popen:
+    """A shell script that may mount file systems, seen by itself alone."""
+    return popen(["unshare", "--user", "--map-root-user", "--mount", "bash", "-c", script])
+
+
+def disk_full(bench: Bench, shares: list[float]) -> list[bool]:
+    """A disk that is full before the run is done, and then is made larger."""
+    survived = []
+    for n, share in enumerate(shares):
+        disk, kept = bench.folder / f"disk{n}", bench.folder / f"kept{n}"
+        disk.mkdir()
+        command = subprocess.list2cmdline(bench.command(disk / "exp"))
+        running = mounted(
+            f"mount -t tmpfs -o size={int(share * bench.size) // 1024 + 4}k none {disk} || exit 99; {command}; "
+            f"echo code $?; mount -o remount,size=1g {disk}; {command} >/dev/null 2>&1; echo code $?; "
+            f"cp -r {disk}/exp {kept}"
+        )
+        _, out, err = finish(running)
+        codes = [int(line.split()[1]) for line in out.splitlines() if line.startswith("code")]
+        last = [line for line in err.replace("\r", "\n").splitlines() if line.strip()][-1:]
+        said = codes[:1] == [0] or (codes[:1] == [2] and last[0].startswith("error: ") and "Traceback" not in err)
+        survived.append(said and codes[1:] == [0] and bench.numbers(kept) == bench.expected)
+    return survived
+
+
+def read_only(bench: Bench) -> list[bool]:
+    """An exp/ on a disk that cannot be written to."""
+    disk = bench.folder / "read only"
+    disk.mkdir()
+    command = subprocess.list2cmdline(bench.command(disk / "exp"))
+    return [refused(mounted(f"mount -t tmpfs -o ro none '{disk}' || exit 99; {command}"))]
+
+
+def clock_set_back(bench: Bench) -> list[bool]:
+    """The clock a decade back when the run goes on, and again when another follows it."""
+    exp = interrupted(bench, "clock")
+    program = (
+        "import runpy, sys; sys.path.insert(0, sys.argv[1]); from exhibits.common import runlog; "
+        "runlog.now = lambda: '2016-01-01T00:00:00Z'; del sys.argv[:2]; "
+        "runpy.run_path(sys.argv[0], run_name='__main__')"
+    )
+    _, script, *flags = bench.command(exp)
+    back = [sys.executable, "-c", program, str(Path(script).parent), script, *flags]
+    first = finish(popen(back))[0] == 0 and bench.numbers(exp) == bench.expected
+    second = finish(popen(back))[0] == 0 and bench.numbers(exp) == bench.expected
+    third = finish(popen(back))[0] == 0 and len(list(bench.folder.glob("clock-*"))) == 2
+    return [first, second and third]
+
+
+def started_together(bench: Bench, n: int = 4) -> list[bool]:
+    """Runs that start in one folder at the same moment: one trains, the others are refused."""
+    exp = bench.folder / "together"
+    ends = [finish(process) for process in [bench.start(exp) for _ in range(n)]]
+    trained = [end for end in ends if end[0] == 0]
+    others = all(code == 2 and "another run is writing there" in err for code, _, err in ends if code)
+    return [bool(trained) and others and bench.numbers(exp) == bench.expected]
+
+
+def suite(bench: Bench, kills: int, quick: bool) -> dict[str, list[bool]]:
+    """Every fault, and which of its runs survived."""
+    dice = random.Random(1)
+    shares = [0.5] if quick else [0.02, 0.2, 0.35, 0.5, 0.65, 0.8, 0.95]
+    return {
+        "SIGKILL at a random moment": killed_at_random(bench, kills - kills // 2, dice),
+        "SIGKILL while a checkpoint is written": killed_while_saving(bench, kills // 2, dice),
+        "Ctrl-C": asked_to_stop(bench, signal.SIGINT),
+        "Ctrl-C twice": asked_to_stop(bench, signal.SIGINT, twice=True),
+        "SIGTERM": asked_to_stop(bench, signal.SIGTERM),
+        "a bit flipped in checkpoints": damaged_checkpoint(bench, "flipped"),
+        "truncated checkpoints": damaged_checkpoint(bench, "truncated"),
+        "disk full": disk_full(bench, shares),
+        "read-only folder": read_only(bench),
+        "folder deleted": folder_deleted(bench),
+        "clock set back": clock_set_back(bench),
+        "runs started together": started_together(bench),
+    }
+
+
+def table(result: dict) -> str:
+    """The results as a Markdown table."""
+    exhibits = list(result["survived"])
+    lines = [f"| fault | {' | '.join(f'{name}: survived' for name in exhibits)} |", "|---|" + "---|" * len(exhibits)]
+    for fault in result["survived"][exhibits[0]]:
+        cells = [result["survived"][name][fault] for name in exhibits]
+        lines.append(f"| {fault} | {' | '.join(f'{sum(cell)} of {len(cell)}' for cell in cells)} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Tries every fault on both exhibits."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=25, help="SIGKILLs of each exhibit (default: %(default)s)")
+    parser.add_argument("--quick", action="store_true", help="fewer disks")
+    parser.add_argument("--output", type=Path, default=HERE / "results" / "faults.json", help="where the numbers go")
+    options = parser.parse_args()
+    sys.argv = sys.argv[:1]  # ngc-learn parses it when imported
+    sys.path[:0] = [str(REPOSITORY / "exhibits" / name) for name in RUNS]
+
+    from exhibits.common import runlog
+    from exhibits.common.files import write_json
+
+    survived = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for name in RUNS:
+            survived[name] = suite(Bench(Path(folder), name), options.kills, options.quick)
+    result = runlog.describe() | {"date": runlog.now(), "survived": survived}
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    write_json(options.output, result)
+    print(table(result))
+    if not all(all(runs) for faults in survived.values() for runs in faults.values()):
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    with reported():
+        main()
