@@ -23,7 +23,13 @@ bench: setup ## how fast an epoch is, beside what a user would run instead (minu
 	@$(python) benchmarks/bench_glsnn.py
 	@$(python) benchmarks/readme.py
 
+faults: setup ## tries what a training run survives: kills, full disks, damaged files (half an hour)
+	@$(python) tests/faults.py
+
+doctor: setup ## versions, hardware, data, a self-test of every exhibit: what to paste into a bug report
+	@$(python) exhibits/common/doctor.py
+
 results: setup ## trains an EXHIBIT for every row of its results table (hours): make results EXHIBIT=bfa_snn
 	@$(python) exhibits/$(EXHIBIT)/results.py
 
-.PHONY: help setup test test-all lint bench results
+.PHONY: help setup test test-all lint bench faults doctor results

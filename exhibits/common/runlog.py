@@ -24,11 +24,16 @@ def describe() -> dict[str, Any]:
     """Versions, hardware and git commit of this process."""
     return {
         "python": platform.python_version(),
-        "versions": {package: version(package) for package in PACKAGES},
+        "versions": versions(),
         "device": hardware(),
         "git_commit": git_commit(),
         "command": [os.path.basename(sys.argv[0]), *sys.argv[1:]],
     }
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that numbers depend on."""
+    return {package: version(package) for package in PACKAGES}
 
 
 def hardware() -> str:

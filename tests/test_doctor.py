@@ -1,0 +1,35 @@
+"""The report for bug reports."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from exhibits.common import doctor
+from exhibits.common.config import REPOSITORY
+
+
+def report():
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "JAX_PLATFORMS": "cpu"}
+    command = [sys.executable, str(REPOSITORY / "exhibits" / "common" / "doctor.py")]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+
+
+def test_damaged_data_are_told(tmp_path, monkeypatch, capsys):
+    source = doctor.SOURCES["mnist"]
+    for file in doctor.FILES:
+        (tmp_path / file).write_bytes(b"no digits")
+    monkeypatch.setitem(doctor.SOURCES, "mnist", type(source)(source.md5, (tmp_path,)))
+    monkeypatch.setattr(doctor, "self_test", lambda script, folder: "ok")
+    assert doctor.main() == 1
+    lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert lines["mnist"].startswith("FAILED") and str(tmp_path) in lines["mnist"]
+    assert {"commit", "system", "packages", "device", "memory", "disk", "bfa_snn", "glsnn"} <= set(lines)
+
+
+@pytest.mark.slow
+def test_a_healthy_checkout_passes():
+    done = report()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "the published files" in done.stdout and done.stdout.count(": ") >= 4 and "FAILED" not in done.stdout
