@@ -14,7 +14,7 @@ modules="ngclearn ngcsimlib jax numpy matplotlib sklearn scipy tyro tqdm orbax p
 extra=""
 if [ "${1:-}" = --dev ]; then
   extra="[dev]"
-  modules="$modules pytest hypothesis ruff"
+  modules="$modules pytest xdist distributed hypothesis ruff"
 fi
 
 has_packages() {

@@ -14,6 +14,7 @@ sys.argv = ARGV
 
 from bfasnn_config import CircuitConfig  # noqa: E402
 from bfasnn_model import BFA_SNN  # noqa: E402
+from exhibits.common.simulation import forgetting  # noqa: E402
 
 
 def make_patterns(n: int, n_pixels: int = 36, n_classes: int = 4, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -24,6 +25,13 @@ def make_patterns(n: int, n_pixels: int = 36, n_classes: int = 4, seed: int = 0)
     noise = rng.random((n, n_pixels))
     x = np.clip(0.9 * prototypes[labels] * noise + 0.05 * noise, 0, 1).astype(np.float32)
     return x, np.eye(n_classes, dtype=np.float32)[labels]
+
+
+@pytest.fixture(autouse=True)
+def forgotten():
+    """No test's circuits are left to the next ones."""
+    with forgetting():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,9 @@ import jax
 import numpy as np
 import pytest
 from conftest import make_patterns
+from ngcsimlib.global_state import stateManager
+
+from exhibits.common.simulation import forgetting
 
 
 def run(circuit, x, y, seed=0, **options):
@@ -92,3 +95,17 @@ def test_raster_is_what_the_pattern_caused(make_circuit):
     }  # fmt: skip
     np.testing.assert_array_equal(spikes["z3"].sum(axis=0), out["count"][0])
     np.testing.assert_allclose(spikes["z1"][6:].mean(axis=0), out["rate1"][0], rtol=1e-5)
+
+
+def test_circuits_are_forgotten(make_circuit):
+    x, y = make_patterns(8)
+    kept = make_circuit(seed=1)
+    n = len(stateManager.state)
+    before = kept.read(x, y, jax.random.PRNGKey(0))
+    for seed in range(3):
+        with forgetting():
+            circuit = make_circuit(seed=seed)
+            circuit.read(x, y, jax.random.PRNGKey(0), learn=True)
+            assert len(stateManager.state) > n
+        assert len(stateManager.state) == n
+    np.testing.assert_array_equal(kept.read(x, y, jax.random.PRNGKey(0))["count"], before["count"])

@@ -3,6 +3,7 @@
 `B` is the batch size, `D` the input, `H` hidden and `C` output units, `T` time steps, `M` minibatches a chunk.
 """
 
+import contextlib
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -13,6 +14,8 @@ import numpy as np
 from jax import lax
 from jax import numpy as jnp
 from ngclearn import Compartment, Component, MethodProcess
+from ngcsimlib.context import contextManager
+from ngcsimlib.global_state import stateManager
 
 from exhibits.common.evaluation import Readout, interpret
 
@@ -25,6 +28,22 @@ _serial = itertools.count()
 def unique_name(stem: str) -> str:
     """Name for a new ngc-learn context: contexts of one name silently share their components."""
     return f"{stem}_{next(_serial)}"
+
+
+@contextlib.contextmanager
+def forgetting() -> Iterator[None]:
+    """Lets go of the contexts and compartments that are made in the block, which ngc-learn would keep for good.
+
+    Its global state holds every array of every circuit ever built, and hands all of them to every process that is run.
+    """
+    registers = [value for owner in (stateManager, contextManager) for value in vars(owner).values()]
+    known = [(register, set(register)) for register in registers if isinstance(register, dict)]
+    try:
+        yield
+    finally:
+        for register, names in known:
+            for name in register.keys() - names:
+                del register[name]
 
 
 def run_once(state: State, processes: Sequence[MethodProcess], t: jax.Array | float, dt: float) -> State:

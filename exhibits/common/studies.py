@@ -216,8 +216,11 @@ def perform(where: str, task: Task) -> Row:
         sys.argv = sys.argv[:1]  # ngc-learn parses it when imported, also that of a worker
         if str(script.parent) not in sys.path:
             sys.path.insert(0, str(script.parent))
+        from exhibits.common.simulation import forgetting
+
         start = time.perf_counter()
-        measured = _load(script).run(task)
+        with forgetting():
+            measured = _load(script).run(task)
         seconds = time.perf_counter() - start
     return measured | {"seconds": seconds, "device": runlog.hardware(), "git_commit": runlog.git_commit()}
 

@@ -189,16 +189,15 @@ class _Run:
 
     def complete(self) -> tuple[float, float]:
         """Trains from the start or from where an interrupted run has come to."""
-        if not (self.folder.resumes and self._restore()):
-            self._begin()
-        progress, config = self.progress, self.config
         with self.latest, self.best:
-            while progress.epoch < config.epochs:
-                self._epoch(progress.epoch + 1)
+            if not (self.folder.resumes and self._restore()):
+                self._begin()
+            while self.progress.epoch < self.config.epochs:
+                self._epoch(self.progress.epoch + 1)
             if self.dev is None:
-                self._keep_best(config.epochs, 1.0)
+                self._keep_best(self.config.epochs, 1.0)
         self.folder.note(finished=runlog.now())
-        return progress.seconds, math.nan if self.dev is None else progress.best[0]
+        return self.progress.seconds, math.nan if self.dev is None else self.progress.best[0]
 
     def _begin(self) -> None:
         """Evaluates the fresh circuit and saves it."""
