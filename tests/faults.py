@@ -27,6 +27,7 @@ import numpy as np  # noqa: E402
 
 from exhibits.common.errors import reported  # noqa: E402
 
+RESULTS = HERE / "results" / "faults.json"
 HISTORY = ("trAcc", "acc", "trNll", "nll")
 EPOCHS = 12
 RUNS = {
@@ -324,13 +325,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=25, help="SIGKILLs of each exhibit (default: %(default)s)")
     parser.add_argument("--quick", action="store_true", help="fewer disks")
-    parser.add_argument("--output", type=Path, default=HERE / "results" / "faults.json", help="where the numbers go")
+    parser.add_argument("--output", type=Path, default=RESULTS, help="where the numbers go")
     options = parser.parse_args()
     sys.argv = sys.argv[:1]  # ngc-learn parses it when imported
     sys.path[:0] = [str(REPOSITORY / "exhibits" / name) for name in RUNS]
 
     from exhibits.common import runlog
     from exhibits.common.files import write_json
+    from exhibits.common.results import show
 
     survived = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -340,6 +342,8 @@ def main() -> None:
     options.output.parent.mkdir(parents=True, exist_ok=True)
     write_json(options.output, result)
     print(table(result))
+    if options.output == RESULTS:
+        show(REPOSITORY / "README.md", table(result), "faults")
     if not all(all(runs) for faults in survived.values() for runs in faults.values()):
         sys.exit(1)
 

@@ -58,6 +58,11 @@ def test_speed_tables(name, readme):
     assert shown(readme / "README.md", "speed") == expected
 
 
+def test_faults_table():
+    result = read_json(REPOSITORY / "tests" / "results" / "faults.json")
+    assert shown(REPOSITORY / "README.md", "faults") == load(REPOSITORY / "tests" / "faults.py").table(result)
+
+
 def test_a_row_is_trained_tested_and_shown(tmp_path, monkeypatch):
     for stem, n, seed in (("train", 40, 0), ("dev", 16, 1), ("test", 24, 2)):
         for part, array in zip("XY", make_patterns(n, seed=seed), strict=True):
