@@ -15,19 +15,30 @@ ARRAYS = {"parameters": {"W1.weights": np.arange(6, dtype=np.float32).reshape(2,
 
 
 def test_last_save_is_what_loads(tmp_path):
-    store = ParameterStore(tmp_path / "best")
-    store.save(3, ARRAYS)
-    store.save(7, {"parameters": {"W1.weights": jnp.ones((2, 3))}, "temperature": np.float64(1.5)})
+    with ParameterStore(tmp_path / "best") as store:
+        store.save(3, ARRAYS)
+        store.save(7, {"parameters": {"W1.weights": jnp.ones((2, 3))}, "temperature": np.float64(1.5)})
     epoch, arrays = store.load(ARRAYS)
     assert epoch == 7 and arrays["temperature"] == 1.5
     np.testing.assert_array_equal(arrays["parameters"]["W1.weights"], np.ones((2, 3)))
     assert sorted(path.name for path in (tmp_path / "best").iterdir() if path.name.isdigit()) == ["7"]
 
 
+def test_the_past_can_be_saved_again(tmp_path):
+    with ParameterStore(tmp_path / "latest", keep=2) as store:
+        for step in (1, 2, 3):
+            store.save(step, ARRAYS | {"temperature": np.float64(step)})
+        store.wait()
+        assert store.steps() == [3, 2]
+        store.save(2, ARRAYS)
+        store.wait()
+        assert store.steps() == [2] and store.load(ARRAYS)[1]["temperature"] == 2.5
+
+
 def test_bits_survive(tmp_path):
-    store = ParameterStore(tmp_path / "best")
     values = {"w": np.array([1e-45, -0.0, 3.4e38, 1 / 3], np.float32)}
-    store.save(1, values)
+    with ParameterStore(tmp_path / "best") as store:
+        store.save(1, values)
     assert store.load(values)[1]["w"].tobytes() == values["w"].tobytes()
 
 
@@ -41,15 +52,15 @@ def test_missing_and_foreign_parameters_are_refused(tmp_path):
     refused(ParameterStore(tmp_path / "none"), ARRAYS)
     (tmp_path / "empty").mkdir()
     refused(ParameterStore(tmp_path / "empty"), ARRAYS)
-    store = ParameterStore(tmp_path / "best")
-    store.save(1, ARRAYS)
+    with ParameterStore(tmp_path / "best") as store:
+        store.save(1, ARRAYS)
     refused(store, ARRAYS | {"parameters": {"W1.weights": np.zeros((2, 4), np.float32)}})
     refused(store, ARRAYS | {"parameters": {"W9.weights": np.zeros((2, 3), np.float32)}})
 
 
 def test_truncated_parameters_are_refused(tmp_path):
-    store = ParameterStore(tmp_path / "best")
-    store.save(1, {"w": np.random.default_rng(0).random((300, 300))})
+    with ParameterStore(tmp_path / "best") as store:
+        store.save(1, {"w": np.random.default_rng(0).random((300, 300))})
     for path in (tmp_path / "best").rglob("*"):
         if path.is_file():
             path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from conftest import make_patterns
 
 from exhibits.common import doctor
 from exhibits.common.config import REPOSITORY
@@ -22,6 +23,7 @@ def test_damaged_data_are_told(tmp_path, monkeypatch, capsys):
         (tmp_path / file).write_bytes(b"no digits")
     monkeypatch.setitem(doctor.SOURCES, "mnist", type(source)(source.md5, (tmp_path,)))
     monkeypatch.setattr(doctor, "self_test", lambda script, folder: "ok")
+    monkeypatch.setattr(doctor, "load_patterns", lambda *paths: make_patterns(4))
     assert doctor.main() == 1
     lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
     assert lines["mnist"].startswith("FAILED") and str(tmp_path) in lines["mnist"]
