@@ -66,6 +66,15 @@ def test_diverging_weights_stop_the_run_and_say_so(make_circuit, sets, tmp_path)
     assert np.load(tmp_path / "exp" / "nll.npy").shape == (1,)
 
 
+@pytest.mark.parametrize("synapses", ["event", "dense"])
+def test_the_first_number_that_is_not_finite_is_found(make_circuit, sets, tmp_path, synapses):
+    values = {"T": 10, "burn_in": 4, "eta": (1e38, 1e38), "synapses": synapses, "weight_std": 1.0}
+    config = Config(exp_dir=tmp_path / "exp", epochs=2, debug_nans=True)
+    # Learning begins at the fifth step, 0.25 ms each; 8 patterns of 0.25 ms: the first update is of 1e38 times errors.
+    with pytest.raises(UserError, match=r"diverged \(W\d\.\w+ is the first, in minibatch \d at t = \d(\.\d+)? ms\)"):
+        fit(make_circuit(**values), config, *sets)
+
+
 def test_folders_of_others_are_left_alone(tmp_path):
     def claim(folder):
         with claimed(Config(exp_dir=folder), {"started": "2020-01-01T00:00:00Z"}):

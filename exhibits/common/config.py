@@ -55,6 +55,8 @@ class TrainingConfig:
     """Whether to go on with an interrupted run in exp_dir: if there is one; never, it is set aside; or nothing else."""
     checkpoint_minutes: float = 5.0
     """Longest time between checkpoints within an epoch, minutes; 0 for none but those after each epoch."""
+    debug_nans: bool = False
+    """Whether to find out, if the weights diverge, which compartment held the first NaN or infinity, and when."""
 
     def __post_init__(self):
         require(self, "verbosity", "0 or 1", self.verbosity in (0, 1))

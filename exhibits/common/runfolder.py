@@ -14,7 +14,7 @@ from exhibits.common.errors import UserError
 from exhibits.common.files import read_json, write_json
 
 # Fields that may differ between a run and its continuation: no number depends on them.
-FREE = ("exp_dir", "verbosity", "resume", "checkpoint_minutes")
+FREE = ("exp_dir", "verbosity", "resume", "checkpoint_minutes", "debug_nans")
 
 
 def same_run(a: TrainingConfig, b: TrainingConfig) -> bool:

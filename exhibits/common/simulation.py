@@ -5,7 +5,7 @@
 
 import contextlib
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -23,6 +23,7 @@ State = dict[str, Any]  # compartment path -> value
 Watch = Mapping[str, Compartment]
 
 _serial = itertools.count()
+_watchers: list[Callable[[State, Any], None]] = []  # called with state and time, ms, after every process
 
 
 def unique_name(stem: str) -> str:
@@ -52,6 +53,8 @@ def run_once(state: State, processes: Sequence[MethodProcess], t: jax.Array | fl
         given = {"t": t, "dt": dt}
         # The order of keywords differs from run to run: ask the process for it.
         state, _ = process.run.compiled(dict(state), [given[k] for k in process.get_keywords()])
+        for watcher in _watchers:
+            watcher(state, t)
     return state
 
 
@@ -100,6 +103,10 @@ def _with_shapes_of(like: Mapping[str, Any], state: State) -> State:
         return jnp.broadcast_to(jnp.asarray(value, shaped.dtype), shaped.shape)
 
     return {key: jax.tree.map(fit, like[key], value) for key, value in state.items()}
+
+
+class _NotFiniteError(ArithmeticError):
+    """A compartment holds a NaN or an infinity."""
 
 
 class Circuit:
@@ -244,6 +251,50 @@ class Circuit:
             if learn:
                 self.set_parameters(parameters)
             yield {name: _flat(value)[: len(chosen)] for name, value in out.items()}
+
+    def first_not_finite(self, x: np.ndarray, y: np.ndarray, key: jax.Array, *, order: np.ndarray, first: int) -> str:
+        """Learns on, process by process instead of compiled, until a compartment holds a NaN or an infinity.
+
+        Args:
+            x: (N, D) patterns.
+            y: (N, C) one-hot labels.
+            key: PRNG key, as `stream` had it.
+            order: (N,) order of presentation.
+            first: how many patterns the circuit's parameters have learned from.
+
+        Returns:
+            Compartment, minibatch and time of the first such number; empty if no minibatch of a chunk makes one.
+        """
+        names = {c.target: f"{part}.{name}" for part, each in self.components.items() for name, c in each.compartments}
+        names |= {c.target: name for name, c in self.parameters.items()}
+        state, m = self.state(), first // self.batch_size
+        watched = names.keys() & state.keys()
+
+        def watch(state: State, t: Any) -> None:
+            leaves = {path: jax.tree.leaves(value) for path, value in state.items() if path in watched}
+            if any(isinstance(leaf, jax.core.Tracer) for each in leaves.values() for leaf in each):
+                return  # only the shapes are asked for
+            for path, each in leaves.items():
+                if not all(np.isfinite(leaf).all() for leaf in each if jnp.issubdtype(leaf.dtype, jnp.inexact)):
+                    raise _NotFiniteError(f"{names[path]} is the first, in minibatch {m + 1} at t = {float(t):g} ms")
+
+        pad = partial(self._minibatches, length=self.batch_size)
+        _watchers.append(watch)
+        try:
+            with jax.disable_jit():
+                last = min(m + self.MINIBATCHES_PER_CALL, -(-len(order) // self.batch_size))
+                while m < last:
+                    chosen = order[m * self.batch_size : (m + 1) * self.batch_size]
+                    minibatch = [pad(rows)[0] for rows in (x[chosen], y[chosen], np.ones((len(chosen), 1), np.float32))]
+                    key_of_m = jax.random.fold_in(key, m)
+                    state, _ = self.present(state, *map(jnp.asarray, minibatch), key_of_m, learn=True, detail=False)
+                    state = self.state({name: state[c.target] for name, c in self.parameters.items()})
+                    m += 1
+        except _NotFiniteError as found:
+            return str(found)
+        finally:
+            _watchers.remove(watch)
+        return ""
 
     def raster(self, x: np.ndarray, y: np.ndarray, key: jax.Array) -> dict[str, np.ndarray]:
         """Spikes at every step of one pattern x (1, D) with label y (1, C): a (T, n) array a layer, input first."""

@@ -182,6 +182,7 @@ class _Run:
         self.keys = Keys.of(config.seed)
         self.progress = Progress()
         self.start = self.epoch_start = self.saved = time.perf_counter()
+        self.before = (0, {})  # --debug_nans: patterns learned from in the epoch before this chunk, parameters then
         self.latest, self.best = (
             ParameterStore(folder.path / name, keep) for name, keep in (("latest", 2), ("best", 1))
         )
@@ -216,6 +217,7 @@ class _Run:
         progress, config, circuit, dev = self.progress, self.config, self.circuit, self.dev
         n = len(self.train.x)
         self.epoch_start = time.perf_counter()
+        self.before = (progress.partial.n, circuit.get_parameters())
         with tqdm(total=n, initial=progress.partial.n, unit="img", desc=f"epoch {epoch}/{config.epochs}") as bar:
             learn_epoch(circuit, self.train, config.seed, epoch, bar, progress.partial, self._after_chunk)
             train_score, progress.partial = progress.partial, Score()
@@ -247,6 +249,7 @@ class _Run:
     def _after_chunk(self, _: Score) -> None:
         """After each call of the circuit's program: refuses to go on, stops, or saves if it is time."""
         self._refuse_what_is_not_finite()
+        self.before = (self.progress.partial.n, self.circuit.get_parameters())
         if self.progress.partial.n == len(self.train.x):
             return
         if self.stopping():
@@ -263,8 +266,18 @@ class _Run:
             minibatch = -(-partial.n // self.circuit.batch_size)
             raise UserError(
                 f"epoch {epoch}, minibatch {minibatch}: {', '.join(bad) or 'NLL'} is not a finite number, the weights "
-                f"diverged; try a smaller --eta. The checkpoint before is in {self.folder.path}"
+                f"diverged{self._first_not_finite(epoch)}; try a smaller --eta. "
+                f"The checkpoint before is in {self.folder.path}"
             )
+
+    def _first_not_finite(self, epoch: int) -> str:
+        if not self.config.debug_nans:
+            return " (--debug_nans finds out where)"
+        first, parameters = self.before
+        self.circuit.set_parameters(parameters)
+        order, key = order_and_key(self.config.seed, epoch, len(self.train.x))
+        found = self.circuit.first_not_finite(*self.train, key, order=order, first=first)
+        return f" ({found or 'not so when run step by step'})"
 
     def _keep_best(self, epoch: int, temperature: float) -> None:
         self.best.save(epoch, {"parameters": self.circuit.get_parameters(), "temperature": np.float64(temperature)})
@@ -321,6 +334,11 @@ class _Run:
         sys.exit(CODE)
 
 
+def order_and_key(seed: int, epoch: int, n: int) -> tuple[np.ndarray, jax.Array]:
+    """Order of presentation of n patterns, and PRNG key of the noise, in an epoch."""
+    return np.random.default_rng([seed, epoch]).permutation(n), jax.random.fold_in(Keys.of(seed).train, epoch)
+
+
 def learn_epoch(
     circuit: Circuit,
     train: Patterns,
@@ -331,8 +349,7 @@ def learn_epoch(
     after_chunk: Callable[[Score], None] | None = None,
 ) -> Score:
     """One pass through the training set, in the order and with the noise of this seed and epoch; see `score`."""
-    order = np.random.default_rng([seed, epoch]).permutation(len(train.x))
-    key = jax.random.fold_in(Keys.of(seed).train, epoch)
+    order, key = order_and_key(seed, epoch, len(train.x))
     return score(circuit, train, key, bar, order=order, learn=True, total=total, after_chunk=after_chunk)
 
 
