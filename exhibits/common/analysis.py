@@ -129,6 +129,8 @@ def picture_shape(n_pixels: int) -> tuple[int, int] | None:
 def embed(codes: np.ndarray, seed: int) -> np.ndarray:
     """(N, 2) t-SNE of rate codes (N, H), on their first 50 principal components."""
     components = min(50, *codes.shape)
+    if np.ptp(codes, axis=0).max() == 0:  # a silent layer, say: scikit-learn's t-SNE would divide by 0 and crash
+        return np.zeros((len(codes), 2))
     reduced = PCA(components, random_state=seed).fit_transform(codes)
     if len(codes) < 3 or components < 2:
         return np.pad(reduced[:, :2], ((0, 0), (0, max(0, 2 - reduced.shape[1]))))

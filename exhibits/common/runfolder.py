@@ -76,8 +76,10 @@ def claimed(config: TrainingConfig, log: dict[str, Any]) -> Iterator[RunFolder]:
             interrupted run of another configuration, or does not hold the run that `resume="must"` wants.
     """
     exp = config.exp_dir
-    if exp.is_dir():
-        _known(exp)  # before anything is written there
+    # Before anything is written there.
+    known = _known(exp) if exp.is_dir() else None
+    if config.resume == "must" and (known is None or known.get("finished")):
+        raise UserError(f"--resume must: no interrupted run in {exp}; expected one of this configuration")
     try:
         exp.mkdir(parents=True, exist_ok=True)
         if not os.access(exp, os.W_OK):
@@ -96,8 +98,6 @@ def claimed(config: TrainingConfig, log: dict[str, Any]) -> Iterator[RunFolder]:
                     f"{', '.join(names)}); go on with the same flags, give another --exp_dir, or set it aside with "
                     "--resume never"
                 )
-        elif config.resume == "must":
-            raise UserError(f"--resume must: no interrupted run in {exp}; expected one of this configuration")
         if known is not None and not resumes:
             _set_aside(exp, known["started"])
             os.close(lock)
