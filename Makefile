@@ -26,10 +26,13 @@ bench: setup ## how fast an epoch is, beside what a user would run instead (minu
 faults: setup ## tries what a training run survives: kills, full disks, damaged files (half an hour)
 	@$(python) tests/faults.py
 
+fuzz: setup ## throws damaged and made-up files at everything that loads one (40 minutes)
+	@$(python) tests/fuzz.py
+
 doctor: setup ## versions, hardware, data, a self-test of every exhibit: what to paste into a bug report
 	@$(python) exhibits/common/doctor.py
 
 results: setup ## trains an EXHIBIT for every row of its results table (hours): make results EXHIBIT=bfa_snn
 	@$(python) exhibits/$(EXHIBIT)/results.py
 
-.PHONY: help setup test test-all lint bench faults doctor results
+.PHONY: help setup test test-all lint bench faults fuzz doctor results

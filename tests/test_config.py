@@ -5,8 +5,6 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 import glsnn_config
 from bfasnn_config import Config
@@ -106,29 +104,3 @@ def test_what_is_not_json_is_refused(tmp_path, text):
         from_json(Config, path)
     with pytest.raises(UserError, match=r"No such file"):
         from_json(Config, tmp_path / "none.json")
-
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
-    lambda values: st.lists(values, max_size=4) | st.dictionaries(st.text(max_size=8), values, max_size=4),
-    max_leaves=8,
-)
-
-
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(data=st.data())
-def test_config_json_of_strangers_is_refused_or_a_configuration(tmp_path, data):
-    values = to_json(glsnn_config.Config())
-    for name in data.draw(st.lists(st.sampled_from(sorted(values)), max_size=3), label="fields"):
-        values[name] = data.draw(JSON, label=name)
-    text = json.dumps(values).encode()
-    if data.draw(st.booleans(), label="cut"):
-        text = text[: data.draw(st.integers(0, len(text)))] + data.draw(st.binary(max_size=6))
-    (tmp_path / "config.json").write_bytes(text)
-    try:
-        config = from_json(glsnn_config.Config, tmp_path / "config.json")
-    except UserError as error:
-        assert "\n" not in str(error)
-        return
-    assert from_json(glsnn_config.Config, tmp_path / "config.json") == config
-    assert type(config.hid_dim) is tuple and isinstance(config.exp_dir, Path)

@@ -2,12 +2,11 @@
 
 import io
 import pickle
+import warnings
 
 import numpy as np
 import pytest
 from conftest import make_patterns
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from exhibits.common import datasets
 from exhibits.common.config import TrainingConfig
@@ -25,7 +24,8 @@ def files(tmp_path):
 
 
 def refused(files, path, *words):
-    with pytest.raises(UserError) as error:
+    with pytest.raises(UserError) as error, warnings.catch_warnings():
+        warnings.simplefilter("error")
         load_patterns(*files)
     assert "\n" not in str(error.value)
     for word in (str(path), *words):
@@ -118,8 +118,9 @@ def test_unfit_arrays_are_refused(files, which, array, words):
         raw_header("{'descr': '''\n"),
         raw_header("(" * 5000),
         raw_header("{'descr': (), 'fortran_order': False, 'shape': (2, 2)}\n"),
+        raw_header("{'descr': '<\\,f4', 'fortran_order': False, 'shape': (2, 2)}\n"),
     ],
-    ids=range(15),
+    ids=range(16),
 )
 def test_files_that_are_no_honest_array_are_refused(files, content):
     files[0].write_bytes(content)
@@ -185,17 +186,3 @@ def test_class_names():
     assert class_names(datasets.DATA / "fashion_mnist" / "testY.npy", 10)[9] == "ankle boot"
     assert class_names(datasets.DATA / "mnist" / "validY.npy", 10) == tuple("0123456789")
     assert class_names(datasets.DATA / "mnist" / "mine.npy", 3) == ("0", "1", "2")
-
-
-@settings(max_examples=80, deadline=None)
-@given(
-    st.binary(max_size=300), st.sampled_from([b"", b"\x93NUMPY\x01\x00\x76\x00", b"\x93NUMPY\x02\x00", header((2, 3))])
-)
-def test_any_bytes_load_or_are_refused(tmp_path_factory, tail, head):
-    folder = tmp_path_factory.getbasetemp()
-    (folder / "x.npy").write_bytes(head + tail)
-    np.save(folder / "y.npy", Y[:2])
-    try:
-        load_patterns(folder / "x.npy", folder / "y.npy")
-    except UserError as error:
-        assert "\n" not in str(error)

@@ -37,7 +37,7 @@ class Restored:
 def restore(circuit: Circuit, exp: Path) -> Restored:
     """Puts the best parameters of the run in `exp` into a circuit built from the run's config."""
     like = {"parameters": circuit.get_parameters(), "temperature": np.float64(1.0)}
-    with ParameterStore(exp / "best", keep=0) as store:
+    with ParameterStore(exp / "best") as store:
         epoch, arrays = store.load(like)
     circuit.set_parameters(arrays["parameters"])
     return Restored(circuit, epoch, float(arrays["temperature"]))

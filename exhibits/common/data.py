@@ -1,6 +1,7 @@
 """Patterns and labels from .npy files, checked before memory is taken; loading never runs code."""
 
 import os
+import warnings
 from pathlib import Path
 from typing import NamedTuple
 
@@ -117,7 +118,9 @@ def _header(file) -> tuple[tuple[int, ...], np.dtype]:
         raise ValueError(f"format version {version}")
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     try:
-        shape, _, dtype = read(file)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the syntax of a damaged header, of types that NumPy will not know
+            shape, _, dtype = read(file)
     except OSError:
         raise
     except Exception as error:  # a damaged header raises whatever ast, tokenize or np.dtype do
