@@ -43,6 +43,7 @@ def test_damaged_idx_is_refused(tmp_path):
         (b"\0\0\x0d\x03" + TWO_BY_TWO[4:], "unsigned bytes"),
         (b"\0\0\x08\x03" + b"\xff" * 12, "honest size"),
         (b"\0\0\x08\x03" + b"\0\0\4\0" * 3, "honest size"),
+        (b"\0\0\x08\x03" + b"\0" * 4 + b"\xff" * 8, "honest size"),
         (gzip.compress(TWO_BY_TWO)[:-12], "images"),
         (gzip.compress(TWO_BY_TWO)[:14] + b"\xff\xff\xff\xff" + gzip.compress(TWO_BY_TWO)[18:], "images"),
     ):

@@ -18,8 +18,11 @@ from test_scripts import EXHIBITS, flags
 from bfasnn_config import Config
 from exhibits.common.analysis import restore
 from exhibits.common.checkpoints import ParameterStore
+from exhibits.common.config import from_json
 from exhibits.common.data import Patterns
 from exhibits.common.errors import UserError
+from exhibits.common.files import write_json
+from exhibits.common.runfolder import finished
 from exhibits.common.training import fit
 
 HISTORY = ("trAcc", "acc", "trNll", "nll")
@@ -130,6 +133,23 @@ def test_another_configuration_is_refused_with_what_differs(make_circuit, sets, 
     assert json.loads((aside / "run.json").read_text())["finished"] is None
     with pytest.raises(UserError, match="--resume must"):
         fit(make_circuit(), Config(exp_dir=config.exp_dir, epochs=1, seed=3, resume="must"), *sets)
+
+
+def test_a_disk_that_is_full_from_the_start(make_circuit, sets, tmp_path, monkeypatch):
+    config = Config(exp_dir=tmp_path / "exp", epochs=1)
+
+    def full(path, value):
+        if path.name == "config.json":
+            raise OSError(28, "No space left on device")
+        write_json(path, value)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("exhibits.common.runfolder.write_json", full)
+        with pytest.raises(UserError, match="exp: No space left on device"):
+            fit(make_circuit(), config, *sets)
+    assert not (config.exp_dir / "config.json").exists()
+    fit(make_circuit(), config, *sets)
+    assert from_json(Config, config.exp_dir / "config.json") == config and finished(config)
 
 
 def test_a_folder_that_vanishes_is_said(make_circuit, sets, tmp_path, monkeypatch):

@@ -106,6 +106,7 @@ def claimed(config: TrainingConfig, log: dict[str, Any]) -> Iterator[RunFolder]:
         folder = RunFolder(exp, lock, known if resumes else log, resumes)
         if not resumes:
             folder.note(finished=None)
+        if not (resumes and (exp / "config.json").exists()):  # a full disk may have kept it out
             write_json(exp / "config.json", to_json(config))
         yield folder
     finally:

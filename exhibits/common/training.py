@@ -158,11 +158,11 @@ def fit(circuit: Circuit, config: TrainingConfig, train: Patterns, dev: Patterns
         SystemExit: with code 130, after Ctrl-C or SIGTERM and a checkpoint.
     """
     log = runlog.describe() | {"seed": config.seed, "started": runlog.now()}
-    with claimed(config, log) as folder, stoppable() as stopping:
-        try:
+    try:
+        with claimed(config, log) as folder, stoppable() as stopping:
             return _Run(circuit, config, train, dev, folder, stopping).complete()
-        except OSError as error:
-            raise UserError(f"{folder.path}: {error.strerror}; what was saved before is kept") from None
+    except OSError as error:
+        raise UserError(f"{config.exp_dir}: {error.strerror}; what was saved before is kept") from None
 
 
 class _Run:
