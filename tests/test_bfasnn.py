@@ -125,6 +125,27 @@ def test_update_by_hand(make_circuit):
     np.testing.assert_allclose(circuit.W2.biases.get(), [[0, 0.25]], rtol=1e-6)
 
 
+@pytest.mark.parametrize("synapses", ["event", "dense"])
+def test_cosine_schedule_scales_updates(make_circuit, synapses):
+    """Minibatch m of 4 learns (1 + cos(pi m / 4)) / 2 of what it would learn with constant learning rates."""
+    x, y = make_patterns(8)
+
+    def change(schedule, before):
+        circuit = make_circuit(schedule=schedule, synapses=synapses, T=10, burn_in=9, eta=(0.01, 0.02))
+        circuit.n_minibatches = 4
+        values = circuit.get_parameters()
+        circuit.set_parameters(values | {name: jnp.float32(before) for name in values if name.endswith("opt_params")})
+        circuit.read(x, y, jax.random.PRNGKey(1), learn=True)
+        after = circuit.get_parameters()
+        return {name: after[name] - values[name] for name in values if name.endswith(("weights", "biases"))}
+
+    full = change("constant", 0)
+    assert np.abs(full["W1.weights"]).max() > 1e-3
+    for m, share in enumerate((1.0, 0.8535534, 0.5, 0.1464466, 0.0, 0.0)):
+        for name, value in change("cosine", m).items():  # one step of learning a minibatch
+            np.testing.assert_allclose(value, share * full[name], atol=1e-6)
+
+
 def test_components_and_initial_values(make_circuit):
     circuit = make_circuit(n_pixels=400, hid_dim=(300,), weight_std=0.055)
     kinds = {"z0": BernoulliCell, "W1": HebbianSynapse, "z1": SLIFCell, "W2": HebbianSynapse, "z2": SLIFCell}

@@ -37,6 +37,8 @@ class CircuitConfig:
     """Standard deviation of the initial forward and the fixed feedback weights (page)."""
     eta: tuple[float, ...] | None = None
     """Learning rate of W1, W2, ..., one number each; 1 / (number of inputs of each) if not given (paper)."""
+    schedule: Literal["constant", "cosine"] = "constant"
+    """How learning rates go on: not at all (paper), or down to 0 along half a cosine."""
     gamma: float = 1.0
     """Gain of the rate codes that the analysis reads out (page)."""
     batch_size: int = 250

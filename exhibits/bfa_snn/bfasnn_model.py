@@ -39,10 +39,12 @@ from ngclearn.components import BernoulliCell, HebbianSynapse, RateCell
 from ngclearn.components.jaxComponent import JaxComponent
 from ngclearn.utils.distribution_generator import DistributionGenerator
 
-from bfasnn_config import CircuitConfig
+from bfasnn_config import CircuitConfig, Config
 from exhibits.common import events
 from exhibits.common.components import GatedErrorCell, SecantSLIFCell
+from exhibits.common.data import Patterns
 from exhibits.common.simulation import Circuit, run_steps, unique_name
+from exhibits.common.training import Keys
 
 
 class BFA_SNN(Circuit):
@@ -55,10 +57,11 @@ class BFA_SNN(Circuit):
         in_dim: D, number of pixels.
         out_dim: C, number of classes.
         config: values of the circuit.
+        n_minibatches: minibatches after which the cosine schedule has brought the learning rates to 0; needed to learn.
     """
 
-    def __init__(self, key: jax.Array, in_dim: int, out_dim: int, config: CircuitConfig):
-        self.config = config
+    def __init__(self, key: jax.Array, in_dim: int, out_dim: int, config: CircuitConfig, n_minibatches: int = 1):
+        self.config, self.n_minibatches = config, n_minibatches
         self.batch_size, self.dt = config.batch_size, config.dt
         self.times = config.dt * jnp.arange(1, config.T + 1)  # ms
         self.sizes = (in_dim, *config.hid_dim, out_dim)
@@ -76,6 +79,12 @@ class BFA_SNN(Circuit):
         feedback = {f"E{n + 1}.weights": (f"E{n + 1}", "weights") for n in self.hidden}
         lasting = {name: getattr(self[part], value) for name, (part, value) in (synapses | feedback).items()}
         self._finish(lasting, noise_key)
+
+    @classmethod
+    def for_training(cls, config: Config, patterns: Patterns) -> "BFA_SNN":
+        """The circuit of a training run, for patterns as many as it learns from in an epoch."""
+        n_minibatches = config.epochs * -(-len(patterns.x) // config.batch_size)
+        return cls(Keys.of(config.seed).init, patterns.x.shape[1], patterns.y.shape[1], config, n_minibatches)
 
     def __getitem__(self, name: str):
         return self.components[name]
@@ -165,8 +174,17 @@ class BFA_SNN(Circuit):
             state |= {z0.inputs.target: self.config.input_gain * x, z0.key.target: key}  # Eq. (1)
         else:
             state |= {z0.j.target: x}
-        # Padding has no error and so teaches nothing.
-        return state | {error.target.target: y, error.modulator.target: jnp.broadcast_to(valid, y.shape)}
+        # Padding has no error and so teaches nothing; as all updates are linear in the error, it carries the schedule.
+        gain = valid * self._fading(state)
+        return state | {error.target.target: y, error.modulator.target: jnp.broadcast_to(gain, y.shape)}
+
+    def _fading(self, state):
+        """What the schedule leaves of the learning rates in this minibatch."""
+        if self.config.schedule == "constant":
+            return 1.0
+        updates = state[self["W1"].opt_params.target]  # one each step of a minibatch after burn-in
+        progress = updates / ((self.config.T - self.config.burn_in) * self.n_minibatches)
+        return 0.5 * (1.0 + jnp.cos(jnp.pi * jnp.minimum(progress, 1.0)))
 
     def present(self, state, x, y, valid, key, *, learn, detail):
         c, out = self.config, self.layers[-1]

@@ -19,13 +19,11 @@ REFERENCES = [
 def run(row: Row, seed: int) -> dict:
     """Trains on the training set, keeps the best epoch on dev, measures once on test."""
     from bfasnn_model import BFA_SNN
-    from exhibits.common.training import Keys
 
     config = Config(seed=seed, exp_dir=HERE / "exp" / "results" / f"{row.name}-{seed}", **row.values)
     train, dev = load_for_training(config)
     test = load_patterns(AnalysisConfig.dataX, AnalysisConfig.dataY)
-    circuit = BFA_SNN(Keys.of(seed).init, train.x.shape[1], train.y.shape[1], config)
-    return train_and_test(circuit, config, train, dev, test)
+    return train_and_test(BFA_SNN.for_training(config, train), config, train, dev, test)
 
 
 def main() -> None:

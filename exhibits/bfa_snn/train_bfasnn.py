@@ -14,10 +14,9 @@ def main() -> None:
     # Only now: ngc-learn reads the command line when it is imported.
     from bfasnn_model import BFA_SNN
     from exhibits.common.plots import draw_likelihood
-    from exhibits.common.training import Keys, fit
+    from exhibits.common.training import fit
 
-    circuit = BFA_SNN(Keys.of(config.seed).init, train.x.shape[1], train.y.shape[1], config)
-    seconds, best = fit(circuit, config, train, dev)
+    seconds, best = fit(BFA_SNN.for_training(config, train), config, train, dev)
     draw_likelihood(config.exp_dir, config.exp_dir / "bfasnn_mnist_likelihood.jpg")
     print("------------------------------------")
     print(f" Trial.sim_time = {seconds / 3600} h  ({seconds} sec)  Best Acc = {best}")
