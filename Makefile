@@ -21,6 +21,14 @@ lint: setup ## style of the code
 bench: setup ## how fast an epoch is, beside what a user would run instead (minutes; let nothing else run)
 	@$(python) benchmarks/bench_bfasnn.py
 	@$(python) benchmarks/bench_glsnn.py
+	@$(python) benchmarks/bench_growth.py
+	@$(python) benchmarks/readme.py
+
+bench-peers: setup ## the same network in snnTorch and SpikingJelly, in an environment of their own (gigabytes)
+	@[ -x .venv-peers/bin/python ] || $(python) -m venv .venv-peers
+	@.venv-peers/bin/python -m pip install --quiet -r benchmarks/peers.txt
+	@$(python) data/prepare.py mnist
+	@PYTHONPATH=. .venv-peers/bin/python benchmarks/bench_peers.py
 	@$(python) benchmarks/readme.py
 
 faults: setup ## tries what a training run survives: kills, full disks, damaged files (half an hour)
@@ -35,4 +43,4 @@ doctor: setup ## versions, hardware, data, a self-test of every exhibit: what to
 results: setup ## trains an EXHIBIT for every row of its results table (hours): make results EXHIBIT=bfa_snn
 	@$(python) exhibits/$(EXHIBIT)/results.py
 
-.PHONY: help setup test test-all lint bench faults fuzz doctor results
+.PHONY: help setup test test-all lint bench bench-peers faults fuzz doctor results

@@ -7,7 +7,7 @@ import dataclasses
 import sys
 from collections.abc import Callable
 
-from harness import EXHIBITS, conditions, contest, options
+from harness import EXHIBITS, RESULTS, conditions, contest, options
 
 CONTENDERS = {
     "stock": "ngc-learn's components, a Python call for each process and step",
@@ -53,33 +53,40 @@ def main() -> None:
     from bfasnn_config import Config
     from exhibits.common import runlog
     from exhibits.common.data import load_patterns
-    from exhibits.common.files import write_json
+    from exhibits.common.files import read_json, write_json
 
     config = Config()
     load_patterns(config.dataX, config.dataY)  # prepares the arrays, once for all
     rows = contest("bfa_snn", build, list(CONTENDERS), settings)
-    stock = rows[0]["ms_per_minibatch"]
     for row, label in zip(rows, CONTENDERS.values(), strict=True):
-        row |= {"label": label, "speedup": stock / row["ms_per_minibatch"]}
+        row |= {"label": label}
     described = {name: getattr(settings, name) for name in ("batch_size", "rounds", "minibatches")}
     described |= {"T": config.T, "sizes": [784, *config.hid_dim, 10]}
     result = runlog.describe() | {"date": runlog.now(), "settings": described, "rows": rows}
     settings.output.parent.mkdir(parents=True, exist_ok=True)
     write_json(settings.output, result)
-    print(table(result))
+    print(table(result, read_json(RESULTS / "peers.json")))
 
 
-def table(result: dict) -> str:
-    """The numbers as a Markdown table."""
+def table(result: dict, peers: dict) -> str:
+    """The numbers as a Markdown table, those of bench_peers.py below."""
     lines = [
         "| training the BFA-SNN | ms a minibatch | seconds an epoch | speed-up | peak memory |",
         "|---|---|---|---|---|",
     ]
-    for row in result["rows"]:
-        cells = [f"{row['ms_per_minibatch']:.0f}", f"{row['seconds_per_epoch']:.1f}", f"{row['speedup']:.2f}"]
+    T, stock = result["settings"]["T"], result["rows"][0]["ms_per_minibatch"]
+    others = [
+        row | {"label": f"the same network in {row['library']}, taught by backpropagation through time"}
+        for row in peers["rows"]
+        if row["T"] == T
+    ]
+    for row in [*result["rows"], *others]:
+        speedup = stock / row["ms_per_minibatch"]
+        cells = [f"{row['ms_per_minibatch']:.0f}", f"{row['seconds_per_epoch']:.1f}", f"{speedup:.2f}"]
         lines.append(f"| {row['label']} | {' | '.join(cells)} | {row['peak_memory_mb']:.0f} MB |")
     network = "-".join(map(str, result["settings"]["sizes"]))
-    return "\n".join([*lines, "", f"{network}, T = {result['settings']['T']}, {conditions(result)}"])
+    versions = ", ".join(f"{name} {number}" for name, number in peers["versions"].items())
+    return "\n".join([*lines, "", f"{network}, T = {T}, {conditions(result)} The libraries: {versions}."])
 
 
 if __name__ == "__main__":

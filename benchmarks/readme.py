@@ -1,11 +1,14 @@
-"""Puts the measured speeds into the READMEs."""
+"""Puts the measured speeds into the READMEs, and draws the figure."""
 
 import bench_bfasnn
 import bench_glsnn
+import bench_growth
 from exhibits.common.files import read_json
 from exhibits.common.results import show
 from harness import EXHIBITS, RESULTS
 
 if __name__ == "__main__":
-    show(EXHIBITS.parent / "README.md", bench_bfasnn.table(read_json(RESULTS / "bfasnn.json")), "speed")
-    show(EXHIBITS / "glsnn" / "README.md", bench_glsnn.table(read_json(RESULTS / "glsnn.json")), "speed")
+    results = {path.stem: read_json(path) for path in RESULTS.glob("*.json")}
+    show(EXHIBITS.parent / "README.md", bench_bfasnn.table(results["bfasnn"], results["peers"]), "speed")
+    show(EXHIBITS / "glsnn" / "README.md", bench_glsnn.table(results["glsnn"]), "speed")
+    bench_growth.draw()

@@ -4,11 +4,10 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
-
-import jax
 
 from exhibits.common.config import REPOSITORY
 
@@ -20,27 +19,32 @@ def now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def describe() -> dict[str, Any]:
+def describe(packages: Sequence[str] = PACKAGES) -> dict[str, Any]:
     """Versions, hardware and git commit of this process."""
     return {
         "python": platform.python_version(),
-        "versions": versions(),
-        "device": hardware(),
+        "versions": versions(packages),
+        "device": hardware() if "jax" in packages else processor(),
         "git_commit": git_commit(),
         "command": [os.path.basename(sys.argv[0]), *sys.argv[1:]],
     }
 
 
-def versions() -> dict[str, str]:
+def versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
     """Versions of the packages that numbers depend on."""
-    return {package: version(package) for package in PACKAGES}
+    return {package: version(package) for package in packages}
 
 
 def hardware() -> str:
-    """The accelerator, or the processor and how many of its cores this process may use."""
+    """The accelerator that JAX uses, or the processor."""
+    import jax
+
     device = jax.devices()[0]
-    if device.platform != "cpu":
-        return device.device_kind
+    return device.device_kind if device.platform != "cpu" else processor()
+
+
+def processor() -> str:
+    """The processor and how many of its cores this process may use."""
     model = platform.processor() or platform.machine()
     try:
         with open("/proc/cpuinfo") as file:

@@ -1,0 +1,122 @@
+"""How the cost of BFA-SNN training grows: with T, minibatch, width, depth and how much of the input spikes.
+
+Time a minibatch by events and dense, and memory against T beside what bench_peers.py has measured.
+"""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from harness import EXHIBITS, RESULTS, contest, options
+
+AXES = {
+    "T": ("time steps T", (25, 100, 400)),
+    "batch_size": ("patterns in a minibatch", (50, 250, 1000)),
+    "width": ("cells in the hidden layer", (250, 1000, 4000)),
+    "layers": ("hidden layers of 1000", (1, 2, 3)),
+    "input_gain": ("input gain (spike probability of a white pixel)", (0.05, 0.25, 1.0)),
+}
+SYNAPSES = {"event": "by events", "dense": "dense"}
+FIGURE = RESULTS.parent / "figures" / "growth.jpg"
+
+
+def build(name: str, batch_size: int, n_minibatches: int) -> Callable[[], None]:
+    """What a contender, `synapses axis value`, does in a round: learns from some minibatches."""
+    import jax
+
+    from bfasnn_config import Config
+    from bfasnn_model import BFA_SNN
+    from exhibits.common.data import load_patterns
+
+    synapses, axis, text = name.split()
+    values: dict[str, Any] = {"batch_size": batch_size, "synapses": synapses}
+    if axis == "width":
+        values["hid_dim"] = (int(text),)
+    elif axis == "layers":
+        values["hid_dim"] = (1000,) * int(text)
+    else:
+        values[axis] = float(text) if axis == "input_gain" else int(text)
+    config = Config(**values)
+    x, y = (array[: n_minibatches * config.batch_size] for array in load_patterns(config.dataX, config.dataY))
+    circuit = BFA_SNN(jax.random.PRNGKey(0), x.shape[1], y.shape[1], config)
+    return lambda: circuit.read(x, y, jax.random.PRNGKey(0), learn=True)
+
+
+def main() -> None:
+    """Measures and writes results/growth.json; readme.py draws it."""
+    settings = options(__doc__.splitlines()[0], "growth.json", batch_size=250, minibatches=4)
+    sys.path.insert(0, str(EXHIBITS / "bfa_snn"))
+
+    from bfasnn_config import Config
+    from exhibits.common import runlog
+    from exhibits.common.data import load_patterns
+    from exhibits.common.files import write_json
+
+    config = Config()
+    load_patterns(config.dataX, config.dataY)  # prepares the arrays, once for all
+    rows = []
+    for axis, (_, values) in AXES.items():
+        contenders = [(synapses, axis, value) for synapses in SYNAPSES for value in values]
+        measured = contest("bfa_snn", build, [" ".join(map(str, each)) for each in contenders], settings)
+        rows += [
+            {"synapses": synapses, "axis": axis, "value": value} | row
+            for (synapses, _, value), row in zip(contenders, measured, strict=True)
+        ]
+    described = {name: getattr(settings, name) for name in ("batch_size", "rounds", "minibatches")}
+    described |= {"T": config.T, "sizes": [784, *config.hid_dim, 10], "input_gain": config.input_gain}
+    result = runlog.describe() | {"date": runlog.now(), "settings": described, "rows": rows}
+    settings.output.parent.mkdir(parents=True, exist_ok=True)
+    write_json(settings.output, result)
+    for row in rows:
+        print(f"{row['synapses']} {row['axis']} {row['value']}: {row['ms_per_minibatch']:.0f} ms a minibatch")
+
+
+def draw() -> None:
+    """The figure: a panel for each axis, with the libraries of bench_peers.py where T grows, and one for memory."""
+    from matplotlib import pyplot as plt
+
+    from exhibits.common import plots
+    from exhibits.common.files import read_json
+
+    rows, peers = (read_json(RESULTS / f"{name}.json")["rows"] for name in ("growth", "peers"))
+    columns = ("ms_per_minibatch", "peak_memory_mb")
+    lines = {
+        (title, axis): [
+            [row[column] for row in rows if (row["axis"], row["synapses"]) == (axis, name)] for column in columns
+        ]
+        for axis in AXES
+        for name, title in SYNAPSES.items()
+    }
+    for row in peers:
+        for values, column in zip(lines.setdefault((row["library"], "T"), [[], []]), columns, strict=True):
+            values.append(row[column])
+    titles = list(dict.fromkeys(title for title, _ in lines))
+    figure, grid = plt.subplots(2, 3, figsize=(11, 6.5))
+    memory = grid.flat[-1]
+
+    def plot(axes, title, values, heights):
+        number = titles.index(title)
+        axes.plot(values, heights, "os^D"[number] + "-", color=f"C{number}", label=title)
+
+    for axes, (axis, (label, values)) in zip(grid.flat, AXES.items(), strict=False):
+        for title in titles:
+            if (title, axis) in lines:
+                plot(axes, title, values, lines[title, axis][0])
+        axes.set(xlabel=label, ylabel="ms a minibatch", yscale="log", ylim=(5, 6000))
+        axes.set_yticks([10, 100, 1000], ["10", "100", "1000"])
+        axes.set_xscale("linear" if axis == "layers" else "log")
+        axes.set_xticks(values, [f"{value:g}" for value in values])
+    for title in titles:
+        plot(memory, title, AXES["T"][1], [megabytes / 1e3 for megabytes in lines[title, "T"][1]])
+    memory.set(xlabel=AXES["T"][0], ylabel="peak memory (GB)", xticks=AXES["T"][1])
+    memory.set_ylim(bottom=0)
+    for axes in grid.flat:
+        axes.minorticks_off()
+    handles, labels = memory.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncol=len(labels))
+    FIGURE.parent.mkdir(exist_ok=True)
+    plots.save(figure, FIGURE)
+
+
+if __name__ == "__main__":
+    main()
