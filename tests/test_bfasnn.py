@@ -125,6 +125,19 @@ def test_update_by_hand(make_circuit):
     np.testing.assert_allclose(circuit.W2.biases.get(), [[0, 0.25]], rtol=1e-6)
 
 
+def test_resistance_is_a_unit(make_circuit):
+    """Four times the resistance and a quarter of the weights: the same spikes, a quarter of the currents."""
+    x, y = make_patterns(8)
+    told = []
+    for R in (1.0, 4.0):
+        circuit = make_circuit(resist_m=R, weight_std=0.5 / R, hid_dim=(20, 10))
+        told.append(circuit.read(x, y, jax.random.PRNGKey(1), learn=True, detail=True))
+        told[-1] |= {"W1": circuit.W1.weights.get(), "W3": circuit.W3.weights.get()}
+    for name, value in told[0].items():
+        share = 0.25 if name in ("logit", "W1", "W3") else 1.0
+        np.testing.assert_array_equal(told[1][name], share * value, err_msg=name)
+
+
 @pytest.mark.parametrize("synapses", ["event", "dense"])
 def test_cosine_schedule_scales_updates(make_circuit, synapses):
     """Minibatch m of 4 learns (1 + cos(pi m / 4)) / 2 of what it would learn with constant learning rates."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import bfasnn_config
 import glsnn_config
 from bfasnn_config import Config
 from exhibits.common.config import from_command_line, from_json, to_json
@@ -42,6 +43,14 @@ def test_glsnn_defaults_are_brain_cogs_and_data_sets_have_names():
     assert (config.hid_dim, config.eta, config.batch_size) == ((800, 800, 800), 1e-3, 100)
     assert config.dataX.parts[-2:] == ("fashion_mnist", "trainX.npy") and config.dataY == Path("mine.npy")
     assert from_command_line(glsnn_config.Config, []).devX.parts[-2:] == ("mnist", "validX.npy")
+
+
+def test_bfasnn_recipe_fills_what_is_not_given():
+    for name, recipe in bfasnn_config.RECIPES.items():
+        config = from_command_line(bfasnn_config.Config, ["--recipe", name, "--eta_gain", "3"])
+        assert {field: getattr(config, field) for field in recipe} == recipe | {"eta_gain": 3}
+    defaults = bfasnn_config.CircuitConfig()
+    assert bfasnn_config.RECIPES["page"] == {name: getattr(defaults, name) for name in bfasnn_config.RECIPES["page"]}
 
 
 def test_glsnn_recipe_follows_the_data_set_where_nothing_is_given():

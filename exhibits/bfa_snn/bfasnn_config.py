@@ -36,7 +36,10 @@ class CircuitConfig:
     weight_std: float = 0.055
     """Standard deviation of the initial forward and the fixed feedback weights (page)."""
     eta: tuple[float, ...] | None = None
-    """Learning rate of W1, W2, ..., one number each; 1 / (number of inputs of each) if not given (paper)."""
+    """Learning rate of W1, W2, ..., one number each; eta_gain / (number of inputs of each), the last one divided by
+    resist_m too, if not given (paper)."""
+    eta_gain: float = 1.0
+    """Factor of the learning rates that are not given (paper: 1)."""
     schedule: Literal["constant", "cosine"] = "constant"
     """How learning rates go on: not at all (paper), or down to 0 along half a cosine."""
     gamma: float = 1.0
@@ -51,7 +54,7 @@ class CircuitConfig:
         require(self, "input_gain", "above 0 and at most 1", 0 < self.input_gain <= 1)
         require(self, "T", "at least 1", self.T >= 1)
         require(self, "burn_in", f"at least 0 and below T ({self.T})", 0 <= self.burn_in < self.T)
-        for name in ("dt", "tau_m", "resist_m", "thr", "surr_c2", "weight_std", "gamma"):
+        for name in ("dt", "tau_m", "resist_m", "thr", "surr_c2", "weight_std", "eta_gain", "gamma"):
             require(self, name, "above 0", getattr(self, name) > 0)
         require(self, "dt", f"at most tau_m ({self.tau_m})", self.dt <= self.tau_m)
         require(self, "refract_time", "at least 0", self.refract_time >= 0)
@@ -64,13 +67,40 @@ def _rates(eta: tuple[float, ...], layers: int) -> bool:
     return len(eta) == layers and min(eta) >= 0
 
 
+# Named sets of values. Twice the input spikes halve the variance of the encoding, which limits the page's recipe. More
+# resistance and weights of as much less are the page's circuit in other units, but for the currents, which are the
+# logits: smaller ones make the class probabilities honest.
+RECIPES = {
+    "page": {"input_gain": 0.25, "eta_gain": 1.0, "schedule": "constant", "resist_m": 1.0, "weight_std": 0.055},
+    "best": {"input_gain": 0.5, "eta_gain": 64.0, "schedule": "cosine", "resist_m": 20.0, "weight_std": 0.00275},
+}
+
+
 @dataclass(frozen=True)
 class Config(CircuitConfig, TrainingConfig):
     """Trains a spiking network by broadcast feedback alignment and keeps its best parameters on the dev set."""
 
+    recipe: Literal["page", "best"] = "page"
+    """Where values that are not given come from: the page, or what was best on the development set."""
+    input_gain: float | None = None
+    """Firing probability of a fully bright pixel at each step; Bernoulli encoder only. If not given, 0.25 for page and
+    0.5 for best."""
+    resist_m: float | None = None
+    """Membrane resistance R, mV per unit of current. If not given, 1 for page and 20 for best."""
+    weight_std: float | None = None
+    """Standard deviation of the initial forward and the fixed feedback weights. If not given, 0.055 for page and
+    0.00275 for best."""
+    eta_gain: float | None = None
+    """Factor of the learning rates that are not given. If not given either, 1 for page and 64 for best."""
+    schedule: Literal["constant", "cosine"] | None = None
+    """How learning rates go on: not at all, or down to 0 along half a cosine. If not given, constant for page and
+    cosine for best."""
     exp_dir: Path = Path(__file__).resolve().parent / "exp"
     """Folder for everything that the run saves."""
 
     def __post_init__(self):
+        for name, value in RECIPES[self.recipe].items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, value)
         TrainingConfig.__post_init__(self)
         CircuitConfig.__post_init__(self)

@@ -95,7 +95,8 @@ class BFA_SNN(Circuit):
         keys = iter(jax.random.split(key, 4 * len(self.sizes)))
         weight_init = DistributionGenerator.gaussian(mean=0.0, std=c.weight_std)
         bias_init = DistributionGenerator.constant(value=0.0)
-        eta = c.eta or tuple(1.0 / fan_in for fan_in in self.sizes[:-1])
+        scale = dict.fromkeys(self.hidden, 1.0) | {out: c.resist_m}  # d1 shrinks with E2 where weights do with 1 / R
+        eta = c.eta or tuple(c.eta_gain / scale[n] / self.sizes[n - 1] for n in self.layers)
 
         def add(name: str, kind: Callable[..., JaxComponent], **values) -> None:
             parts[name] = kind(name, batch_size=c.batch_size, key=next(keys), **values)
