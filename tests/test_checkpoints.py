@@ -1,6 +1,7 @@
 """Parameters on disk."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -75,3 +76,14 @@ def test_claims_are_checked_before_memory_is_taken(tmp_path, claim):
     described = json.loads(opened.read("w/.zarray").result().value)
     opened.write("w/.zarray", json.dumps(described | claim)).result()
     refused(store, {"w": np.zeros((2, 3), np.float32)})
+
+
+def test_what_closing_raises_is_one_line_too(tmp_path):
+    def full():
+        raise ValueError("RESOURCE_EXHAUSTED:\n no space left")
+
+    store = ParameterStore(tmp_path)
+    store._open = SimpleNamespace(wait_until_finished=lambda: None, close=full)
+    with pytest.raises(UserError, match=r"cannot be written \(RESOURCE_EXHAUSTED: no space left\)"):
+        store.close()
+    store.close()  # once is enough

@@ -50,11 +50,18 @@ class ParameterStore:
         self.close()
 
     def close(self) -> None:
-        """Waits for what is being saved."""
+        """Waits for what is being saved.
+
+        Raises:
+            UserError: if it cannot be written.
+        """
         if self._open is not None:
-            self.wait()
-            self._open.close()
-            self._open = None
+            manager, self._open = self._open, None
+            try:
+                manager.wait_until_finished()
+                manager.close()
+            except Exception as error:
+                raise self._unwritable(error) from None
 
     def steps(self) -> list[int]:
         """Steps that are saved, the newest first."""
