@@ -22,6 +22,7 @@ bench: setup ## how fast an epoch is, beside what a user would run instead (minu
 	@$(python) benchmarks/bench_bfasnn.py
 	@$(python) benchmarks/bench_glsnn.py
 	@$(python) benchmarks/bench_growth.py
+	@$(python) benchmarks/bench_checkpoints.py
 	@$(python) benchmarks/readme.py
 
 bench-peers: setup ## the same network in snnTorch and SpikingJelly, in an environment of their own (gigabytes)

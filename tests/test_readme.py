@@ -53,9 +53,12 @@ def test_study_tables(name):
 
 
 def test_speed_tables():
-    results = {name: read_json(BENCHMARKS / "results" / f"{name}.json") for name in ("bfasnn", "glsnn", "peers")}
-    bfasnn, glsnn = (load(BENCHMARKS / f"bench_{name}.py") for name in ("bfasnn", "glsnn"))
+    results = {
+        name: read_json(BENCHMARKS / "results" / f"{name}.json") for name in ("bfasnn", "glsnn", "peers", "checkpoints")
+    }
+    bfasnn, glsnn, checkpoints = (load(BENCHMARKS / f"bench_{name}.py") for name in ("bfasnn", "glsnn", "checkpoints"))
     assert shown(REPOSITORY / "README.md", "speed") == bfasnn.table(results["bfasnn"], results["peers"])
+    assert shown(REPOSITORY / "README.md", "checkpoints") == checkpoints.table(results["checkpoints"])
     assert shown(GLSNN / "README.md", "speed") == glsnn.table(results["glsnn"])
 
 

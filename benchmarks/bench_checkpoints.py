@@ -1,0 +1,87 @@
+"""What saving costs: an epoch of training with the checkpoints of the one before being written, and without.
+
+Both stores are written after every epoch, as when each is the best so far.
+"""
+
+import argparse
+import atexit
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from harness import EPOCH, contest, options
+
+MODELS = {"bfa_snn": ("bfasnn", "BFA_SNN"), "glsnn": ("glsnn", "GLSNN")}
+WAYS = ("unsaved", "saved")
+
+
+def build(name: str, batch_size: int, n_minibatches: int) -> Callable[[], None]:
+    """What a contender, `exhibit way`, does in a round: saves or not, and learns meanwhile."""
+    from importlib import import_module
+
+    import jax
+    import numpy as np
+
+    from exhibits.common.checkpoints import ParameterStore
+    from exhibits.common.data import load_patterns
+
+    exhibit, way = name.split()
+    stem, kind = MODELS[exhibit]
+    config = import_module(f"{stem}_config").Config(batch_size=batch_size)
+    x, y = (array[: n_minibatches * batch_size] for array in load_patterns(config.dataX, config.dataY))
+    key = jax.random.PRNGKey(0)
+    circuit = getattr(import_module(f"{stem}_model"), kind)(key, x.shape[1], y.shape[1], config, 1_000_000)
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    latest, best = (ParameterStore(folder / store, keep) for store, keep in (("latest", 2), ("best", 1)))
+    steps = iter(range(1_000_000))
+
+    def epoch() -> None:
+        if way == "saved":
+            step, parameters = next(steps), circuit.get_parameters()
+            best.save(step, {"parameters": parameters, "temperature": np.float64(1)})
+            latest.save(step, {"parameters": parameters})
+        circuit.read(x, y, key, learn=True)
+        latest.wait()
+        best.wait()
+
+    return epoch
+
+
+def main() -> None:
+    """Measures and writes results/checkpoints.json."""
+    settings = options(__doc__.splitlines()[0], "checkpoints.json", batch_size=0, minibatches=0)
+
+    from exhibits.common import runlog
+    from exhibits.common.config import MNIST
+    from exhibits.common.data import load_patterns
+    from exhibits.common.files import write_json
+
+    load_patterns(MNIST / "trainX.npy", MNIST / "trainY.npy")  # prepares the arrays, once for all
+    rows = []
+    for exhibit, batch_size in (("bfa_snn", 250), ("glsnn", 100)):
+        size = argparse.Namespace(
+            rounds=settings.rounds,
+            batch_size=settings.batch_size or batch_size,
+            minibatches=settings.minibatches or EPOCH // batch_size,
+        )
+        measured = contest(exhibit, build, [f"{exhibit} {way}" for way in WAYS], size)
+        unsaved, saved = (row["seconds_per_epoch"] for row in measured)
+        rows.append({"exhibit": exhibit, "unsaved": unsaved, "saved": saved, "cost": saved / unsaved - 1})
+        print(f"{exhibit}: {unsaved:.2f} s an epoch, {saved:.2f} s with saving: {100 * rows[-1]['cost']:+.1f} %")
+    result = runlog.describe() | {"date": runlog.now(), "rounds": settings.rounds, "rows": rows}
+    settings.output.parent.mkdir(parents=True, exist_ok=True)
+    write_json(settings.output, result)
+
+
+def table(result: dict) -> str:
+    """The numbers as a Markdown table."""
+    lines = ["| exhibit | seconds an epoch | while checkpoints are written | cost |", "|---|---|---|---|"]
+    for row in result["rows"]:
+        lines.append(f"| {row['exhibit']} | {row['unsaved']:.2f} | {row['saved']:.2f} | {100 * row['cost']:+.1f} % |")
+    return "\n".join([*lines, "", f"Median of {result['rounds']} interleaved epochs each; {result['device']}."])
+
+
+if __name__ == "__main__":
+    main()
