@@ -1,6 +1,6 @@
 """What saving costs: an epoch of training with the checkpoints of the one before being written, and without.
 
-Both stores are written after every epoch, as when each is the best so far.
+A checkpoint is written after every epoch.
 """
 
 import argparse
@@ -21,10 +21,10 @@ def build(name: str, batch_size: int, n_minibatches: int) -> Callable[[], None]:
     from importlib import import_module
 
     import jax
-    import numpy as np
 
     from exhibits.common.checkpoints import ParameterStore
     from exhibits.common.data import load_patterns
+    from exhibits.common.training import Progress, snapshot
 
     exhibit, way = name.split()
     stem, kind = MODELS[exhibit]
@@ -34,17 +34,14 @@ def build(name: str, batch_size: int, n_minibatches: int) -> Callable[[], None]:
     circuit = getattr(import_module(f"{stem}_model"), kind)(key, x.shape[1], y.shape[1], config, 1_000_000)
     folder = Path(tempfile.mkdtemp())
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    latest, best = (ParameterStore(folder / store, keep) for store, keep in (("latest", 2), ("best", 1)))
+    store = ParameterStore(folder, keep=2)
     steps = iter(range(1_000_000))
 
     def epoch() -> None:
         if way == "saved":
-            step, parameters = next(steps), circuit.get_parameters()
-            best.save(step, {"parameters": parameters, "temperature": np.float64(1)})
-            latest.save(step, {"parameters": parameters})
+            store.save(next(steps), snapshot(circuit, Progress(), config.epochs))
         circuit.read(x, y, key, learn=True)
-        latest.wait()
-        best.wait()
+        store.wait()
 
     return epoch
 

@@ -94,7 +94,7 @@ class Bench:
         from exhibits.common.analysis import restore
 
         config = from_json(Config, exp / "config.json")
-        trained = restore(kind(jax.random.PRNGKey(0), 36, 4, config), exp)
+        trained = restore(kind(jax.random.PRNGKey(0), 36, 4, config), exp, config.epochs)
         weights = jax.tree.leaves(trained.circuit.get_parameters())
         history = [(exp / f"{name}.npy").read_bytes() for name in HISTORY]
         return [*history, str(trained.epoch).encode(), *(np.asarray(each).tobytes() for each in weights)]
@@ -173,7 +173,7 @@ def killed_while_saving(bench: Bench, n: int, dice: random.Random) -> list[bool]
         after = epoch + dice.randrange(1, 3)
 
         def saving(after=after):
-            return epochs_done(exp) >= after and any((exp / "latest").glob("*.orbax-checkpoint-tmp*"))
+            return epochs_done(exp) >= after and any((exp / "checkpoints").glob("*.orbax-checkpoint-tmp*"))
 
         hit = wait_for(saving, running)
         kill(running)
@@ -209,12 +209,12 @@ def interrupted(bench: Bench, name: str) -> Path:
 
 
 def damaged_checkpoint(bench: Bench, how: str) -> list[bool]:
-    """The newest checkpoint truncated, or with one bit flipped; then both checkpoints."""
+    """The newest checkpoint truncated, or with one bit flipped; then all checkpoints."""
     exp = interrupted(bench, how)
-    steps = sorted((p for p in (exp / "latest").iterdir() if p.name.isdigit()), key=lambda p: int(p.name), reverse=True)
-    copy = bench.folder / f"{how} both"
+    steps = sorted(int(path.name) for path in (exp / "checkpoints").iterdir() if path.name.isdigit())
+    copy = bench.folder / f"{how} all"
     shutil.copytree(exp, copy)
-    for victim in (steps[0], *(copy / "latest" / step.name for step in steps)):
+    for victim in (exp / "checkpoints" / str(steps[-1]), *(copy / "checkpoints" / str(step) for step in steps)):
         path = max(victim.rglob("*"), key=lambda p: p.is_file() and p.stat().st_size)
         data = bytearray(path.read_bytes())
         data[len(data) // 2] ^= 4

@@ -200,15 +200,17 @@ def test_analyses_of_what_is_not_there(train, analyze, good, tmp_path, refused, 
     x, y = make_patterns(10, n_pixels=49)
     np.save(tmp_path / "x.npy", x)
     np.save(tmp_path / "y.npy", y)
-    refused(tmp_path, [exp / "best"], analyze, good | {"dataX": tmp_path / "x.npy", "dataY": tmp_path / "y.npy"}, exp)
+    refused(
+        tmp_path, [exp / "checkpoints"], analyze, good | {"dataX": tmp_path / "x.npy", "dataY": tmp_path / "y.npy"}, exp
+    )
     config = json.loads((exp / "config.json").read_text())
     for change in ({"T": "100"}, {"T": True}, {"hid_dim": []}, {"encoder": "poisson"}, {"surprise": 1}):
         (exp / "config.json").write_text(json.dumps(config | change))
         refused(tmp_path, [next(iter(change))], analyze, good, exp)
     (exp / "config.json").write_text(json.dumps(config))
-    for path in (exp / "best").rglob("*"):
+    for path in (exp / "checkpoints").rglob("*"):
         if path.is_file():
             path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    refused(tmp_path, [exp / "best"], analyze, good, exp)
-    shutil.rmtree(exp / "best")
-    refused(tmp_path, [exp / "best", "train first"], analyze, good, exp)
+    refused(tmp_path, [exp / "checkpoints"], analyze, good, exp)
+    shutil.rmtree(exp / "checkpoints")
+    refused(tmp_path, [exp / "checkpoints", "train first"], analyze, good, exp)

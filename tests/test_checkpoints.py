@@ -1,11 +1,10 @@
 """Parameters on disk."""
 
-import json
-from types import SimpleNamespace
+import io
+import zipfile
 
 import numpy as np
 import pytest
-import tensorstore
 from jax import numpy as jnp
 
 from exhibits.common.checkpoints import ParameterStore
@@ -33,6 +32,28 @@ def test_the_past_can_be_saved_again(tmp_path):
         store.save(2, ARRAYS)
         store.wait()
         assert store.steps() == [2] and store.load(ARRAYS)[1]["temperature"] == 2.5
+
+
+def test_named_saves_stay(tmp_path):
+    with ParameterStore(tmp_path, keep=2) as store:
+        for step, also in enumerate([{0}, {0, 1}, {1}, {1}, {1}, {1, 5}, {5}, {5}, {5}]):
+            store.save(step, ARRAYS, also)
+            store.wait()
+            assert set(store.steps()) == also | {step} | ({step - 1} if step else set())
+
+
+def test_a_damaged_save_is_said_and_the_one_before_serves(tmp_path, capsys):
+    with ParameterStore(tmp_path, keep=2) as store:
+        store.save(1, ARRAYS)
+        store.save(2, ARRAYS)
+    for path in (tmp_path / "2").rglob("*"):
+        if path.is_file():
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    assert store.load(ARRAYS)[0] == 1
+    err = capsys.readouterr().err
+    assert err.startswith(f"{tmp_path / '2'}: damaged") and err.endswith("going back to 1\n") and err.count("\n") == 1
+    with pytest.raises(UserError, match=r"damaged.*; train again, with --resume never"):
+        store.load(ARRAYS, 2)
 
 
 def test_bits_survive(tmp_path):
@@ -67,23 +88,74 @@ def test_truncated_parameters_are_refused(tmp_path):
     refused(store, {"w": np.zeros((300, 300))})
 
 
-@pytest.mark.parametrize("claim", [{"shape": [1 << 20, 1 << 20]}, {"chunks": [1 << 20, 1 << 20]}, {"dtype": "<f8"}])
-def test_claims_are_checked_before_memory_is_taken(tmp_path, claim):
-    with ParameterStore(tmp_path / "best") as store:
+def npz(path, **members):
+    """An .npz file of members as they are, or compressed."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, (data, how) in members.items():
+            archive.writestr(f"{name}.npy", data, how)
+
+
+def npy(shape, descr, data):
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"descr": descr, "fortran_order": False, "shape": shape})
+    return file.getvalue() + data
+
+
+@pytest.mark.parametrize(
+    ("member", "said"),
+    [
+        ((npy((1 << 20, 1 << 20), "<f4", b""), zipfile.ZIP_STORED), r"float32 \(1048576, 1048576\), expected"),
+        ((npy((2, 3), "<f8", bytes(48)), zipfile.ZIP_STORED), "float64"),
+        ((npy((2, 3), "|O", bytes(48)), zipfile.ZIP_STORED), "object"),
+        ((npy((2, 3), "<f4", bytes(24)), zipfile.ZIP_DEFLATED), "compressed"),
+        ((npy((2, 3), "<f4", bytes(20)), zipfile.ZIP_STORED), "damaged"),
+        ((bytes(1 << 20), zipfile.ZIP_STORED), r"\d+ bytes, expected at most 2024"),
+        ((b"", zipfile.ZIP_STORED), "damaged"),
+    ],
+)
+def test_claims_are_checked_before_memory_is_taken(tmp_path, member, said):
+    with ParameterStore(tmp_path) as store:
         store.save(1, {"w": np.zeros((2, 3), np.float32)})
-    files = {"driver": "ocdbt", "base": f"file://{tmp_path}/best/1/default/"}
-    opened = tensorstore.KvStore.open(files).result()
-    described = json.loads(opened.read("w/.zarray").result().value)
-    opened.write("w/.zarray", json.dumps(described | claim)).result()
-    refused(store, {"w": np.zeros((2, 3), np.float32)})
+    npz(tmp_path / "1" / "default" / "arrays.npz", w=member)
+    with pytest.raises(UserError, match=said):
+        store.load({"w": np.zeros((2, 3), np.float32)})
 
 
-def test_what_closing_raises_is_one_line_too(tmp_path):
-    def full():
-        raise ValueError("RESOURCE_EXHAUSTED:\n no space left")
+def test_every_flipped_bit_is_found_or_harmless(tmp_path):
+    like = {"w": np.arange(6, dtype=np.float32), "n": np.int64(3)}
+    with ParameterStore(tmp_path) as store:
+        store.save(1, like)
+    path = tmp_path / "1" / "default" / "arrays.npz"
+    whole, found = path.read_bytes(), 0
+    for place in range(8 * len(whole)):
+        data = bytearray(whole)
+        data[place // 8] ^= 1 << place % 8
+        path.write_bytes(data)
+        try:
+            arrays = store.load(like)[1]
+        except UserError:
+            found += 1
+        else:  # a date, say
+            assert arrays["n"] == 3 and arrays["w"].tobytes() == like["w"].tobytes()
+    assert found > 4 * len(whole)
 
+
+def test_arrays_open_with_numpy(tmp_path):
+    with ParameterStore(tmp_path) as store:
+        store.save(1, ARRAYS)
+    with np.load(tmp_path / "1" / "default" / "arrays.npz", allow_pickle=False) as arrays:
+        np.testing.assert_array_equal(arrays["parameters.W1.weights"], ARRAYS["parameters"]["W1.weights"])
+        assert arrays["temperature"] == 2.5
+
+
+def test_what_cannot_be_written_is_one_line(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space\n left on device")
+
+    monkeypatch.setattr("exhibits.common.checkpoints.write_arrays", full)
     store = ParameterStore(tmp_path)
-    store._open = SimpleNamespace(wait_until_finished=lambda: None, close=full)
-    with pytest.raises(UserError, match=r"cannot be written \(RESOURCE_EXHAUSTED: no space left\)"):
+    store.save(1, ARRAYS)
+    with pytest.raises(UserError, match=r"cannot be written \(.*No space left on device.*\)"):
         store.close()
     store.close()  # once is enough
+    assert store.steps() == []

@@ -23,7 +23,7 @@ from exhibits.common.data import Patterns
 from exhibits.common.errors import UserError
 from exhibits.common.files import write_json
 from exhibits.common.runfolder import finished
-from exhibits.common.training import fit
+from exhibits.common.training import Progress, fit, snapshot
 
 HISTORY = ("trAcc", "acc", "trNll", "nll")
 
@@ -39,7 +39,7 @@ def sets():
 
 def contents(exp, make_circuit):
     """What a finished run must share with another: bytes of history and best weights, and which epoch was best."""
-    trained = restore(make_circuit(seed=9), exp)
+    trained = restore(make_circuit(seed=9), exp, json.loads((exp / "config.json").read_text())["epochs"])
     log = json.loads((exp / "run.json").read_text())
     assert log["finished"]
     return (
@@ -84,7 +84,7 @@ def test_a_run_goes_on_wherever_it_was_killed(n_calls, join_dev, make_circuit, s
     assert not list(tmp_path.glob("exp-*"))
 
 
-def interrupted(make_circuit, sets, exp, monkeypatch, n_calls=6):
+def interrupted(make_circuit, sets, exp, monkeypatch, n_calls=4):
     """A run of three epochs that was killed in its third."""
     config = Config(exp_dir=exp, epochs=3, seed=3)
     with monkeypatch.context() as patch, pytest.raises(Killed):
@@ -96,29 +96,37 @@ def interrupted(make_circuit, sets, exp, monkeypatch, n_calls=6):
 def test_damaged_checkpoints_are_found_out(make_circuit, sets, tmp_path, monkeypatch, capsys):
     config = interrupted(make_circuit, sets, tmp_path / "exp", monkeypatch)
     fit(make_circuit(), Config(exp_dir=tmp_path / "whole", epochs=3, seed=3), *sets)
-    newest, before = sorted(map(int, (p.name for p in (tmp_path / "exp" / "latest").iterdir() if p.name.isdigit())))[
-        ::-1
-    ]
+    steps = ParameterStore(tmp_path / "exp" / "checkpoints").steps()
     shutil.copytree(tmp_path / "exp", tmp_path / "copy")
 
     def damage(step):
         # One bit in the middle of the largest file, the weights.
-        path = max((tmp_path / "exp" / "latest" / str(step)).rglob("*"), key=lambda p: p.is_file() and p.stat().st_size)
+        files = (tmp_path / "exp" / "checkpoints" / str(step)).rglob("*")
+        path = max(files, key=lambda path: path.is_file() and path.stat().st_size)
         data = bytearray(path.read_bytes())
         data[len(data) // 2] ^= 1
         path.write_bytes(data)
 
-    damage(newest)
+    damage(steps[0])
     fit(make_circuit(), config, *sets)
-    assert "damaged" in capsys.readouterr().err
+    assert f"going back to {steps[1]}" in capsys.readouterr().err
     assert contents(tmp_path / "exp", make_circuit) == contents(tmp_path / "whole", make_circuit)
 
     shutil.rmtree(tmp_path / "exp")
     shutil.copytree(tmp_path / "copy", tmp_path / "exp")
-    damage(newest)
-    damage(before)
-    with pytest.raises(UserError, match=r"no checkpoint of the interrupted run is whole.*--resume never"):
+    for step in steps:
+        damage(step)
+    with pytest.raises(UserError, match=r"damaged.*--resume never"):
         fit(make_circuit(), config, *sets)
+
+
+@pytest.mark.parametrize("value", [[-1.0, 0.0, 0, np.nan], [1.0, 0.0, 9, 1.0], [1.0, 0.0, np.nan, 1.0]])
+def test_progress_of_no_run_is_refused(value, make_circuit, tmp_path):
+    circuit = make_circuit()
+    with ParameterStore(tmp_path / "checkpoints") as store:
+        store.save(4, snapshot(circuit, Progress(epoch=2), 3) | {"best": np.array(value)})
+    with pytest.raises(UserError, match=r"of no run|no epoch is complete"):
+        restore(circuit, tmp_path, 3)
 
 
 def test_another_configuration_is_refused_with_what_differs(make_circuit, sets, tmp_path, monkeypatch):
@@ -156,10 +164,10 @@ def test_a_folder_that_vanishes_is_said(make_circuit, sets, tmp_path, monkeypatc
     config = Config(exp_dir=tmp_path / "exp", epochs=3)
     save = ParameterStore.save
 
-    def vanish(self, step, arrays):
-        save(self, step, arrays)
+    def vanish(self, step, arrays, also=()):
+        save(self, step, arrays, also)
         self.wait()
-        if self.folder.name == "latest":
+        if self.folder.name == "checkpoints":
             config.exp_dir.rename(tmp_path / "elsewhere")
 
     monkeypatch.setattr(ParameterStore, "save", vanish)

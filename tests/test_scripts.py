@@ -102,7 +102,7 @@ def test_training_writes_all_it_promises(trained_exhibit):
     assert log["seed"] == 1234 and log["finished"] and log["device"] and log["versions"]["ngclearn"]
     assert log["best_dev_acc"] == best and len(log["epoch_seconds"]) == 2
     assert (exp / f"{exhibit.stem}_mnist_likelihood.jpg").read_bytes()[:2] == b"\xff\xd8"
-    assert (exp / "initial").is_dir() and (exp / "best").is_dir()
+    assert (exp / "initial").is_dir() and (exp / "checkpoints").is_dir()
     assert "epoch 2/2" in done.stderr and "img/s" in done.stderr and "dev acc=" in done.stderr
     assert "|W1| =" in done.stdout
 

@@ -35,7 +35,7 @@ def test_the_best_epoch_is_what_is_kept(make_circuit, sets, tmp_path):
     _, best = fit(circuit, config, *sets)
     history = {name: np.load(tmp_path / "exp" / f"{name}.npy") for name in ("acc", "nll")}
     expected = max(range(1, 4), key=lambda epoch: (history["acc"][epoch], -history["nll"][epoch]))
-    trained = restore(make_circuit(seed=5), config.exp_dir)
+    trained = restore(make_circuit(seed=5), config.exp_dir, 3)
     assert trained.epoch == expected and best == history["acc"][expected] and trained.temperature > 0
     log = json.loads((tmp_path / "exp" / "run.json").read_text())
     assert (log["best_epoch"], log["best_dev_acc"], log["epochs_done"]) == (expected, best, 3)
@@ -48,7 +48,7 @@ def test_without_a_development_set_the_last_epoch_is_kept(make_circuit, sets, tm
     config = Config(exp_dir=tmp_path / "exp", epochs=2, join_dev=True)
     circuit = make_circuit()
     _, best = fit(circuit, config, sets[0], None)
-    trained = restore(make_circuit(seed=5), config.exp_dir)
+    trained = restore(make_circuit(seed=5), config.exp_dir, 2)
     assert (trained.epoch, trained.temperature) == (2, 1.0) and np.isnan(best)
     for name, value in trained.circuit.get_parameters().items():
         if name.endswith("weights"):

@@ -29,7 +29,7 @@ def main() -> None:
 
     keys = Keys.of(trained_with.seed)
     circuit = BFA_SNN(keys.init, patterns.x.shape[1], patterns.y.shape[1], trained_with)
-    trained = restore(circuit, analysis.exp_dir)
+    trained = restore(circuit, analysis.exp_dir, trained_with.epochs)
     if analysis.verbosity >= 1:
         print(f"Parameters of epoch {trained.epoch} in {analysis.exp_dir}, {len(patterns.x)} patterns")
     classes = class_names(analysis.dataY, patterns.y.shape[1])

@@ -50,7 +50,7 @@ def main() -> None:
     }
     keys = Keys.of(config.seed)
     circuit = Probed(keys.init, sets["dev"].x.shape[1], sets["dev"].y.shape[1], config)
-    trained = restore(circuit, RUN)
+    trained = restore(circuit, RUN, config.epochs)
     rows = {}
     for name, patterns in sets.items():
         out = circuit.read(*patterns, getattr(keys, name))

@@ -14,9 +14,11 @@ from sklearn.metrics import confusion_matrix
 from exhibits.common import plots
 from exhibits.common.checkpoints import ParameterStore
 from exhibits.common.data import Patterns
+from exhibits.common.errors import UserError
 from exhibits.common.evaluation import Readout, interpret, negative_log_likelihood
 from exhibits.common.files import write_json
 from exhibits.common.simulation import Circuit
+from exhibits.common.training import CHECKPOINTS, load_snapshot
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,13 +36,26 @@ class Restored:
     temperature: float
 
 
-def restore(circuit: Circuit, exp: Path) -> Restored:
-    """Puts the best parameters of the run in `exp` into a circuit built from the run's config."""
-    like = {"parameters": circuit.get_parameters(), "temperature": np.float64(1.0)}
-    with ParameterStore(exp / "best") as store:
-        epoch, arrays = store.load(like)
-    circuit.set_parameters(arrays["parameters"])
-    return Restored(circuit, epoch, float(arrays["temperature"]))
+def restore(circuit: Circuit, exp: Path, epochs: int) -> Restored:
+    """Puts the best parameters of a run into a circuit built from its config.
+
+    Args:
+        circuit: to put them into.
+        exp: the run's folder.
+        epochs: of the run's config.
+
+    Raises:
+        UserError: if no epoch's checkpoint is there, or it is damaged or of another circuit.
+    """
+    with ParameterStore(exp / CHECKPOINTS) as store:
+        parameters, progress, step = load_snapshot(store, circuit, epochs)
+        *_, epoch, temperature = progress.best
+        if not epoch:
+            raise UserError(f"{store.folder}: no epoch is complete; train first (sim.sh or the train script)")
+        if progress.best_step != step:
+            parameters, *_ = load_snapshot(store, circuit, epochs, progress.best_step)
+    circuit.set_parameters(parameters)
+    return Restored(circuit, epoch, temperature)
 
 
 def evaluate(trained: Restored, patterns: Patterns, key: jax.Array) -> tuple[dict[str, Any], Readout]:

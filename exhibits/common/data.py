@@ -1,7 +1,6 @@
 """Patterns and labels from .npy files, checked before memory is taken; loading never runs code."""
 
 import os
-import warnings
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,6 +9,7 @@ import numpy as np
 from exhibits.common import datasets
 from exhibits.common.config import TrainingConfig
 from exhibits.common.errors import UserError
+from exhibits.common.files import npy_header
 
 
 class Patterns(NamedTuple):
@@ -86,7 +86,7 @@ def _load(path: Path, what: str) -> np.ndarray:
     expected = f"expected a .npy file with {what}"
     try:
         with path.open("rb") as file:
-            shape, dtype = _header(file)
+            shape, dtype = npy_header(file)
             if dtype.kind not in "fiub":
                 raise UserError(f"{path}: holds values of type {dtype}; {expected}, real numbers")
             if len(shape) != 2 or 0 in shape:
@@ -109,22 +109,3 @@ def _load(path: Path, what: str) -> np.ndarray:
         raise UserError(f"{path}: NaN or infinity in row {row}, column {column}; {expected}, finite numbers")
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, which no range admits
         return array.astype(np.float32, order="C", copy=False)
-
-
-def _header(file) -> tuple[tuple[int, ...], np.dtype]:
-    """Shape and type that a .npy file claims to hold."""
-    version = np.lib.format.read_magic(file)
-    if version not in ((1, 0), (2, 0)):
-        raise ValueError(f"format version {version}")
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the syntax of a damaged header, of types that NumPy will not know
-            shape, _, dtype = read(file)
-    except OSError:
-        raise
-    except Exception as error:  # a damaged header raises whatever ast, tokenize or np.dtype do
-        raise ValueError(f"header: {error}") from None
-    if not all(0 <= n < 2**40 for n in shape):
-        raise ValueError(f"shape {shape}")
-    return shape, dtype

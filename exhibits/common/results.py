@@ -102,7 +102,7 @@ def train_and_test(
     if log is None:
         fit(circuit, config, train, dev)
         log = finished(config)
-    trained = restore(circuit, config.exp_dir)
+    trained = restore(circuit, config.exp_dir, config.epochs)
     if temperature is not None:
         trained = replace(trained, temperature=temperature)
     return log | evaluate(trained, test, Keys.of(config.seed).test)[0]

@@ -24,6 +24,7 @@ from exhibits.common.interruption import CODE, stoppable
 from exhibits.common.runfolder import RunFolder, claimed
 from exhibits.common.simulation import Circuit
 
+CHECKPOINTS = "checkpoints"
 WEIGHTS = (".weights", ".biases")
 
 
@@ -100,6 +101,7 @@ class Progress:
     partial: Score = field(default_factory=Score)  # of the epoch under way
     history: History = field(default_factory=History)
     best: tuple[float, float, int, float] = (-1.0, 0.0, 0, 1.0)  # dev accuracy, -NLL (nats), epoch, temperature
+    best_step: int = 0  # of the best epoch's checkpoint: patterns that were learned from until then
     seconds: float = 0.0
     epoch_seconds: list[float] = field(default_factory=list)
 
@@ -114,24 +116,52 @@ class Progress:
             "partial": np.array([self.partial.n, self.partial.n_correct, self.partial.nll_sum], np.float64),
             "history": np.array([padded(values, epochs + 1) for values in vars(self.history).values()], np.float64),
             "best": np.array(self.best, np.float64),
+            "best_step": np.int64(self.best_step),
             "seconds": np.float64(self.seconds),
             "epoch_seconds": np.array(padded(self.epoch_seconds, epochs), np.float64),
         }
 
     @classmethod
     def of(cls, arrays: dict[str, np.ndarray]) -> "Progress":
-        """What `arrays` gave."""
+        """What `arrays` gave.
+
+        Raises:
+            ValueError: if it can be of no run.
+        """
         epoch = int(arrays["epoch"])
         n, n_correct, nll_sum = arrays["partial"].tolist()
         acc, minus_nll, best_epoch, temperature = arrays["best"].tolist()
+        if not (0 <= best_epoch <= epoch <= len(arrays["epoch_seconds"]) and 0 <= n_correct <= n < math.inf):
+            raise ValueError(f"epoch {epoch}, best {best_epoch}, {n_correct} of {n} correct")
         return cls(
             epoch,
             Score(int(n), int(n_correct), nll_sum),
             History(*(values[: epoch + 1].tolist() for values in arrays["history"])),
             (acc, minus_nll, int(best_epoch), temperature),
+            int(arrays["best_step"]),
             float(arrays["seconds"]),
             arrays["epoch_seconds"][:epoch].tolist(),
         )
+
+
+def snapshot(circuit: Circuit, progress: Progress, epochs: int) -> dict[str, Any]:
+    """What a checkpoint of a run of so many epochs holds."""
+    return {"parameters": circuit.get_parameters(), **progress.arrays(epochs)}
+
+
+def load_snapshot(
+    store: ParameterStore, circuit: Circuit, epochs: int, step: int | None = None
+) -> tuple[dict[str, Any], Progress, int]:
+    """Parameters, progress and step of the newest checkpoint that is whole, or of that step.
+
+    Raises:
+        UserError: if there is none.
+    """
+    step, arrays = store.load(snapshot(circuit, Progress(), epochs), step)
+    try:
+        return arrays["parameters"], Progress.of(arrays), step
+    except (ValueError, OverflowError) as error:
+        raise UserError(f"{store.folder / str(step)}: of no run ({error}); train again, with --resume never") from None
 
 
 def fit(circuit: Circuit, config: TrainingConfig, train: Patterns, dev: Patterns | None) -> tuple[float, float]:
@@ -183,22 +213,19 @@ class _Run:
         self.progress = Progress()
         self.start = self.epoch_start = self.saved = time.perf_counter()
         self.before = (0, {})  # --debug_nans: patterns learned from in the epoch before this chunk, parameters then
-        self.latest, self.best = (
-            ParameterStore(folder.path / name, keep) for name, keep in (("latest", 2), ("best", 1))
-        )
+        self.checkpoints = ParameterStore(folder.path / CHECKPOINTS, keep=2)
+        self.best_saved = 0  # step of the best epoch's checkpoint when the last one was saved
         self.whole = jax.jit(lambda tree: {name: jnp.isfinite(value).all() for name, value in tree.items()})
 
     def complete(self) -> tuple[float, float]:
         """Trains from the start or from where an interrupted run has come to."""
-        with self.latest, self.best:
+        with self.checkpoints:
             if not (self.folder.resumes and self._restore()):
                 self._begin()
             while self.progress.epoch < self.config.epochs:
                 self._epoch(self.progress.epoch + 1)
-            if self.dev is None:
-                self._keep_best(self.config.epochs, 1.0)
         self.folder.note(finished=runlog.now())
-        return self.progress.seconds, math.nan if self.dev is None else self.progress.best[0]
+        return self.progress.seconds, self.progress.best[0]
 
     def _begin(self) -> None:
         """Evaluates the fresh circuit and saves it."""
@@ -236,10 +263,11 @@ class _Run:
         progress.history.add(train_score, dev_score)
         self.folder.note(epochs_done=epoch, epoch_seconds=progress.epoch_seconds)
         progress.history.save(self.folder.path)
-        if dev_score is not None and (dev_score.acc, -dev_score.nll) > progress.best[:2]:
+        if dev_score is None:
+            progress.best, progress.best_step = (math.nan, math.nan, epoch, 1.0), epoch * n
+        elif (dev_score.acc, -dev_score.nll) > progress.best[:2]:
             temperature = fit_temperature(out["logit"], dev.y)
-            progress.best = (dev_score.acc, -dev_score.nll, epoch, temperature)
-            self._keep_best(epoch, temperature)
+            progress.best, progress.best_step = (dev_score.acc, -dev_score.nll, epoch, temperature), epoch * n
             self.folder.note(best_epoch=epoch, best_dev_acc=dev_score.acc, best_dev_nll=dev_score.nll)
         self._checkpoint()
         self.folder.note(seconds=progress.seconds)
@@ -279,53 +307,36 @@ class _Run:
         found = self.circuit.first_not_finite(*self.train, key, order=order, first=first)
         return f" ({found or 'not so when run step by step'})"
 
-    def _keep_best(self, epoch: int, temperature: float) -> None:
-        self.best.save(epoch, {"parameters": self.circuit.get_parameters(), "temperature": np.float64(temperature)})
-
-    def _arrays(self) -> dict[str, Any]:
-        return {"parameters": self.circuit.get_parameters(), **self.progress.arrays(self.config.epochs)}
-
     def _checkpoint(self) -> None:
-        """Saves where the run is."""
+        """Saves where the run is. The best epoch's checkpoint stays, and that of the best epoch until then."""
         now = time.perf_counter()
         self.progress.seconds += now - self.start
         self.start = self.saved = now
-        if self.progress.best[2] < self.progress.epoch or self.progress.partial.n:
-            self.best.wait()  # so that only a checkpoint of the best epoch itself may lack it, see _restore
-        self.latest.save(self.progress.epoch * len(self.train.x) + self.progress.partial.n, self._arrays())
+        step = self.progress.epoch * len(self.train.x) + self.progress.partial.n
+        arrays = snapshot(self.circuit, self.progress, self.config.epochs)
+        self.checkpoints.save(step, arrays, also={self.best_saved, self.progress.best_step})
+        self.best_saved = self.progress.best_step
 
     def _restore(self) -> bool:
         """Goes back to the newest checkpoint that is whole; False if the run was interrupted before its first."""
-        like = self._arrays()
-        steps = self.latest.steps()
-        for step in steps:
-            try:
-                _, arrays = self.latest.load(like, step)
-            except UserError as error:
-                print(f"{error}", file=sys.stderr)
-                continue
-            self.circuit.set_parameters(arrays.pop("parameters"))
-            self.progress = Progress.of(arrays)
-            best_epoch, temperature = self.progress.best[2:]
-            if best_epoch and best_epoch == self.progress.epoch and not self.progress.partial.n:
-                self._keep_best(best_epoch, temperature)
-            self.progress.history.save(self.folder.path)
-            self.folder.note(resumed=[*self.folder.log.get("resumed", []), runlog.now()])
-            print(f"Going on with the run in {self.folder.path}: {self._where()}", flush=True)
-            return True
-        if steps:
-            raise UserError(
-                f"{self.latest.folder}: no checkpoint of the interrupted run is whole; start anew with --resume never"
-            )
-        print(f"The run in {self.folder.path} was interrupted before its first checkpoint: it starts again", flush=True)
-        return False
+        path = self.folder.path
+        if not self.checkpoints.steps():
+            print(f"The run in {path} was interrupted before its first checkpoint: it starts again", flush=True)
+            return False
+        parameters, self.progress, _ = load_snapshot(self.checkpoints, self.circuit, self.config.epochs)
+        self.circuit.set_parameters(parameters)
+        self.best_saved = self.progress.best_step
+        self.progress.history.save(path)
+        self.folder.note(resumed=[*self.folder.log.get("resumed", []), runlog.now()])
+        print(f"Going on with the run in {path}: {self._where()}", flush=True)
+        return True
 
     def _where(self) -> str:
         share = 100 * self.progress.partial.n / len(self.train.x)
         return f"epoch {self.progress.epoch + 1}, {share:.0f} %" if share else f"after epoch {self.progress.epoch}"
 
     def _stop(self) -> NoReturn:
-        self.latest.wait()
+        self.checkpoints.wait()
         print(
             f"Stopped in {self.folder.path}: {self._where()}; the same command goes on from here",
             file=sys.stderr,

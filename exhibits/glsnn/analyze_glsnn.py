@@ -28,7 +28,7 @@ def main() -> None:
     from exhibits.common.training import Keys
     from glsnn_model import GLSNN
 
-    trained = restore(GLSNN.for_training(trained_with, patterns), analysis.exp_dir)
+    trained = restore(GLSNN.for_training(trained_with, patterns), analysis.exp_dir, trained_with.epochs)
     if analysis.verbosity >= 1:
         print(f"Parameters of epoch {trained.epoch} in {analysis.exp_dir}, {len(patterns.x)} patterns")
     classes = class_names(paths["dataY"], patterns.y.shape[1])
