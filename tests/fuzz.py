@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 import warnings
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -162,6 +163,7 @@ def check_config(folder: Path, content: bytes) -> None:
 
 
 ARRAYS = {"parameters": {"W1.weights": np.arange(6, dtype=np.float32).reshape(2, 3)}, "temperature": np.float64(2.5)}
+MEMBERS = {"parameters.W1.weights": ARRAYS["parameters"]["W1.weights"], "temperature": np.array(2.5)}
 
 
 @cache
@@ -199,6 +201,30 @@ def check_checkpoint(folder: Path, content: dict[str, bytes]) -> None:
     np.testing.assert_array_equal(arrays["parameters"]["W1.weights"], ARRAYS["parameters"]["W1.weights"])
 
 
+@st.composite
+def archives(draw: st.DrawFn) -> bytes:
+    """An .npz file of any members, with honest checksums: what a stranger may make."""
+    file = io.BytesIO()
+    with warnings.catch_warnings(), zipfile.ZipFile(file, "w") as archive:
+        warnings.simplefilter("ignore")  # of names that come twice
+        for name in draw(st.sampled_from(([*MEMBERS], [*MEMBERS][:1], [*MEMBERS] * 2, [*MEMBERS, "x"]))):
+            honest = MEMBERS.get(name, Y)
+            member = draw(st.just(npy(honest)) | edited(npy(honest)) | npy_files())
+            archive.writestr(f"{name}.npy", member, draw(st.sampled_from((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))))
+    return file.getvalue()
+
+
+def check_archive(folder: Path, content: bytes) -> None:
+    """A checkpoint's arrays from a stranger."""
+    path = folder / "strange" / "4" / "default" / "arrays.npz"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    _, arrays = ParameterStore(folder / "strange").load(ARRAYS)
+    found = {"parameters.W1.weights": arrays["parameters"]["W1.weights"], "temperature": arrays["temperature"]}
+    for name, array in MEMBERS.items():
+        assert (found[name].shape, found[name].dtype) == (array.shape, array.dtype)
+
+
 @dataclass(frozen=True)
 class Target:
     """Files of a kind, made up or damaged, and what loads them."""
@@ -217,6 +243,7 @@ TARGETS = {
     "IDX": Target(idx_files() | damaged(IDX, gzip.compress(IDX)), check_idx),
     "config.json": Target(config_files() | config_files().flatmap(edited), check_config),
     "checkpoint": Target(checkpoints(), check_checkpoint),
+    "arrays.npz": Target(archives() | archives().flatmap(edited), check_archive),
 }
 
 

@@ -9,14 +9,17 @@ from hypothesis import strategies as st
 from exhibits.common.config import to_json
 from glsnn_config import Config
 
+EXAMPLES = {".npy": 200, "IDX": 200, "config.json": 200, "checkpoint": 40, "arrays.npz": 100}
 
-@pytest.mark.parametrize(("name", "examples"), [(".npy", 200), ("IDX", 200), ("config.json", 200), ("checkpoint", 40)])
-def test_files_load_or_are_refused(name, examples, tmp_path):
-    fuzz(TARGETS[name], tmp_path, examples, start=0)
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_files_load_or_are_refused(name, tmp_path):
+    fuzz(TARGETS[name], tmp_path, EXAMPLES[name], start=0)
 
 
 def test_honest_files_load(tmp_path):
     honest = {".npy": npy(Y), "IDX": IDX, "checkpoint": checkpoint(), "config.json": json.dumps(to_json(Config()))}
+    honest["arrays.npz"] = honest["checkpoint"]["4/default/arrays.npz"]
     for name, target in TARGETS.items():
         content = honest[name]
         target.check(tmp_path, content.encode() if isinstance(content, str) else content)
