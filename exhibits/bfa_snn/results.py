@@ -12,6 +12,9 @@ from exhibits.common.results import Row, choose, measure, show, table, train_and
 HERE = Path(__file__).resolve().parent
 ROWS = [
     Row("page", "page's recipe, 784-1000-10", seeds=(1234, 1235, 1236, 1237, 1238)),
+    Row("dense", "page's recipe, `--synapses dense`", {"synapses": "dense"}),
+    Row("rate", "page's recipe, `--encoder rate`", {"encoder": "rate"}),
+    Row("two-hidden", "page's recipe, 784-1000-1000-10", {"hid_dim": (1000, 1000)}),
     Row("best", "`--recipe best`, 784-1000-10", {"recipe": "best"}, seeds=(1234, 1235, 1236)),
 ]
 REFERENCES = [
