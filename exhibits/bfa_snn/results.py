@@ -15,6 +15,7 @@ ROWS = [
     Row("dense", "page's recipe, `--synapses dense`", {"synapses": "dense"}),
     Row("rate", "page's recipe, `--encoder rate`", {"encoder": "rate"}),
     Row("two-hidden", "page's recipe, 784-1000-1000-10", {"hid_dim": (1000, 1000)}),
+    Row("three-hidden", "page's recipe, 784-1000-1000-1000-10", {"hid_dim": (1000, 1000, 1000)}),
     Row("best", "`--recipe best`, 784-1000-10", {"recipe": "best"}, seeds=(1234, 1235, 1236)),
 ]
 REFERENCES = [
