@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from exhibits.common.analysis import embed, picture_shape
+from exhibits.common.analysis import embed
 
 
 def test_equal_codes_stay_together_and_others_apart():
@@ -31,7 +31,3 @@ def test_one_code_among_silence():
     codes = np.zeros((40, 6))
     codes[7, 2] = 0.1
     assert np.isfinite(embed(codes, seed=0)).all()
-
-
-def test_picture_shape():
-    assert picture_shape(784) == (28, 28) and picture_shape(783) is None

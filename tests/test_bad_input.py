@@ -47,6 +47,7 @@ FLAGS = [  # script, flags, what the line names
     (GLSNN_TRAIN, "--hid_dim", ["--hid_dim"]),
     (GLSNN_TRAIN, "--hid_dim 800 0", ["--hid_dim 800 0", "above 0"]),
     (GLSNN_TRAIN, "--hid_dim -5", ["--hid_dim"]),
+    (GLSNN_TRAIN, "--receptive_field -1", ["--receptive_field", "at least 0"]),
     (GLSNN_TRAIN, "--n_feedback 3", ["--n_feedback 3", "0 to 2"]),
     (GLSNN_TRAIN, "--n_feedback -1", ["--n_feedback -1", "0 to 2"]),
     (GLSNN_TRAIN, "--hid_dim 9 --n_feedback 1", ["--n_feedback 1", "0 to 0"]),

@@ -10,7 +10,7 @@ from conftest import make_patterns
 
 from exhibits.common import datasets
 from exhibits.common.config import TrainingConfig
-from exhibits.common.data import class_names, load_for_training, load_patterns
+from exhibits.common.data import class_names, load_for_training, load_patterns, picture_shape
 from exhibits.common.errors import UserError
 
 X, Y = make_patterns(12)
@@ -186,3 +186,7 @@ def test_class_names():
     assert class_names(datasets.DATA / "fashion_mnist" / "testY.npy", 10)[9] == "ankle boot"
     assert class_names(datasets.DATA / "mnist" / "validY.npy", 10) == tuple("0123456789")
     assert class_names(datasets.DATA / "mnist" / "mine.npy", 3) == ("0", "1", "2")
+
+
+def test_picture_shape():
+    assert picture_shape(784) == (28, 28) and picture_shape(783) is None

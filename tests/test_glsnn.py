@@ -8,13 +8,14 @@ import pytest
 from conftest import make_patterns
 from jax import numpy as jnp
 from ngclearn.components import BernoulliCell, GaussianErrorCell, HebbianSynapse
-from reference_glsnn import Adam, Values, forward, gradients
+from reference_glsnn import Adam, Values, forward, gradients, receptive_fields
 
+from exhibits.common.errors import UserError
 from glsnn_components import dropout_gate
 from glsnn_config import CircuitConfig
 from glsnn_model import GLSNN
 
-PLAIN = {"surr_a": 2.0, "in_dropout": 0.0, "hid_dropout": 0.0, "weight_decay": 0.0}
+PLAIN = {"receptive_field": 0, "surr_a": 2.0, "in_dropout": 0.0, "hid_dropout": 0.0, "weight_decay": 0.0}
 
 
 def make_glsnn(kind=None, *, seed=0, n_pixels=36, n_classes=4, n_updates=100, **values):
@@ -30,6 +31,10 @@ def make_glsnn(kind=None, *, seed=0, n_pixels=36, n_classes=4, n_updates=100, **
         # Adam in mid-run: at rest it turns a gradient that is nothing but rounding into a full step.
         m, u, _ = start[f"W{n}.opt_params"]
         start[f"W{n}.opt_params"] = ([a + 0.1 for a in m], [a + 1e-3 for a in u], 10.0)
+        mask = circuit[f"W{n}"].mask.get()
+        for matrices in (start[f"W{n}.opt_params"][0], start[f"W{n}.opt_params"][1]):
+            matrices[0] = matrices[0] * mask
+        start[f"W{n}.weights"] = start[f"W{n}.weights"] * mask
     circuit.set_parameters(jax.tree.map(lambda a: jnp.asarray(a, jnp.float32), start))
     return circuit
 
@@ -59,6 +64,7 @@ def as_reference(circuit):
         {"weight_decay": 0.3},
         {"in_dropout": 0.25, "hid_dropout": 0.5},
         {"batch_size": 3},
+        {"receptive_field": 3, "weight_decay": 0.3},
     ],
     ids=str,
 )
@@ -74,6 +80,8 @@ def test_minibatch_update_equals_numpy_in_every_layer(values):
         shapes = [(c.batch_size, size) for size in circuit.sizes]
         gates = [np.array(dropout_gate(*each)) for each in zip(keys, shapes, silent, strict=False)]
         expected = gradients(*as_reference(circuit)[:3], x, y, as_reference(circuit)[3], gates)
+        seen = receptive_fields(x.shape[1], circuit.sizes[1], c.receptive_field)
+        expected[0][0][:] *= seen
         circuit.read(x, y, key, learn=True)
         learnt = parameters(circuit)
 
@@ -92,6 +100,7 @@ def test_minibatch_update_equals_numpy_in_every_layer(values):
                 jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5), got, want)
             for name, want in zip(names, adam.arrays, strict=True):
                 np.testing.assert_allclose(learnt[name], want, rtol=1e-4, atol=1e-5)
+        np.testing.assert_array_equal(learnt["W1.weights"] * (1 - seen), 0)
         for n in circuit.taught[:-1]:
             np.testing.assert_array_equal(learnt[f"F{n}.weights"], start[f"F{n}.weights"])
 
@@ -148,7 +157,8 @@ def test_update_by_hand():
 
 
 def test_components_and_initial_values():
-    circuit = GLSNN(jax.random.PRNGKey(0), 40, 4, CircuitConfig(hid_dim=(30, 50, 20), encoder="bernoulli"))
+    config = CircuitConfig(hid_dim=(30, 50, 20), encoder="bernoulli", receptive_field=0)
+    circuit = GLSNN(jax.random.PRNGKey(0), 40, 4, config)
     assert isinstance(circuit.z0, BernoulliCell)
     for n, shape in enumerate([(40, 30), (30, 50), (50, 20), (20, 4)], start=1):
         assert isinstance(circuit[f"W{n}"], HebbianSynapse) and isinstance(circuit[f"e{n}"], GaussianErrorCell)
@@ -162,6 +172,12 @@ def test_components_and_initial_values():
         assert circuit[f"F{n}"].weights.get().shape == (4, circuit.sizes[n])
         assert circuit[f"F{n}"].inputs.target == circuit.e4.dmu.target, "feedback comes straight from the output"
     assert circuit.F3.weights.target == circuit.W4.weights.target
+
+
+def test_receptive_fields_are_of_square_images():
+    make_glsnn(n_pixels=35, receptive_field=0)
+    with pytest.raises(UserError, match=r"--receptive_field 3: expected 0, as patterns of 35 pixels"):
+        make_glsnn(n_pixels=35, receptive_field=3)
 
 
 def test_feedback_pathways_are_counted_from_the_top():

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 from conftest import make_patterns
-from reference_glsnn import Adam, forward, gradients
+from reference_glsnn import Adam, forward, gradients, receptive_fields
 from test_glsnn import as_reference, make_glsnn, parameters
 
 from glsnn_backprop import BackpropGLSNN, angles
@@ -21,7 +21,11 @@ def backpropagated(circuit, x, y, gates=None):
     return [(r.T @ d, d.sum(axis=0, keepdims=True)) for r, d in zip(rates, errors, strict=False)]
 
 
-@pytest.mark.parametrize("values", [{}, {"hid_dim": (30,), "T": 25}, {"in_dropout": 0.3, "hid_dropout": 0.5}], ids=str)
+@pytest.mark.parametrize(
+    "values",
+    [{}, {"hid_dim": (30,), "T": 25}, {"in_dropout": 0.3, "hid_dropout": 0.5}, {"receptive_field": 3}],
+    ids=str,
+)
 def test_backpropagation_update_equals_numpy(values):
     circuit = make_glsnn(BackpropGLSNN, seed=3, **values)
     c, key = circuit.config, jax.random.PRNGKey(5)
@@ -32,6 +36,7 @@ def test_backpropagation_update_equals_numpy(values):
     shapes = [(c.batch_size, size) for size in circuit.sizes]
     gates = [np.array(dropout_gate(*each)) for each in zip(keys, shapes, silent, strict=False)]
     expected = backpropagated(circuit, x, y, gates)
+    expected[0][0][:] *= receptive_fields(x.shape[1], circuit.sizes[1], c.receptive_field)
     circuit.read(x, y, key, learn=True)
     for n, gradient in zip(circuit.layers, expected, strict=True):
         names = (f"W{n}.weights", f"W{n}.biases")
@@ -70,13 +75,16 @@ def test_backpropagation_learns():
     assert circuit.process(x[:160], y[:160], adapt_synapses=False).correct.mean() > 0.9
 
 
-def test_angles_equal_numpy():
-    circuit = make_glsnn(seed=6)
+@pytest.mark.parametrize("side", [0, 3])
+def test_angles_equal_numpy(side):
+    circuit = make_glsnn(seed=6, receptive_field=side)
     x, y = make_patterns(7)  # and a row of padding
     before = parameters(circuit)
     found = angles(circuit, x, y)
     local = gradients(*as_reference(circuit)[:3], x, y, as_reference(circuit)[3])
     pairs = [(a[0], b[0]) for a, b in zip(local, backpropagated(circuit, x, y), strict=True)]
+    seen = receptive_fields(x.shape[1], circuit.sizes[1], side)
+    pairs[0] = (seen * pairs[0][0], seen * pairs[0][1])
     expected = [np.degrees(np.arccos((a * b).sum() / np.linalg.norm(a) / np.linalg.norm(b))) for a, b in pairs[:-2]]
     np.testing.assert_allclose(found[:-2], expected, atol=0.01)
     assert min(expected) > 1  # random feedback

@@ -7,9 +7,17 @@ from jax import numpy as jnp
 from ngclearn import Context, MethodProcess
 from ngclearn.components import HebbianSynapse
 from ngclearn.utils.distribution_generator import DistributionGenerator
+from reference_glsnn import receptive_fields as reference_receptive_fields
 
 from exhibits.common.simulation import unique_name
-from glsnn_components import AdamSynapse, TracingSLIFCell, TransposedSynapse, dropout_gate, orthogonal
+from glsnn_components import (
+    AdamSynapse,
+    TracingSLIFCell,
+    TransposedSynapse,
+    dropout_gate,
+    orthogonal,
+    receptive_fields,
+)
 
 
 def test_sensitivity_is_the_derivative_of_the_rate_by_autodiff():
@@ -64,8 +72,9 @@ def test_tracing_cell_by_hand():
     assert cell.gate.get() == 1 and cell.rate.get() == cell.sensitivity.get() == cell.count.get() == 0
 
 
-def test_adam_synapse_equals_the_stock_synapse():
-    values = {"shape": (5, 3), "weight_init": orthogonal, "batch_size": 4, "key": jax.random.PRNGKey(0)}
+@pytest.mark.parametrize("mask", [None, jnp.asarray(np.eye(5, 3) + np.eye(5, 3, -1))])
+def test_adam_synapse_equals_the_stock_synapse(mask):
+    values = {"shape": (5, 3), "weight_init": orthogonal, "mask": mask, "batch_size": 4, "key": jax.random.PRNGKey(0)}
     zero = DistributionGenerator.constant(value=0.0)
     stock_only = {"eta": 2e-3, "bias_init": zero, "w_bound": 0.0, "sign_value": -1.0, "optim_type": "adam"}
     with Context(unique_name("synapses")):
@@ -84,9 +93,12 @@ def test_adam_synapse_equals_the_stock_synapse():
             send.run()
         for name in ("weights", "biases", "outputs"):
             np.testing.assert_allclose(getattr(ours, name).get(), getattr(stock, name).get(), rtol=1e-5, atol=1e-7)
-        jax.tree.map(
-            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), ours.opt_params.get(), stock.opt_params.get()
-        )
+        synapses = 1.0 if mask is None else mask  # the stock optimizer also counts what it must not change
+        (m, u, t), (stock_m, stock_u, stock_t) = ours.opt_params.get(), stock.opt_params.get()
+        for got, want in zip((m, u), (stock_m, stock_u), strict=True):
+            np.testing.assert_allclose(got[0], want[0] * synapses, rtol=1e-6)
+            np.testing.assert_allclose(got[1], want[1], rtol=1e-6)
+        assert t == stock_t
 
 
 def test_weights_decay_and_biases_do_not():
@@ -112,6 +124,31 @@ def test_transposed_synapse_sends_back_through_the_weights():
     back.biases.set(jnp.asarray([[0.0, 0.0, 1.0]]))
     send.run()
     np.testing.assert_allclose(back.outputs.get(), [[-0.5, -0.5, 0.5]])
+
+
+def test_receptive_fields_by_hand():
+    # An image of 3 x 3, patches of 2 x 2: they begin in rows and columns 0 or 1, by fractions below and above 1/2.
+    # Cell 0: 0.5, 0.5; cell 1: 0.5 + 0.7549 - 1 = 0.2549, 0.5 + 0.5698 - 1 = 0.0698; cell 2: 0.0098, 0.6397.
+    expected = [[0, 0, 0, 0, 1, 1, 0, 1, 1], [1, 1, 0, 1, 1, 0, 0, 0, 0], [0, 1, 1, 0, 1, 1, 0, 0, 0]]
+    np.testing.assert_array_equal(receptive_fields(9, 3, side=2).T, expected)
+
+
+@pytest.mark.parametrize(("n_pixels", "n_cells", "side"), [(784, 800, 14), (784, 30, 5), (36, 1, 1)])
+def test_receptive_fields_equal_numpy(n_pixels, n_cells, side):
+    mask = np.asarray(receptive_fields(n_pixels, n_cells, side))
+    np.testing.assert_array_equal(mask, reference_receptive_fields(n_pixels, n_cells, side))
+    assert (mask.sum(axis=0) == side * side).all()
+
+
+def test_receptive_fields_are_spread_evenly():
+    patches, counts = np.unique(np.asarray(receptive_fields(784, 800, 14)), axis=1, return_counts=True)
+    assert patches.shape[1] == 15 * 15, "every patch that fits has a cell"
+    assert counts.min() >= 2 and counts.max() <= 5  # 800 / 225 = 3.6
+
+
+def test_receptive_fields_as_large_as_the_image_are_all_of_it():
+    for side in (6, 100):
+        np.testing.assert_array_equal(receptive_fields(36, 5, side), np.ones((36, 5)))
 
 
 @pytest.mark.parametrize("shape", [(30, 50), (50, 30), (4, 4), (1, 3)])

@@ -13,7 +13,7 @@ from sklearn.metrics import confusion_matrix
 
 from exhibits.common import plots
 from exhibits.common.checkpoints import ParameterStore
-from exhibits.common.data import Patterns
+from exhibits.common.data import Patterns, picture_shape
 from exhibits.common.errors import UserError
 from exhibits.common.evaluation import Readout, interpret, negative_log_likelihood
 from exhibits.common.files import write_json
@@ -133,12 +133,6 @@ def analyze(
         f"Rate codes of hidden layer z{len(readout.rates)}, {len(y)} patterns",
         exp / f"{stem}_codes.jpg",
     )
-
-
-def picture_shape(n_pixels: int) -> tuple[int, int] | None:
-    """Height and width of a square picture of that many pixels; None if there is none."""
-    side = round(n_pixels**0.5)
-    return (side, side) if side * side == n_pixels else None
 
 
 def embed(codes: np.ndarray, seed: int) -> np.ndarray:

@@ -60,6 +60,12 @@ def load_patterns(x_path: Path, y_path: Path) -> Patterns:
     return Patterns(x, y)
 
 
+def picture_shape(n_pixels: int) -> tuple[int, int] | None:
+    """Height and width of a square picture of that many pixels; None if there is none."""
+    side = round(n_pixels**0.5)
+    return (side, side) if side * side == n_pixels else None
+
+
 def class_names(y_path: Path, n_classes: int) -> tuple[str, ...]:
     """Names of the classes of labels from a file: those of a known data set, else 0, 1, ..."""
     name = _known(y_path)

@@ -64,7 +64,7 @@ def gradients(circuit: GLSNN, state) -> tuple[list, tuple[jax.Array, jax.Array]]
     """Gradients of the cost by (weights, biases) of each layer, summed over the minibatch that `state` begins with.
 
     Returns:
-        The gradients; spike counts and membrane potentials (mV) of the output layer.
+        The gradients, 0 where there is no synapse; spike counts and membrane potentials (mV) of the output layer.
     """
     error = circuit[f"e{circuit.layers[-1]}"]
     y, valid = state[error.target.target], state[error.modulator.target]
@@ -75,7 +75,9 @@ def gradients(circuit: GLSNN, state) -> tuple[list, tuple[jax.Array, jax.Array]]
         rate, count, v = cascade(circuit, weights, state[circuit.rate[0].target], gates)
         return 0.5 * jnp.sum(valid * jnp.square(rate - y)), (count, v)
 
-    return jax.grad(cost, has_aux=True)([(state[w], state[b]) for w, b in parts])
+    found, answer = jax.grad(cost, has_aux=True)([(state[w], state[b]) for w, b in parts])
+    masks = [state[circuit[f"W{n}"].mask.target] for n in circuit.layers]
+    return [(mask * dw, db) for mask, (dw, db) in zip(masks, found, strict=True)], answer
 
 
 class BackpropGLSNN(GLSNN):
@@ -115,7 +117,7 @@ def angles(circuit: GLSNN, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         state, _ = circuit._forward(state)
         state = run_once(state, [circuit.feedback], 0.0, circuit.dt)
         synapses = [circuit[f"W{n}"] for n in circuit.layers]
-        local = [-state[synapse.pre.target].T @ state[synapse.post.target] for synapse in synapses]
+        local = [-state[s.mask.target] * (state[s.pre.target].T @ state[s.post.target]) for s in synapses]
         cosines = [jnp.vdot(a, b) / (jnp.linalg.norm(a) * jnp.linalg.norm(b)) for a, b in zip(true, local, strict=True)]
         return jnp.degrees(jnp.arccos(jnp.clip(jnp.stack(cosines), -1.0, 1.0)))
 

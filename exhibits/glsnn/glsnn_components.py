@@ -12,6 +12,9 @@ from ngclearn.components import HebbianSynapse
 from ngclearn.components.jaxComponent import JaxComponent
 from ngclearn.utils.distribution_generator import DistributionGenerator
 
+from exhibits.common.data import picture_shape
+from exhibits.common.errors import UserError
+
 
 def triangular_surrogate(x: jax.Array, a: float) -> jax.Array:
     r"""Surrogate derivative of a spike with respect to the membrane potential.
@@ -125,12 +128,13 @@ class AdamSynapse(HebbianSynapse):
 
     The update of weights W (n, m) and biases b (1, m), at update t with learning rate eta:
 
-    | g   = -pre^T post, summed over the minibatch          (for biases pre is 1)
+    | g   = -mask pre^T post, summed over the minibatch     (for biases pre and mask are 1)
     | m  <- b1 m + (1 - b1) g,   u <- b2 u + (1 - b2) g^2
     | W  <- W - eta (m / (1 - b1^t) / (sqrt(u / (1 - b2^t)) + eps) + decay W)       (biases do not decay)
 
     So ``post`` points where the cell should go, as ``GaussianErrorCell.dmu`` does. The same numbers as the stock
-    synapse with ``optim_type="adam"`` and ``sign_value=-1`` for a constant eta and no decay. Not kept: ``mask``,
+    synapse with ``optim_type="adam"`` and ``sign_value=-1`` for a constant eta and no decay. Weights that the mask
+    leaves out are 0 from the start and so stay 0; it need not be applied when a signal is sent. Not kept:
     ``dWeights`` and ``dBiases``, each of which would cost a pass through memory in every update.
 
     | --- Input: ---      inputs (B, n); pre (B, n); post (B, m); eta () learning rate
@@ -143,6 +147,7 @@ class AdamSynapse(HebbianSynapse):
         weight_init: draws the weights, as ngc-learn's initializers do.
         eta: learning rate.
         decay: weight decay, per unit of learning rate.
+        mask: (n, m) 1 where there is a synapse, else 0; everywhere if None.
         batch_size: patterns presented at once.
         key: JAX PRNG key.
 
@@ -156,6 +161,7 @@ class AdamSynapse(HebbianSynapse):
         weight_init: Callable,
         eta: float = 1e-3,
         decay: float = 0.0,
+        mask: jax.Array | None = None,
         batch_size: int = 1,
         key: jax.Array | None = None,
     ):
@@ -168,9 +174,11 @@ class AdamSynapse(HebbianSynapse):
             w_bound=0.0,
             sign_value=-1.0,
             optim_type="adam",
+            mask=mask,
             batch_size=batch_size,
             key=key,
         )
+        self.weights.set(self.weights.get() * self.mask.get())
         self.adam = partial(adam_step, decay=decay)
         self.eta = Compartment(jnp.float32(eta))
 
@@ -182,7 +190,7 @@ class AdamSynapse(HebbianSynapse):
     def evolve(self):
         pre = self.pre.get()
         post = self.post.get()
-        gradients = [-jnp.matmul(pre.T, post), -jnp.sum(post, axis=0, keepdims=True)]
+        gradients = [-self.mask.get() * jnp.matmul(pre.T, post), -jnp.sum(post, axis=0, keepdims=True)]
         weights, biases, opt_params = self.adam(
             self.weights.get(), self.biases.get(), self.opt_params.get(), gradients, self.eta.get()
         )
@@ -248,6 +256,40 @@ def orthogonal(shape: tuple[int, int], key: jax.Array) -> jax.Array:
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))  # in NumPy, as JAX would compile for seconds
     u, _, v_transposed = np.linalg.svd(rng.uniform(-1.0, 1.0, shape), full_matrices=False)
     return jnp.asarray(u @ v_transposed, jnp.float32)
+
+
+def receptive_fields(n_pixels: int, n_cells: int, side: int) -> jax.Array:
+    r"""Which pixels of a square image each cell sees: a square patch, the patches spread evenly over the image.
+
+    The first pixel of cell i's patch is in row :math:`\lfloor P \{1/2 + i/g\} \rfloor` and column
+    :math:`\lfloor P \{1/2 + i/g^2\} \rfloor`, where P patches fit side by side, {} is the fractional part and g the
+    real root of :math:`g^3 = g + 1`. Nothing is drawn at random.
+
+    Args:
+        n_pixels: D, pixels of the image, row by row.
+        n_cells: H, cells.
+        side: of a patch, pixels; one as large as the image or larger is the whole image.
+
+    Returns:
+        (D, H) 1 where the cell sees the pixel, else 0.
+
+    Raises:
+        UserError: if D pixels are no square image.
+
+    Source: McDonnell et al. (2015), "Fast, simple and accurate handwritten digit classification by training shallow
+    neural network classifiers with the extreme learning machine algorithm", whose patches are random; Roberts (2018),
+    "The unreasonable effectiveness of quasirandom sequences", for the even spread.
+    """
+    shape = picture_shape(n_pixels)
+    if shape is None:
+        raise UserError(f"--receptive_field {side}: expected 0, as patterns of {n_pixels} pixels are no square image")
+    side = min(side, shape[0])
+    g = 1.324717957244746
+    spread = (0.5 + np.arange(n_cells) / np.array([[g], [g * g]])) % 1.0
+    first = ((shape[0] - side + 1) * spread).astype(int)  # (2, H)
+    pixel = np.stack(np.divmod(np.arange(n_pixels), shape[1]))[:, :, None]  # (2, D, 1)
+    seen = (first[:, None] <= pixel) & (pixel < first[:, None] + side)
+    return jnp.asarray(seen.all(axis=0), jnp.float32)
 
 
 def dropout_gate(key: jax.Array, shape: tuple[int, int], probability: float) -> jax.Array:

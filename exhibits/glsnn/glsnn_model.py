@@ -11,7 +11,7 @@ Shown for hidden layer 1 of 3 and output layer 4; layer 2 is like 1, layer 3 dif
 | paper         | here             | equation                                          | our deviation                |
 |---------------|------------------|---------------------------------------------------|------------------------------|
 | r0            | W1.inputs        | (1) r0 = x, or the rate of s0 ~ Bernoulli(x)      |                              |
-| I1            | W1.outputs, z1.j | (2) j1 = r0 W1 + b1                               | once a layer, not every step |
+| I1            | W1.outputs, z1.j | (2) j1 = r0 W1 + b1                               | once a layer; W1 in patches  |
 | v1, s1        | z1.v, z1.s       | (3) tau_m dv/dt = -v + j; s = 1 at thr, v <- 0    |                              |
 | r1            | z1.rate          | (4) r1 = sum_t s / T                              |                              |
 |               | z1.trace         | (5) tau_m deps/dt = -eps + 1; eps <- 0 at a spike | BrainCog: autodiff in time   |
@@ -41,7 +41,14 @@ from ngclearn.components.jaxComponent import JaxComponent
 from exhibits.common.data import Patterns
 from exhibits.common.simulation import Circuit, run_once, run_steps, unique_name
 from exhibits.common.training import Keys
-from glsnn_components import AdamSynapse, TracingSLIFCell, TransposedSynapse, dropout_gate, orthogonal
+from glsnn_components import (
+    AdamSynapse,
+    TracingSLIFCell,
+    TransposedSynapse,
+    dropout_gate,
+    orthogonal,
+    receptive_fields,
+)
 from glsnn_config import CircuitConfig, Config
 
 
@@ -103,7 +110,8 @@ class GLSNN(Circuit):
             add("z0", BernoulliCell, n_units=self.sizes[0])
         for n in self.layers:
             shape = self.sizes[n - 1 : n + 1]
-            add(f"W{n}", AdamSynapse, shape=shape, weight_init=orthogonal, decay=c.weight_decay)
+            mask = receptive_fields(*shape, c.receptive_field) if n == 1 and c.receptive_field else None
+            add(f"W{n}", AdamSynapse, shape=shape, weight_init=orthogonal, decay=c.weight_decay, mask=mask)
             add(f"z{n}", TracingSLIFCell, n_units=shape[1], tau_m=c.tau_m, thr=c.thr, n_steps=c.T, surr_a=c.surr_a)
             if n in (*self.taught, out):
                 add(f"e{n}", GaussianErrorCell, n_units=shape[1])

@@ -65,7 +65,7 @@ def run(task: dict) -> dict:
         from glsnn_config import CircuitConfig
         from glsnn_model import GLSNN
 
-        config = CircuitConfig(hid_dim=hid_dim, in_dropout=0.0, hid_dropout=0.0)
+        config = CircuitConfig(hid_dim=hid_dim, receptive_field=0, in_dropout=0.0, hid_dropout=0.0)
         kind = GLSNN if task["method"] == "glsnn" else BackpropGLSNN
         circuit = kind(key, D, C, config, task["epochs"] * -(-len(train.x) // config.batch_size))
     elif task["method"] == "bfa_snn":

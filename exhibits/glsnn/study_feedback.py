@@ -42,9 +42,8 @@ def run(task: dict) -> dict:
     from glsnn_model import GLSNN
 
     train, dev = patterns_of(task)
-    config = CircuitConfig(
-        hid_dim=tuple(task["hid_dim"]), n_feedback=task["n_feedback"], in_dropout=0.0, hid_dropout=0.0
-    )
+    hid_dim, n_feedback = tuple(task["hid_dim"]), task["n_feedback"]
+    config = CircuitConfig(hid_dim=hid_dim, n_feedback=n_feedback, receptive_field=0, in_dropout=0.0, hid_dropout=0.0)
     n_updates = task["epochs"] * -(-len(train.x) // config.batch_size)
     circuit = GLSNN(jax.random.PRNGKey(task["seed"]), train.x.shape[1], train.y.shape[1], config, n_updates)
     if len(task["hid_dim"]) + 1 > min(LAYERS) or task["n_feedback"] < len(task["hid_dim"]) - 1:
