@@ -16,6 +16,7 @@ JOINED = "-60000"  # a row that learns from the development set too follows the 
 ROWS = [
     Row("mnist", "MNIST, 50,000", seeds=SEEDS),
     Row(f"mnist{JOINED}", "MNIST, all 60,000", {"join_dev": True}, SEEDS),
+    Row("whole", "MNIST, 50,000, `--receptive_field 0`", {"receptive_field": 0}, SEEDS),
     Row("fashion", "Fashion-MNIST, 50,000", {"dataset": "fashion_mnist"}, SEEDS),
     Row(f"fashion{JOINED}", "Fashion-MNIST, all 60,000", {"dataset": "fashion_mnist", "join_dev": True}, SEEDS),
     Row("bernoulli", "MNIST, 50,000, `--encoder bernoulli`", {"encoder": "bernoulli", "in_dropout": 0.0}),
