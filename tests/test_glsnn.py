@@ -174,6 +174,17 @@ def test_components_and_initial_values():
     assert circuit.F3.weights.target == circuit.W4.weights.target
 
 
+def test_currents_begin_as_large_from_receptive_fields():
+    x = np.random.default_rng(0).random((100, 784))
+    size = []
+    for side in (0, 14):
+        circuit = GLSNN(jax.random.PRNGKey(0), 784, 10, CircuitConfig(hid_dim=(400,), receptive_field=side))
+        weights = parameters(circuit)["W1.weights"]
+        assert (weights != 0).mean() == (0.25 if side else 1)
+        size.append(np.sqrt(np.square(x @ weights).mean()))
+    np.testing.assert_allclose(size[1], size[0], rtol=0.1)
+
+
 def test_receptive_fields_are_of_square_images():
     make_glsnn(n_pixels=35, receptive_field=0)
     with pytest.raises(UserError, match=r"--receptive_field 3: expected 0, as patterns of 35 pixels"):

@@ -157,6 +157,7 @@ def test_orthogonal(shape):
     product = w.T @ w if shape[0] >= shape[1] else w @ w.T
     np.testing.assert_allclose(product, np.eye(min(shape)), atol=1e-5)
     np.testing.assert_array_equal(w, orthogonal(shape, jax.random.PRNGKey(1)))
+    np.testing.assert_allclose(orthogonal(shape, jax.random.PRNGKey(1), gain=2.0), 2 * w, rtol=1e-6)
     assert np.any(w != orthogonal(shape, jax.random.PRNGKey(2)))
 
 

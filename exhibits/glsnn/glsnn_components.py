@@ -248,14 +248,14 @@ class TransposedSynapse(JaxComponent):
         self.outputs.set(jnp.zeros((self.batch_size, self.shape[1])))
 
 
-def orthogonal(shape: tuple[int, int], key: jax.Array) -> jax.Array:
-    """A matrix with orthonormal rows or columns, whichever are fewer: U V^T of a uniform one's singular vectors.
+def orthogonal(shape: tuple[int, int], key: jax.Array, gain: float = 1.0) -> jax.Array:
+    """A matrix with orthonormal rows or columns, whichever are fewer, times a gain: U V^T of a uniform one's SVD.
 
     Source: Lee et al. (2015), "Difference target propagation"; BrainCog.
     """
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))  # in NumPy, as JAX would compile for seconds
     u, _, v_transposed = np.linalg.svd(rng.uniform(-1.0, 1.0, shape), full_matrices=False)
-    return jnp.asarray(u @ v_transposed, jnp.float32)
+    return jnp.asarray(gain * (u @ v_transposed), jnp.float32)
 
 
 def receptive_fields(n_pixels: int, n_cells: int, side: int) -> jax.Array:

@@ -32,6 +32,8 @@ feedback alignment and local STDP plasticity", Frontiers in Computational Neuros
 implementation in BrainCog (Zeng et al., 2023).
 """
 
+from functools import partial
+
 import jax
 from jax import numpy as jnp
 from ngclearn import Context, MethodProcess
@@ -110,8 +112,12 @@ class GLSNN(Circuit):
             add("z0", BernoulliCell, n_units=self.sizes[0])
         for n in self.layers:
             shape = self.sizes[n - 1 : n + 1]
-            mask = receptive_fields(*shape, c.receptive_field) if n == 1 and c.receptive_field else None
-            add(f"W{n}", AdamSynapse, shape=shape, weight_init=orthogonal, decay=c.weight_decay, mask=mask)
+            seen, gain = None, 1.0
+            if n == 1 and c.receptive_field:
+                seen = receptive_fields(*shape, c.receptive_field)
+                gain = float(seen.mean()) ** -0.5  # so that the currents begin as large as from the whole image
+            initial = partial(orthogonal, gain=gain)
+            add(f"W{n}", AdamSynapse, shape=shape, weight_init=initial, decay=c.weight_decay, mask=seen)
             add(f"z{n}", TracingSLIFCell, n_units=shape[1], tau_m=c.tau_m, thr=c.thr, n_steps=c.T, surr_a=c.surr_a)
             if n in (*self.taught, out):
                 add(f"e{n}", GaussianErrorCell, n_units=shape[1])
