@@ -30,10 +30,8 @@ def make_glsnn(kind=None, *, seed=0, n_pixels=36, n_classes=4, n_updates=100, **
         start[f"W{n}.biases"] = rng.normal(0.1, 0.1, start[f"W{n}.biases"].shape)
         # Adam in mid-run: at rest it turns a gradient that is nothing but rounding into a full step.
         m, u, _ = start[f"W{n}.opt_params"]
-        start[f"W{n}.opt_params"] = ([a + 0.1 for a in m], [a + 1e-3 for a in u], 10.0)
-        mask = circuit[f"W{n}"].mask.get()
-        for matrices in (start[f"W{n}.opt_params"][0], start[f"W{n}.opt_params"][1]):
-            matrices[0] = matrices[0] * mask
+        mask = circuit[f"W{n}"].mask.get()  # elsewhere there is nothing to learn and nothing to remember
+        start[f"W{n}.opt_params"] = ([mask * (m[0] + 0.1), m[1] + 0.1], [mask * (u[0] + 1e-3), u[1] + 1e-3], 10.0)
         start[f"W{n}.weights"] = start[f"W{n}.weights"] * mask
     circuit.set_parameters(jax.tree.map(lambda a: jnp.asarray(a, jnp.float32), start))
     return circuit
