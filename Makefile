@@ -29,7 +29,7 @@ bench-peers: setup ## the same network in snnTorch and SpikingJelly, in an envir
 	@[ -x .venv-peers/bin/python ] || $(python) -m venv .venv-peers
 	@.venv-peers/bin/python -m pip install --quiet -r benchmarks/peers.txt
 	@$(python) data/prepare.py mnist
-	@PYTHONPATH=. .venv-peers/bin/python benchmarks/bench_peers.py
+	@.venv-peers/bin/python benchmarks/bench_peers.py
 	@$(python) benchmarks/readme.py
 
 faults: setup ## tries what a training run survives: kills, full disks, damaged files (half an hour)

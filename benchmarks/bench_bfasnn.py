@@ -6,7 +6,12 @@ Every contender learns from the same minibatches of MNIST.
 import dataclasses
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent), str(HERE)]  # this repository's, whatever else is installed
+
+from exhibits.common.errors import reported
 from harness import EXHIBITS, RESULTS, conditions, contest, options
 
 CONTENDERS = {
@@ -90,4 +95,5 @@ def table(result: dict, peers: dict) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    with reported():
+        main()

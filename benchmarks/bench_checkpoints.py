@@ -6,10 +6,15 @@ A checkpoint is written after every epoch.
 import argparse
 import atexit
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent), str(HERE)]  # this repository's, whatever else is installed
+
+from exhibits.common.errors import reported
 from harness import EPOCH, contest, options
 
 MODELS = {"bfa_snn": ("bfasnn", "BFA_SNN"), "glsnn": ("glsnn", "GLSNN")}
@@ -81,4 +86,5 @@ def table(result: dict) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    with reported():
+        main()

@@ -2,7 +2,12 @@
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent), str(HERE)]  # this repository's, whatever else is installed
+
+from exhibits.common.errors import reported
 from harness import EXHIBITS, conditions, contest, options
 
 METHODS = {"glsnn": "GLSNN", "backprop": "backpropagation through the same cascade"}
@@ -62,4 +67,5 @@ def table(result: dict) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    with reported():
+        main()

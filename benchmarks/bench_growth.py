@@ -5,8 +5,13 @@ Time a minibatch by events and dense, and memory against T beside what bench_pee
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent), str(HERE)]  # this repository's, whatever else is installed
+
+from exhibits.common.errors import reported
 from harness import EXHIBITS, RESULTS, contest, options
 
 AXES = {
@@ -119,4 +124,5 @@ def draw() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with reported():
+        main()

@@ -4,8 +4,15 @@
 bench_bfasnn.py has it. They learn as their documentation teaches it: by backpropagation through time with Adam.
 """
 
+import sys
 from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
 
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent), str(HERE)]  # this repository's, whatever else is installed
+
+from exhibits.common.errors import UserError, reported
 from harness import contest, options
 
 SIZES = (784, 1000, 10)
@@ -103,6 +110,8 @@ def _spikingjelly(T: int) -> Callable:
 def main() -> None:
     """Measures and writes results/peers.json."""
     settings = options(__doc__.splitlines()[0], "peers.json", batch_size=250, minibatches=10)
+    if missing := [name for name in ("torch", *LIBRARIES) if find_spec(name) is None]:
+        raise UserError(f"{', '.join(missing)} not installed for {sys.executable}; run `make bench-peers`")
 
     from exhibits.common import runlog
     from exhibits.common.files import write_json
@@ -122,4 +131,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with reported():
+        main()

@@ -13,6 +13,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from exhibits.common.commandline import Parser
+from exhibits.common.errors import UserError, reported
+
 EXHIBITS = Path(__file__).resolve().parents[1] / "exhibits"
 RESULTS = Path(__file__).resolve().parent / "results"
 EPOCH = 50_000  # images
@@ -20,7 +23,7 @@ EPOCH = 50_000  # images
 
 def options(description: str, output: str, batch_size: int, minibatches: int) -> argparse.Namespace:
     """The command line of a benchmark."""
-    parser = argparse.ArgumentParser(description=description)
+    parser = Parser(description)
     parser.add_argument("--rounds", type=int, default=5, help="interleaved repeats (default: %(default)s)")
     parser.add_argument(
         "--minibatches", type=int, default=minibatches, help="minibatches a round (default: %(default)s)"
@@ -36,11 +39,12 @@ def _contend(pipe, folder: Path, build: Callable, arguments: tuple) -> None:
     """A contender's process: for each question, does a round and answers its seconds and the peak memory in bytes."""
     sys.path.insert(0, str(folder))
     sys.argv = sys.argv[:1]  # ngc-learn parses it when imported
-    run = build(*arguments)
-    while pipe.recv():
-        start = time.perf_counter()
-        run()
-        pipe.send((time.perf_counter() - start, 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
+    with reported():
+        run = build(*arguments)
+        while pipe.recv():
+            start = time.perf_counter()
+            run()
+            pipe.send((time.perf_counter() - start, 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
 
 
 def contest(
@@ -63,11 +67,15 @@ def contest(
         pipes[name], far_end = spawn.Pipe()
         arguments = (name, settings.batch_size, settings.minibatches)
         spawn.Process(target=_contend, args=(far_end, EXHIBITS / exhibit, build, arguments), daemon=True).start()
+        far_end.close()  # it is the process's alone, so that its end is noticed
     seconds, memory = {name: [] for name in pipes}, {}
     for round_ in range(-1, settings.rounds):  # the first is for compiling and warming up
         for name, pipe in pipes.items():
-            pipe.send(True)
-            taken, memory[name] = pipe.recv()
+            try:
+                pipe.send(True)
+                taken, memory[name] = pipe.recv()
+            except (EOFError, OSError):
+                raise UserError(f"{name}: its process ended, for the reason above") from None
             if round_ >= 0:
                 seconds[name].append(taken / settings.minibatches)
     for pipe in pipes.values():

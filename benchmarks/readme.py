@@ -1,16 +1,33 @@
 """Puts the measured speeds into the READMEs, and draws the figure."""
 
-import bench_bfasnn
-import bench_checkpoints
-import bench_glsnn
-import bench_growth
-from exhibits.common.files import read_json
-from exhibits.common.results import show
-from harness import EXHIBITS, RESULTS
+import sys
+from pathlib import Path
 
-if __name__ == "__main__":
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent), str(HERE)]  # this repository's, whatever else is installed
+
+from exhibits.common.errors import reported
+
+
+def main() -> None:
+    """Writes every table that there are results for."""
+    import bench_bfasnn
+    import bench_checkpoints
+    import bench_glsnn
+    import bench_growth
+    from exhibits.common.commandline import Parser
+    from exhibits.common.files import read_json
+    from exhibits.common.results import show
+    from harness import EXHIBITS, RESULTS
+
+    Parser(__doc__).parse_args()
     results = {path.stem: read_json(path) for path in RESULTS.glob("*.json")}
     show(EXHIBITS.parent / "README.md", bench_bfasnn.table(results["bfasnn"], results["peers"]), "speed")
     show(EXHIBITS / "glsnn" / "README.md", bench_glsnn.table(results["glsnn"]), "speed")
     show(EXHIBITS.parent / "README.md", bench_checkpoints.table(results["checkpoints"]), "checkpoints")
     bench_growth.draw()
+
+
+if __name__ == "__main__":
+    with reported():
+        main()

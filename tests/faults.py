@@ -5,7 +5,6 @@ same command then goes on and ends with the uninterrupted run's numbers, byte fo
 says so in one line with exit code 2 and what was there before is still there.
 """
 
-import argparse
 import contextlib
 import json
 import os
@@ -23,9 +22,12 @@ HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parent
 sys.path[:0] = [str(REPOSITORY), str(HERE)]
 
-import numpy as np  # noqa: E402
+from exhibits.common.errors import reported
 
-from exhibits.common.errors import reported  # noqa: E402
+with reported():  # a package may be missing
+    import numpy as np
+
+    from exhibits.common.commandline import Parser
 
 RESULTS = HERE / "results" / "faults.json"
 HISTORY = ("trAcc", "acc", "trNll", "nll")
@@ -332,7 +334,7 @@ def table(result: dict) -> str:
 
 def main() -> None:
     """Tries every fault on both exhibits."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=50, help="SIGKILLs of each exhibit (default: %(default)s)")
     parser.add_argument("--quick", action="store_true", help="fewer disks")
     parser.add_argument("--output", type=Path, default=RESULTS, help="where the numbers go")

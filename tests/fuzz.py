@@ -4,8 +4,8 @@ Every file must load or be refused with a `UserError` of one line. Anything else
 gigabyte of memory is a find: Hypothesis shrinks it and prints it, to be kept as a case in the tests of the loader.
 """
 
-import argparse
 import contextlib
+import functools
 import gzip
 import io
 import json
@@ -19,23 +19,25 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from hypothesis import HealthCheck, given, seed, settings
-from hypothesis import strategies as st
-
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent), str(HERE.parent / "exhibits" / "glsnn")]
+sys.path[:0] = [str(HERE.parent), str(HERE), str(HERE.parent / "exhibits" / "glsnn")]
 
-from exhibits.common.checkpoints import ParameterStore  # noqa: E402
-from exhibits.common.config import from_json, to_json  # noqa: E402
-from exhibits.common.data import load_patterns  # noqa: E402
-from exhibits.common.datasets import read_idx  # noqa: E402
-from exhibits.common.errors import UserError  # noqa: E402
-from glsnn_config import Config  # noqa: E402
+from exhibits.common.errors import UserError, reported
+
+with reported():  # a package may be missing
+    import numpy as np
+    from hypothesis import HealthCheck, given, seed, settings
+    from hypothesis import strategies as st
+
+    from exhibits.common.checkpoints import ParameterStore
+    from exhibits.common.commandline import Parser
+    from exhibits.common.config import from_json, to_json
+    from exhibits.common.data import load_patterns
+    from exhibits.common.datasets import read_idx
+    from glsnn_config import Config
 
 MAX_BYTES = 1 << 30
 MAX_SECONDS = 10
@@ -166,7 +168,7 @@ ARRAYS = {"parameters": {"W1.weights": np.arange(6, dtype=np.float32).reshape(2,
 MEMBERS = {"parameters.W1.weights": ARRAYS["parameters"]["W1.weights"], "temperature": np.array(2.5)}
 
 
-@cache
+@functools.cache
 def checkpoint() -> dict[str, bytes]:
     """The files of a checkpoint."""
     with tempfile.TemporaryDirectory() as name:
@@ -294,7 +296,7 @@ def one_line():
 
 def main() -> None:
     """Fuzzes every loader for some minutes."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(__doc__.splitlines()[0])
     parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"some of {', '.join(TARGETS)} (default: all)")
     parser.add_argument("--minutes", type=float, default=10, help="for each (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the first batch of files (default: %(default)s)")
@@ -314,4 +316,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with reported():
+        main()

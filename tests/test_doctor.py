@@ -24,7 +24,7 @@ def test_damaged_data_are_told(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(doctor.SOURCES, "mnist", type(source)(source.md5, (tmp_path,)))
     monkeypatch.setattr(doctor, "self_test", lambda script, folder: "ok")
     monkeypatch.setattr(doctor, "load_patterns", lambda *paths: make_patterns(4))
-    assert doctor.main() == 1
+    assert doctor.main([]) == 1
     lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
     assert lines["mnist"].startswith("FAILED") and str(tmp_path) in lines["mnist"]
     assert {"commit", "system", "packages", "device", "memory", "disk", "bfa_snn", "glsnn"} <= set(lines)

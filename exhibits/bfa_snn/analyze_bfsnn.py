@@ -1,25 +1,22 @@
 """Evaluates the trained BFA-SNN on a set of patterns and draws its pictures; `--help` lists the flags."""
 
-from dataclasses import dataclass
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from bfasnn_config import Config
-from exhibits.common.config import AnalysisConfig, from_command_line, from_json
-from exhibits.common.data import class_names, load_patterns
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parents[1]), str(HERE)]  # this repository's, whatever else is installed
+
 from exhibits.common.errors import reported
 
 
-@dataclass(frozen=True)
-class Analysis(AnalysisConfig):
-    """Evaluates the best parameters of a training run, by default on the test set, and draws their pictures."""
-
-    exp_dir: Path = Config.exp_dir
-    """Folder of the training run; results and pictures go there too."""
-
-
-def main() -> None:
+def main(args: Sequence[str] | None = None) -> None:
     """Analyzes from the command line."""
-    analysis = from_command_line(Analysis)
+    from bfasnn_config import Analysis, Config
+    from exhibits.common.config import from_command_line, from_json
+    from exhibits.common.data import class_names, load_patterns
+
+    analysis = from_command_line(Analysis, args)
     trained_with = from_json(Config, analysis.exp_dir / "config.json")
     patterns = load_patterns(analysis.dataX, analysis.dataY)
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from exhibits.common.config import TrainingConfig, require
+from exhibits.common.config import AnalysisConfig, TrainingConfig, require
 
 
 @dataclass(frozen=True)
@@ -104,3 +104,11 @@ class Config(CircuitConfig, TrainingConfig):
                 object.__setattr__(self, name, value)
         TrainingConfig.__post_init__(self)
         CircuitConfig.__post_init__(self)
+
+
+@dataclass(frozen=True)
+class Analysis(AnalysisConfig):
+    """Evaluates the best parameters of a training run, by default on the test set, and draws their pictures."""
+
+    exp_dir: Path = Config.exp_dir
+    """Folder of the training run; results and pictures go there too."""

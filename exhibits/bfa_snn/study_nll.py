@@ -5,25 +5,32 @@ divided by a number of steps, through a softmax; with or without the clipping of
 Writes results/nll_readouts.json and the table in the README.
 """
 
+import sys
 from pathlib import Path
 
-from bfasnn_config import Config
-from exhibits.common.config import AnalysisConfig, from_json
-from exhibits.common.data import load_patterns
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parents[1]), str(HERE)]  # this repository's, whatever else is installed
+
 from exhibits.common.errors import reported
 
-HERE = Path(__file__).resolve().parent
 RUN = HERE / "exp" / "results" / "page-1234"
 CLIP = 1e-7  # ngclearn.utils.metric_utils.measure_CatNLL keeps probabilities between this and 1 minus this
 
 
 def main() -> None:
     """Reads out dev and test set with the best parameters of the results run."""
+    from exhibits.common.commandline import Parser
+
+    Parser(__doc__.partition("\n\n")[0] + " The run is that of `results.py page`.").parse_args()
+
     import numpy as np
 
+    from bfasnn_config import Config
     from bfasnn_model import BFA_SNN
     from exhibits.common import runlog
     from exhibits.common.analysis import restore
+    from exhibits.common.config import AnalysisConfig, from_json
+    from exhibits.common.data import load_patterns
     from exhibits.common.evaluation import negative_log_likelihood
     from exhibits.common.files import write_json
     from exhibits.common.results import show

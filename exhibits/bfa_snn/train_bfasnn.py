@@ -1,14 +1,26 @@
 """Trains the BFA-SNN; `--help` lists every value with its unit and default."""
 
-from bfasnn_config import Config
-from exhibits.common.config import from_command_line
-from exhibits.common.data import load_for_training
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parents[1]), str(HERE)]  # this repository's, whatever else is installed
+
 from exhibits.common.errors import reported
 
+if TYPE_CHECKING:
+    from bfasnn_config import Config
 
-def main() -> None:
+
+def main(args: Sequence[str] | None = None) -> "Config":
     """Trains from the command line, draws the learning curve and prints the seed page's last line."""
-    config = from_command_line(Config)
+    from bfasnn_config import Config
+    from exhibits.common.config import from_command_line
+    from exhibits.common.data import load_for_training
+
+    config = from_command_line(Config, args)
     train, dev = load_for_training(config)
 
     # Only now: ngc-learn reads the command line when it is imported.
@@ -20,6 +32,7 @@ def main() -> None:
     draw_likelihood(config.exp_dir, config.exp_dir / "bfasnn_mnist_likelihood.jpg")
     print("------------------------------------")
     print(f" Trial.sim_time = {seconds / 3600} h  ({seconds} sec)  Best Acc = {best}")
+    return config
 
 
 if __name__ == "__main__":

@@ -7,15 +7,21 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # this repository's, whatever else is installed
 
-from exhibits.common import runlog
-from exhibits.common.config import REPOSITORY
-from exhibits.common.data import load_patterns
-from exhibits.common.datasets import DATA, FILES, SOURCES, read_idx
 from exhibits.common.errors import UserError, reported
+
+with reported():  # a package may be missing
+    import numpy as np
+
+    from exhibits.common import runlog
+    from exhibits.common.commandline import Parser
+    from exhibits.common.config import REPOSITORY
+    from exhibits.common.data import load_patterns
+    from exhibits.common.datasets import DATA, FILES, SOURCES, read_idx
 
 PATTERNS = 500  # for the self-test
 
@@ -44,9 +50,8 @@ def self_test(script: Path, folder: Path) -> str:
     names = {"dataX": "x", "dataY": "y", "devX": "x", "devY": "y"}
     flags = [f"--{flag}={folder / name}.npy" for flag, name in names.items()]
     command = [sys.executable, str(script), *flags, "--epochs", "1", "--exp_dir", str(folder / script.parent.name)]
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
     start = time.perf_counter()
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    done = subprocess.run(command, capture_output=True, text=True)
     seconds = time.perf_counter() - start
     last = (done.stdout if done.returncode == 0 else done.stderr).strip().splitlines()[-1:]
     return (
@@ -54,8 +59,9 @@ def self_test(script: Path, folder: Path) -> str:
     )
 
 
-def main() -> int:
+def main(args: Sequence[str] | None = None) -> int:
     """Prints the report; the number of checks that failed."""
+    Parser(__doc__).parse_args(args)
     failures = 0
 
     def line(what: str, value: str) -> None:

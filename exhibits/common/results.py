@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from exhibits.common.commandline import Parser
 from exhibits.common.config import TrainingConfig
 from exhibits.common.data import Patterns
 from exhibits.common.errors import UserError
@@ -39,6 +40,16 @@ class Row:
     title: str
     values: Mapping[str, Any] = field(default_factory=dict)
     seeds: Sequence[int] = (1234,)
+
+
+def read_arguments(description: str, rows: Sequence[Row]) -> list[str] | None:
+    """The names of rows that an exhibit's `results.py` was given; None if only the table is to be written."""
+    parser = Parser(description)
+    names = ", ".join(row.name for row in rows)
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"rows to measure, some of {names} (default: all)")
+    parser.add_argument("--table", action="store_true", help="measure nothing, only write the table")
+    arguments = parser.parse_args()
+    return None if arguments.table else arguments.rows
 
 
 def choose(rows: Sequence[Row], names: Sequence[str]) -> list[Row]:

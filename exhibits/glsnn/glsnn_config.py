@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from exhibits.common.config import TrainingConfig, require
+from exhibits.common.config import AnalysisConfig, TrainingConfig, require
 
 
 @dataclass(frozen=True)
@@ -105,6 +105,14 @@ class Config(CircuitConfig, TrainingConfig):
         paths = {name: getattr(self, name) for name in ("dataX", "dataY", "devX", "devY")}
         for name, path in of_dataset(self.dataset, paths, TrainingConfig).items():
             object.__setattr__(self, name, path)
+
+
+@dataclass(frozen=True)
+class Analysis(AnalysisConfig):
+    """Evaluates the best parameters of a training run, by default on its data's test set, and draws their pictures."""
+
+    exp_dir: Path = Config.exp_dir
+    """Folder of the training run; results and pictures go there too."""
 
 
 def of_dataset(dataset: str, paths: Mapping[str, Path], defaults: object) -> dict[str, Path]:

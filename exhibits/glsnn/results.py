@@ -3,14 +3,18 @@
 import sys
 from pathlib import Path
 
-from exhibits.common.config import REPOSITORY, AnalysisConfig
-from exhibits.common.data import load_for_training, load_patterns
-from exhibits.common.errors import reported
-from exhibits.common.files import read_json
-from exhibits.common.results import Row, choose, measure, show, table, train_and_test
-from glsnn_config import Config, of_dataset
-
 HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parents[1]), str(HERE)]  # this repository's, whatever else is installed
+
+from exhibits.common.errors import reported
+
+with reported():  # a package may be missing
+    from exhibits.common.config import REPOSITORY, AnalysisConfig
+    from exhibits.common.data import load_for_training, load_patterns
+    from exhibits.common.files import read_json
+    from exhibits.common.results import Row, choose, measure, read_arguments, show, table, train_and_test
+    from glsnn_config import Config, of_dataset
+
 SEEDS = (1234, 1235, 1236)
 JOINED = "-60000"  # a row that learns from the development set too follows the one that chose its recipe
 ROWS = [
@@ -45,9 +49,9 @@ def run(row: Row, seed: int) -> dict:
 
 
 def main() -> None:
-    """Measures what is missing, of all rows or of those that are named; `--table` only writes the table."""
-    names, sys.argv = sys.argv[1:], sys.argv[:1]  # ngc-learn parses it when imported
-    if names != ["--table"]:
+    """Measures what is missing and writes the table."""
+    names = read_arguments(__doc__, ROWS)
+    if names is not None:
         measure(choose(ROWS, names), HERE / "results", run)
     for readme, name in ((HERE / "README.md", "results"), (REPOSITORY / "README.md", "glsnn results")):
         show(readme, table(ROWS, HERE / "results", REFERENCES), name)

@@ -9,12 +9,16 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from exhibits.common.config import from_command_line
-from exhibits.common.errors import reported
-from exhibits.common.results import show, spread
-from exhibits.common.studies import StudyConfig, by_seed, conduct, learning_curve, patterns_of
-
 HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parents[1]), str(HERE)]  # this repository's, whatever else is installed
+
+from exhibits.common.errors import reported
+
+with reported():  # a package may be missing
+    from exhibits.common.config import from_command_line
+    from exhibits.common.results import show, spread
+    from exhibits.common.studies import StudyConfig, by_seed, conduct, learning_curve, patterns_of
+
 DEPTHS = (3, 4, 5, 6)
 WIDTH = 256
 

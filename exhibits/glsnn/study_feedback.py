@@ -7,15 +7,20 @@ Draws figures/feedback.jpg and figures/angles.jpg and writes the table in the RE
 """
 
 import math
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from exhibits.common.config import from_command_line
-from exhibits.common.errors import reported
-from exhibits.common.results import show, spread
-from exhibits.common.studies import StudyConfig, conduct, learning_curve, patterns_of
-
 HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parents[1]), str(HERE)]  # this repository's, whatever else is installed
+
+from exhibits.common.errors import reported
+
+with reported():  # a package may be missing
+    from exhibits.common.config import from_command_line
+    from exhibits.common.results import show, spread
+    from exhibits.common.studies import StudyConfig, conduct, learning_curve, patterns_of
+
 LAYERS = (7, 8, 10, 12)
 WIDTH = 256
 EPOCHS = 10

@@ -1,14 +1,26 @@
 """Trains the GLSNN; `--help` lists every value with its unit and default."""
 
-from exhibits.common.config import from_command_line
-from exhibits.common.data import load_for_training
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parents[1]), str(HERE)]  # this repository's, whatever else is installed
+
 from exhibits.common.errors import reported
-from glsnn_config import Config
+
+if TYPE_CHECKING:
+    from glsnn_config import Config
 
 
-def main() -> None:
+def main(args: Sequence[str] | None = None) -> "Config":
     """Trains from the command line, draws the learning curve and prints a last line like the BFA-SNN's."""
-    config = from_command_line(Config)
+    from exhibits.common.config import from_command_line
+    from exhibits.common.data import load_for_training
+    from glsnn_config import Config
+
+    config = from_command_line(Config, args)
     train, dev = load_for_training(config)
 
     # Only now: ngc-learn reads the command line when it is imported.
@@ -20,6 +32,7 @@ def main() -> None:
     draw_likelihood(config.exp_dir, config.exp_dir / f"glsnn_{config.dataset}_likelihood.jpg")
     print("------------------------------------")
     print(f" Trial.sim_time = {seconds / 3600} h  ({seconds} sec)  Best Acc = {best}")
+    return config
 
 
 if __name__ == "__main__":
