@@ -10,7 +10,7 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cd "$root"
 venv=${VENV:-$root/.venv}
-modules="ngclearn ngcsimlib jax numpy matplotlib sklearn scipy tyro tqdm orbax pooch"
+modules="ngclearn ngcsimlib jax numpy matplotlib sklearn scipy tyro tqdm msgspec pooch"
 extra=""
 if [ "${1:-}" = --dev ]; then
   extra="[dev]"

@@ -29,7 +29,7 @@ def main() -> None:
     from bfasnn_model import BFA_SNN
     from exhibits.common import runlog
     from exhibits.common.analysis import restore
-    from exhibits.common.config import AnalysisConfig, from_json
+    from exhibits.common.config import from_json
     from exhibits.common.data import load_patterns
     from exhibits.common.evaluation import negative_log_likelihood
     from exhibits.common.files import write_json
@@ -51,13 +51,10 @@ def main() -> None:
 
     config = from_json(Config, RUN / "config.json")
     T, window = config.T, config.T - config.burn_in
-    sets = {
-        "dev": load_patterns(config.devX, config.devY),
-        "test": load_patterns(AnalysisConfig.dataX, AnalysisConfig.dataY),
-    }
+    sets = {name: load_patterns(config, name)[0] for name in ("dev", "test")}
     keys = Keys.of(config.seed)
     circuit = Probed(keys.init, sets["dev"].x.shape[1], sets["dev"].y.shape[1], config)
-    trained = restore(circuit, RUN, config.epochs)
+    trained = restore(circuit, RUN)
     rows = {}
     for name, patterns in sets.items():
         out = circuit.read(*patterns, getattr(keys, name))

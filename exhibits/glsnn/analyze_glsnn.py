@@ -12,24 +12,16 @@ from exhibits.common.errors import reported
 
 def main(args: Sequence[str] | None = None) -> None:
     """Analyzes from the command line."""
-    from exhibits.common.config import from_command_line, from_json
-    from exhibits.common.data import class_names, load_patterns
-    from glsnn_config import Analysis, Config, of_dataset
+    from exhibits.common.config import from_command_line
+    from glsnn_config import Analysis, Config
 
     analysis = from_command_line(Analysis, args)
-    trained_with = from_json(Config, analysis.exp_dir / "config.json")
-    paths = of_dataset(trained_with.dataset, {name: getattr(analysis, name) for name in ("dataX", "dataY")}, Analysis)
-    patterns = load_patterns(paths["dataX"], paths["dataY"])
 
-    from exhibits.common.analysis import analyze, restore
-    from exhibits.common.training import Keys
+    # Only now: ngc-learn reads the command line when it is imported.
+    from exhibits.common.analysis import analyze
     from glsnn_model import GLSNN
 
-    trained = restore(GLSNN.for_training(trained_with, patterns), analysis.exp_dir, trained_with.epochs)
-    if analysis.verbosity >= 1:
-        print(f"Parameters of epoch {trained.epoch} in {analysis.exp_dir}, {len(patterns.x)} patterns")
-    classes = class_names(paths["dataY"], patterns.y.shape[1])
-    analyze(trained, patterns, classes, Keys.of(trained_with.seed).test, trained_with.seed, analysis.exp_dir, "glsnn")
+    analyze(Config, GLSNN, analysis, "glsnn")
 
 
 if __name__ == "__main__":
