@@ -3,10 +3,11 @@
 import sys
 
 if sys.version_info < (3, 11):  # noqa: UP036
-    sys.exit(
+    sys.stderr.write(
         "error: Python {}.{} is too old, expected 3.11 or newer; run sim.sh or `make setup`, which find one, and use "
-        ".venv/bin/python".format(*sys.version_info)
+        ".venv/bin/python\n".format(*sys.version_info)
     )
+    sys.exit(2)
 
 import contextlib
 from collections.abc import Iterator
