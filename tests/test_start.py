@@ -239,3 +239,53 @@ def test_ctrl_c_is_no_error(capsys):
     with pytest.raises(SystemExit) as stop, reported():
         raise KeyboardInterrupt
     assert stop.value.code == 130 and capsys.readouterr().err == "interrupted\n"
+
+
+WAIT = """
+import os, signal, sys, time
+sys.path.insert(0, sys.argv[1])
+from exhibits.common.interruption import stoppable
+with stoppable() as stopping:
+    print("ready", flush=True)
+    while not stopping():
+        time.sleep(0.01)
+    print("stopping", flush=True)
+    time.sleep(float(sys.argv[2]))
+print("stopped", flush=True)
+"""
+
+
+def waiting(seconds, *before):
+    command = [*before, sys.executable, "-c", WAIT, str(REPOSITORY), str(seconds)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_asks_to_stop_and_the_second_ends(number):
+    process = waiting(20)
+    process.send_signal(number)
+    assert process.stdout.readline() == "stopping\n"
+    process.send_signal(number)
+    said, _ = process.communicate(timeout=10)
+    assert process.returncode == -number and said == ""
+
+
+def test_a_second_hangup_changes_nothing():  # the kernel sends one for a closed terminal, the shell another
+    process = waiting(0.5)
+    process.send_signal(signal.SIGHUP)
+    assert process.stdout.readline() == "stopping\n"
+    process.send_signal(signal.SIGHUP)
+    said, _ = process.communicate(timeout=10)
+    assert process.returncode == 0 and said == "stopped\n"
+
+
+def test_nohup_is_respected():
+    process = waiting(0, "nohup")
+    process.send_signal(signal.SIGHUP)
+    time.sleep(0.3)
+    assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    said, _ = process.communicate(timeout=10)
+    assert process.returncode == 0 and said == "stopping\nstopped\n"
