@@ -123,6 +123,25 @@ def test_help_shows_unit_and_default_of_every_field(capsys, monkeypatch):
         assert text in said
 
 
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        ("--epoch 2", "--epoch: unknown flag; did you mean --epochs?"),
+        ("--epochs 2 --exp-dirs=x", "--exp-dirs: unknown flag; did you mean --exp_dir?"),
+        ("-seed 3", "-seed: unknown flag; did you mean --seed?"),
+        ("--hid_dims 30 20", "--hid_dims: unknown flag; did you mean --hid_dim?"),
+        ("--colour red", "--colour: unknown flag"),
+        ("--exp-dir x --T many", "Error parsing --T"),
+        ("--eta 1 -inf --T many", "Error parsing --T"),
+    ],
+)
+def test_flags_that_do_not_exist_are_told_their_neighbour(args, said):
+    with pytest.raises(UserError) as refused:
+        from_command_line(Config, args.split())
+    assert str(refused.value).startswith(said) and str(refused.value).endswith("(--help lists the flags)")
+    assert ("did you mean" in said) == ("did you mean" in str(refused.value))
+
+
 @pytest.mark.parametrize("data", [[], ["--dataset", "fashion_mnist"], [*OWN, "--classes", "a", "b"]], ids=str)
 def test_json_round_trip(data, tmp_path):
     values = ["--hid_dim", "3", "4", "--eta", "0.1", "0.2", "0.3", "--encoder", "rate", "--tau_m", "7"]

@@ -5,6 +5,7 @@ import hashlib
 import subprocess
 import sys
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -130,3 +131,14 @@ def test_command_line(tmp_path, flags, arguments, code, word):
     said = done.stderr if code else done.stdout
     assert done.returncode == code and word in said
     assert code == 0 or said.count("\n") == 1
+
+
+def test_a_path_that_ends_like_a_known_array_is_told_where_that_is(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    right = datasets.DATA / "mnist" / "testX.npy"
+    assert datasets.suggestion(tmp_path / "mnist" / "testX.npy") == f"; did you mean {right}?"
+    told = datasets.suggestion(Path("../data/mnist/testX.npy"))  # the command of ngc-learn's museum page
+    path = told.removeprefix("; did you mean ").removesuffix("?")
+    assert not Path(path).is_absolute() and Path(path).resolve() == right
+    for other in ("testX.npy", "mnist/testX.txt", "mnist/thirdX.npy", "cifar/testX.npy", ""):
+        assert datasets.suggestion(Path(other)) == ""

@@ -208,7 +208,7 @@ def numbers(exp):
     return [(exp / f"{name}.npy").read_bytes() for name in HISTORY]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_a_signal_ends_a_run_that_can_go_on(number, data, tmp_path):
     exp = tmp_path / "exp"
     running = start("glsnn", data, exp)

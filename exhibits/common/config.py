@@ -5,6 +5,8 @@ import dataclasses
 import io
 import math
 import os
+import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 import msgspec
 
 from exhibits.common import datasets
+from exhibits.common.commandline import did_you_mean
 from exhibits.common.errors import UserError
 from exhibits.common.files import read_json
 from exhibits.common.schema import FORMAT, MAX_EPOCHS, Form
@@ -185,13 +188,26 @@ def from_command_line(kind: type[C], args: Sequence[str] | None = None, prog: st
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
-        raise UserError(f"{_first_message(said.getvalue())} (--help lists the flags)") from None
+        unknown = _unknown_flag(kind, sys.argv[1:] if args is None else args)
+        raise UserError(f"{unknown or _first_message(said.getvalue())} (--help lists the flags)") from None
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         numbers = value if isinstance(value, tuple) else (value,)
         finite = all(math.isfinite(n) for n in numbers if isinstance(n, float))
         require(config, field.name, "a finite number", finite)
     return config
+
+
+def _unknown_flag(kind: type, args: Sequence[str]) -> str:
+    """What to say of the first flag that is not a field's; empty if all are."""
+    known = ["--help", *(f"--{field.name}" for field in dataclasses.fields(kind))]
+    for arg in args:
+        flag = arg.partition("=")[0]
+        if not re.match("--?[A-Za-z]", flag) or flag.lower() in ("-h", "-inf", "-infinity", "-nan"):
+            continue
+        if f"--{flag.removeprefix('--').replace('-', '_')}" not in known:
+            return f"{flag}: unknown flag{did_you_mean(flag, known)}"
+    return ""
 
 
 def _first_message(boxed: str) -> str:

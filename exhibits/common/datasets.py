@@ -172,6 +172,15 @@ def prepare(name: str, source: Path | None = None, root: Path = DATA) -> Path:
     return folder
 
 
+def suggestion(path: Path) -> str:
+    """A hint at a known data set's array for a path that leads nowhere but ends like one of theirs; empty if not."""
+    name, file = path.parts[-2:] if len(path.parts) > 1 else ("", "")
+    if name not in SOURCES or file not in [f"{array}.npy" for array in ARRAYS]:
+        return ""
+    right = DATA / name / file
+    return f"; did you mean {right if path.is_absolute() else os.path.relpath(right)}?"
+
+
 def _patterns(pixels: np.ndarray) -> np.ndarray:
     """(N, height * width) float32 in [0, 1] of (N, height, width) bytes."""
     return pixels.reshape(len(pixels), -1).astype(np.float32) / np.float32(255)

@@ -1,5 +1,5 @@
-#!/usr/bin/env bash
+#!/bin/sh
 # Trains the GLSNN on MNIST, evaluates it on the test set and draws the plots in exp/; sets everything up if need be.
 # Arguments go to the train script: ./sim.sh --dataset fashion_mnist, ./sim.sh --epochs 1, ./sim.sh --help
-here=$(dirname "${BASH_SOURCE[0]}")
-exec "$here/../common/sim.sh" "$here" train_glsnn.py analyze_glsnn.py "$@"
+here=$(dirname -- "$(readlink -f -- "$0")")
+exec "$here/../../setup.sh" --run "$here/../common/sim.py" "$here" train_glsnn.py analyze_glsnn.py "$@"

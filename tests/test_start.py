@@ -1,0 +1,291 @@
+"""Starting: from any folder, through links, by any shell, with or without packages."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from exhibits.common.errors import UserError, reported
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+EXHIBITS = REPOSITORY / "exhibits"
+OLDER = [*(Path.home() / ".pyenv" / "versions").glob("3.8.*/bin/python"), *map(Path, ("/usr/bin/python3.8",))]
+SCRIPTS = sorted(
+    path
+    for pattern in (
+        *("exhibits/*/train_*.py", "exhibits/*/analyze_*.py", "exhibits/*/study_*.py", "exhibits/[!c]*/results.py"),
+        *("exhibits/common/doctor.py", "data/prepare.py", "benchmarks/bench_*.py", "benchmarks/readme.py"),
+        *("tests/faults.py", "tests/fuzz.py"),
+    )
+    for path in REPOSITORY.glob(pattern)
+)
+NEEDED = {"prepare.py": ["mnist"]}  # what a script wants to be told
+TOY = """
+import json, sys, time
+from pathlib import Path
+from types import SimpleNamespace
+
+def main(args):
+    if "--help" in args:
+        print("usage")
+        sys.exit(0)
+    if "--wait" in args:
+        print("training", flush=True)
+        time.sleep(60)
+    print(json.dumps([NAME, sys.argv[1:], list(args)]))
+    return SimpleNamespace(exp_dir=Path("my exp"))
+"""
+
+
+def run(*command, **values):
+    return subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=120, **values)
+
+
+def one_line(done):
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1, done.stderr
+    return done.stderr
+
+
+def environment(**values):
+    """Ours, as after activating the environment that the tests run in."""
+    return {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VENV")} | {
+        "VIRTUAL_ENV": sys.prefix,
+        **values,
+    }
+
+
+@pytest.fixture(scope="module")
+def museum(tmp_path_factory):
+    """A copy of the museum, in a folder with a space, whose BFA-SNN only says what it was asked."""
+    root = tmp_path_factory.mktemp("some where") / "mu seum"
+    for folder in ("common", "bfa_snn"):
+        (root / "exhibits" / folder).mkdir(parents=True)
+    for name in ("setup.sh", "Makefile", "requirements.txt", "pyproject.toml", "exhibits/bfa_snn/sim.sh"):
+        shutil.copy(REPOSITORY / name, root / name)
+    for path in (
+        "exhibits/__init__.py",
+        *(f"exhibits/common/{path.name}" for path in (EXHIBITS / "common").glob("*.py")),
+    ):
+        shutil.copy(REPOSITORY / path, root / path)
+    for name in ("train_bfasnn", "analyze_bfsnn"):
+        (root / "exhibits" / "bfa_snn" / f"{name}.py").write_text(TOY.replace("NAME", repr(name)))
+    return root
+
+
+SAID = """\
+["train_bfasnn", ["--T", "3 4"], ["--T", "3 4"]]
+["analyze_bfsnn", ["--exp_dir=my exp"], ["--exp_dir=my exp"]]
+"""
+
+
+@pytest.mark.parametrize("shell", [[], ["sh"], ["bash"]], ids=str)
+@pytest.mark.parametrize("way", ["itself", "link to the file", "link to the folder", "relative"])
+def test_sim_trains_and_then_analyzes_where_the_training_wrote(shell, way, museum, tmp_path):
+    path = museum / "exhibits" / "bfa_snn" / "sim.sh"
+    if way == "link to the file":
+        (tmp_path / "link").symlink_to(path)
+        path = tmp_path / "link"
+    elif way == "link to the folder":
+        (tmp_path / "link").symlink_to(path.parent)
+        path = tmp_path / "link" / "sim.sh"
+    elif way == "relative":
+        path = Path(os.path.relpath(path, tmp_path))
+        path = path if shell else Path(".") / path
+    done = run(*shell, path, "--T", "3 4", cwd=tmp_path, env=environment(CDPATH=f"/:{museum}", PYTHONSAFEPATH="1"))
+    assert (done.returncode, done.stdout) == (0, SAID), done.stderr
+
+
+def test_sim_ends_after_the_help(museum):
+    done = run(museum / "exhibits" / "bfa_snn" / "sim.sh", "--help", env=environment())
+    assert (done.returncode, done.stdout) == (0, "usage\n")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_to_sim_reaches_the_training(number, museum):
+    command = [museum / "exhibits" / "bfa_snn" / "sim.sh", "--wait"]
+    running = subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, text=True, start_new_session=True)
+    assert running.stdout.readline() == "training\n"
+    running.send_signal(number)
+    running.communicate(timeout=20)
+    assert running.returncode in (-number, 130)
+    for _ in range(50):  # whoever of its session is left
+        left = run("ps", "-o", "pid=", "--sid", running.pid).stdout.split()
+        if not left:
+            return
+        time.sleep(0.1)
+    raise AssertionError(left)
+
+
+def test_scripts_without_packages_say_what_to_run(tmp_path):
+    bare = tmp_path / "bare"
+    run(sys.executable, "-m", "venv", "--without-pip", bare)
+    assert len(SCRIPTS) >= 16
+    for script in SCRIPTS:
+        said = one_line(run(bare / "bin" / "python", script, *NEEDED.get(script.name, []), cwd=tmp_path))
+        assert "not installed" in said and "make " in said and str(bare) in said, said
+
+
+@pytest.mark.skipif(not any(path.exists() for path in OLDER), reason="no Python that is too old")
+def test_scripts_say_that_a_python_is_too_old():
+    old = next(path for path in OLDER if path.exists())
+    for script in SCRIPTS:
+        assert "Python 3.8 is too old, expected 3.11" in one_line(run(old, script))
+
+
+def test_scripts_find_their_own_repository(tmp_path):
+    """Whatever is installed or on the path, and where Python is told to trust no folder."""
+    (tmp_path / "exhibits" / "common").mkdir(parents=True)
+    for name in ("exhibits/__init__.py", "exhibits/common/__init__.py", "bfasnn_config.py", "glsnn_config.py"):
+        (tmp_path / name).write_text("raise SystemExit('another museum')")
+    strange = environment(PYTHONPATH=str(tmp_path), PYTHONSAFEPATH="1")
+    for script in SCRIPTS:
+        help_ = run(sys.executable, script, "--help", cwd=tmp_path, env=strange)
+        assert help_.returncode == 0 and "usage: " in help_.stdout and not help_.stderr, (script, help_.stderr)
+        wrong = [*NEEDED.get(script.name, []), "--helpp"]
+        said = one_line(run(sys.executable, script, *wrong, cwd=tmp_path, env=strange))
+        assert "--helpp" in said and ("did you mean --help" in said or "--help lists" in said), said
+
+
+TALK = """
+import os, sys
+sys.path.insert(0, sys.argv[1])
+from exhibits.common.errors import reported
+with reported():
+    from tqdm import tqdm
+    for n in tqdm(range(3), mininterval=0):
+        print("line", n, flush=n > 0)
+    opened = os.open(sys.argv[2], os.O_CREAT | os.O_WRONLY)
+    os.write(opened, b"done")
+    os.write(2, b"from a library")
+"""
+
+
+@pytest.mark.parametrize(
+    "streams",
+    [">/dev/full", "2>/dev/full", ">/dev/full 2>&1", "2>&1 | head -c 1", ">&-", "2>&-", "<&- >&- 2>&-", ">/dev/null"],
+)
+def test_output_that_cannot_be_written_stops_nothing(streams, tmp_path):
+    (tmp_path / "talk.py").write_text(TALK)
+    program = f'("$0" talk.py "$1" done; echo $? >code) {streams}'
+    done = run("bash", "-c", program, sys.executable, REPOSITORY, cwd=tmp_path)
+    assert (tmp_path / "code").read_text() == "0\n", done.stderr
+    assert (tmp_path / "done").read_bytes() == b"done"  # and nothing of a library's: it was not given descriptor 2
+    assert "Exception ignored" not in done.stderr and "Error" not in done.stderr
+
+
+def test_output_goes_where_it_went(capsys):
+    before = sys.stdout, sys.stderr
+    with reported():
+        print("é", end="")
+        assert sys.stdout.encoding and not sys.stderr.isatty()
+    assert (sys.stdout, sys.stderr) == before
+    assert capsys.readouterr().out == "é"
+
+
+def test_what_the_terminal_cannot_show_is_escaped():
+    program = "from exhibits.common.errors import reported\nwith reported(): print('\\u00b1 \\udcff')"
+    said = run(sys.executable, "-c", program, env=environment(PYTHONIOENCODING="ascii", PYTHONPATH=str(REPOSITORY)))
+    assert (said.returncode, said.stdout, said.stderr) == (0, "\\xb1 \\udcff\n", "")
+
+
+class XlaRuntimeError(RuntimeError):
+    pass
+
+
+class JaxRuntimeError(XlaRuntimeError):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (UserError("--T 0:\n  expected"), ["--T 0: expected"]),
+        (OSError(28, "No space left on device", "/x/weights"), ["/x/weights: No space left"]),
+        (PermissionError(13, "Permission denied", b"/x/y"), ["/x/y: Permission denied"]),
+        (OSError(28, "No space left on device"), ["No space left"]),
+        (TimeoutError(), ["TimeoutError"]),
+        (MemoryError(), ["out of memory", "--batch_size"]),
+        (XlaRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.\nmore"), ["allocating 9 bytes."]),
+        (JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory"), ["out of memory"]),
+        (ModuleNotFoundError("No module named 'jax.numpy'", name="jax.numpy"), ["jax is not installed", "make setup"]),
+    ],
+    ids=repr,
+)
+def test_what_a_user_can_mend_is_one_line(error, words, capsys):
+    with pytest.raises(SystemExit) as stop, reported():
+        raise error
+    said = capsys.readouterr()
+    assert stop.value.code == 2 and said.out == ""
+    assert said.err.startswith("error: ") and said.err.count("\n") == 1
+    for word in words:
+        assert word in said.err
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("x"), XlaRuntimeError("INTERNAL: x"), ModuleNotFoundError("x", name="exhibits.common.x")]
+)
+def test_what_nobody_expected_keeps_its_traceback(error):
+    with pytest.raises(type(error)), reported():
+        raise error
+
+
+def test_ctrl_c_is_no_error(capsys):
+    with pytest.raises(SystemExit) as stop, reported():
+        raise KeyboardInterrupt
+    assert stop.value.code == 130 and capsys.readouterr().err == "interrupted\n"
+
+
+WAIT = """
+import os, signal, sys, time
+sys.path.insert(0, sys.argv[1])
+from exhibits.common.interruption import stoppable
+with stoppable() as stopping:
+    print("ready", flush=True)
+    while not stopping():
+        time.sleep(0.01)
+    print("stopping", flush=True)
+    time.sleep(float(sys.argv[2]))
+print("stopped", flush=True)
+"""
+
+
+def waiting(seconds, *before):
+    command = [*before, sys.executable, "-c", WAIT, str(REPOSITORY), str(seconds)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_asks_to_stop_and_the_second_ends(number):
+    process = waiting(20)
+    process.send_signal(number)
+    assert process.stdout.readline() == "stopping\n"
+    process.send_signal(number)
+    said, _ = process.communicate(timeout=10)
+    assert process.returncode == -number and said == ""
+
+
+def test_a_second_hangup_changes_nothing():  # the kernel sends one for a closed terminal, the shell another
+    process = waiting(0.5)
+    process.send_signal(signal.SIGHUP)
+    assert process.stdout.readline() == "stopping\n"
+    process.send_signal(signal.SIGHUP)
+    said, _ = process.communicate(timeout=10)
+    assert process.returncode == 0 and said == "stopped\n"
+
+
+def test_nohup_is_respected():
+    process = waiting(0, "nohup")
+    process.send_signal(signal.SIGHUP)
+    time.sleep(0.3)
+    assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    said, _ = process.communicate(timeout=10)
+    assert process.returncode == 0 and said == "stopping\nstopped\n"
