@@ -101,9 +101,18 @@ def test_training_writes_all_it_promises(trained_exhibit):
     assert config["hid_dim"] == [30] and config["epochs"] == 2 and config["seed"] == 1234
     assert log["seed"] == 1234 and log["finished"] and log["device"] and log["versions"]["ngclearn"]
     assert log["best_dev_acc"] == best and len(log["epoch_seconds"]) == 2
-    assert (exp / f"{exhibit.stem}_mnist_likelihood.jpg").read_bytes()[:2] == b"\xff\xd8"
+    assert (exp / f"{exhibit.stem}_likelihood.jpg").read_bytes()[:2] == b"\xff\xd8"
     assert (exp / "initial").is_dir() and (exp / "checkpoints").is_dir()
-    assert "epoch 2/2" in done.stderr and "img/s" in done.stderr and "dev acc=" in done.stderr
+    *_, before, first, second = done.stderr.splitlines()  # one plain line each, as this is no terminal
+    number = r"\d\.\d+"
+    scores = rf"train acc {number}, nll {number}; dev acc {number}, nll {number}; {number} s".replace(r"\d\.", r"\d+\.")
+    for title, line in (("before training", before), ("epoch 1/2", first), ("epoch 2/2", second)):
+        assert re.fullmatch(rf"{title}: {scores}", line), line
+    start = done.stdout.splitlines()[:3]
+    assert start[0].startswith("Network 36-30-4") and " on " in start[0] and str(exp) in start[2]
+    assert (
+        start[1].startswith("Data ") and "160 patterns to learn from, 41 to choose the epoch by, 4 classes" in start[1]
+    )
     assert "|W1| =" in done.stdout
 
 

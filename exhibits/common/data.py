@@ -289,7 +289,7 @@ def _load(path: Path, what: str, dimensions: tuple[int, ...]) -> np.ndarray:
             file.seek(0)
             array = np.load(file, allow_pickle=False)
     except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; {expected}") from None
+        raise UserError(f"{path}: {error.strerror}; {expected}{datasets.suggestion(path)}") from None
     except (ValueError, EOFError, MemoryError) as error:
         reason = " ".join(str(error).split())[:100] or type(error).__name__
         raise UserError(f"{path}: not a readable array ({reason}); {expected}") from None

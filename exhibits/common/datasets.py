@@ -175,7 +175,7 @@ def prepare(name: str, source: Path | None = None, root: Path = DATA) -> Path:
 def suggestion(path: Path) -> str:
     """A hint at a known data set's array for a path that leads nowhere but ends like one of theirs; empty if not."""
     name, file = path.parts[-2:] if len(path.parts) > 1 else ("", "")
-    if name not in SOURCES or file not in [f"{array}.npy" for array in ARRAYS]:
+    if name not in SOURCES or file not in [f"{array}.npy" for array in ARRAYS.values()]:
         return ""
     right = DATA / name / file
     return f"; did you mean {right if path.is_absolute() else os.path.relpath(right)}?"
