@@ -15,11 +15,13 @@ def main(args: Sequence[str] | None = None) -> None:
     from bfasnn_config import Analysis, Config
     from exhibits.common.config import from_command_line, from_json
     from exhibits.common.data import class_names, load_patterns
+    from exhibits.common.environment import pin
 
     analysis = from_command_line(Analysis, args)
     trained_with = from_json(Config, analysis.exp_dir / "config.json")
     patterns = load_patterns(analysis.dataX, analysis.dataY)
 
+    pin()  # what is imported from here on computes
     from bfasnn_model import BFA_SNN
     from exhibits.common.analysis import analyze, restore
     from exhibits.common.training import Keys

@@ -12,6 +12,7 @@ with reported():  # a package may be missing
     from bfasnn_config import Config
     from exhibits.common.config import REPOSITORY, AnalysisConfig
     from exhibits.common.data import load_for_training, load_patterns
+    from exhibits.common.environment import pin
     from exhibits.common.results import Row, choose, measure, read_arguments, show, table, train_and_test
 
 ROWS = [
@@ -29,6 +30,7 @@ REFERENCES = [
 
 def run(row: Row, seed: int) -> dict:
     """Trains on the training set, keeps the best epoch on dev, measures once on test."""
+    pin()  # what is imported from here on computes
     from bfasnn_model import BFA_SNN
 
     config = Config(seed=seed, exp_dir=HERE / "exp" / "results" / f"{row.name}-{seed}", **row.values)

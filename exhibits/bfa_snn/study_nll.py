@@ -20,8 +20,10 @@ CLIP = 1e-7  # ngclearn.utils.metric_utils.measure_CatNLL keeps probabilities be
 def main() -> None:
     """Reads out dev and test set with the best parameters of the results run."""
     from exhibits.common.commandline import Parser
+    from exhibits.common.environment import pin
 
     Parser(__doc__.partition("\n\n")[0] + " The run is that of `results.py page`.").parse_args()
+    pin()  # what is imported from here on computes
 
     import numpy as np
 

@@ -14,6 +14,7 @@ def main(args: Sequence[str] | None = None) -> None:
     """Analyzes from the command line."""
     from exhibits.common.config import from_command_line, from_json
     from exhibits.common.data import class_names, load_patterns
+    from exhibits.common.environment import pin
     from glsnn_config import Analysis, Config, of_dataset
 
     analysis = from_command_line(Analysis, args)
@@ -21,6 +22,7 @@ def main(args: Sequence[str] | None = None) -> None:
     paths = of_dataset(trained_with.dataset, {name: getattr(analysis, name) for name in ("dataX", "dataY")}, Analysis)
     patterns = load_patterns(paths["dataX"], paths["dataY"])
 
+    pin()  # what is imported from here on computes
     from exhibits.common.analysis import analyze, restore
     from exhibits.common.training import Keys
     from glsnn_model import GLSNN

@@ -11,6 +11,7 @@ from exhibits.common.errors import reported
 with reported():  # a package may be missing
     from exhibits.common.config import REPOSITORY, AnalysisConfig
     from exhibits.common.data import load_for_training, load_patterns
+    from exhibits.common.environment import pin
     from exhibits.common.files import read_json
     from exhibits.common.results import Row, choose, measure, read_arguments, show, table, train_and_test
     from glsnn_config import Config, of_dataset
@@ -35,6 +36,7 @@ REFERENCES = [
 
 def run(row: Row, seed: int) -> dict:
     """Trains, keeps the best epoch on dev or the last one, measures once on test."""
+    pin()  # what is imported from here on computes
     from glsnn_model import GLSNN
 
     config = Config(seed=seed, exp_dir=HERE / "exp" / "results" / f"{row.name}-{seed}", **row.values)
