@@ -16,8 +16,10 @@ def main(args: Sequence[str] | None = None) -> None:
     from exhibits.common.config import from_command_line, from_json
     from exhibits.common.data import class_names, load_patterns
     from exhibits.common.environment import pin
+    from exhibits.common.places import say_if_elsewhere
 
     analysis = from_command_line(Analysis, args)
+    say_if_elsewhere(analysis.exp_dir)
     trained_with = from_json(Config, analysis.exp_dir / "config.json")
     patterns = load_patterns(analysis.dataX, analysis.dataY)
 

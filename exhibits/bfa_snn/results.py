@@ -33,7 +33,7 @@ def run(row: Row, seed: int) -> dict:
     pin()  # what is imported from here on computes
     from bfasnn_model import BFA_SNN
 
-    config = Config(seed=seed, exp_dir=HERE / "exp" / "results" / f"{row.name}-{seed}", **row.values)
+    config = Config(seed=seed, exp_dir=Config.exp_dir / "results" / f"{row.name}-{seed}", **row.values)
     train, dev = load_for_training(config)
     test = load_patterns(AnalysisConfig.dataX, AnalysisConfig.dataY)
     return train_and_test(BFA_SNN.for_training(config, train), config, train, dev, test)

@@ -13,7 +13,7 @@ sys.path[:0] = [str(HERE.parents[1]), str(HERE)]  # this repository's, whatever 
 
 from exhibits.common.errors import reported
 
-RUN = HERE / "exp" / "results" / "page-1234"
+ROW = "page-1234"  # of the results
 CLIP = 1e-7  # ngclearn.utils.metric_utils.measure_CatNLL keeps probabilities between this and 1 minus this
 
 
@@ -51,7 +51,8 @@ def main() -> None:
             state, late, _ = run_steps(state, (self.advance,), self.times[burn_in:], self.dt, sums=watch)
             return state, {f"early {k}": v for k, v in early.items()} | {f"late {k}": v for k, v in late.items()}
 
-    config = from_json(Config, RUN / "config.json")
+    run = Config.exp_dir / "results" / ROW
+    config = from_json(Config, run / "config.json")
     T, window = config.T, config.T - config.burn_in
     sets = {
         "dev": load_patterns(config.devX, config.devY),
@@ -59,7 +60,7 @@ def main() -> None:
     }
     keys = Keys.of(config.seed)
     circuit = Probed(keys.init, sets["dev"].x.shape[1], sets["dev"].y.shape[1], config)
-    trained = restore(circuit, RUN, config.epochs)
+    trained = restore(circuit, run, config.epochs)
     rows = {}
     for name, patterns in sets.items():
         out = circuit.read(*patterns, getattr(keys, name))

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from exhibits.common.commandline import did_you_mean
+from exhibits.common.datasets import folder_of
 from exhibits.common.errors import UserError
 from exhibits.common.files import read_json
+from exhibits.common.places import REPOSITORY as REPOSITORY
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-MNIST = REPOSITORY / "data" / "mnist"
+MNIST = folder_of("mnist")
 
 C = TypeVar("C")
 

@@ -68,20 +68,13 @@ def picture_shape(n_pixels: int) -> tuple[int, int] | None:
 
 def class_names(y_path: Path, n_classes: int) -> tuple[str, ...]:
     """Names of the classes of labels from a file: those of a known data set, else 0, 1, ..."""
-    name = _known(y_path)
+    name = datasets.known(y_path)
     return datasets.SOURCES[name].classes if name else tuple(map(str, range(n_classes)))
-
-
-def _known(path: Path) -> str | None:
-    """Name of the data set that a file is an array of, as `datasets.prepare` makes them."""
-    folder = Path(os.path.realpath(path.parent))
-    known = folder.parent == datasets.DATA and folder.name in datasets.SOURCES and path.stem in datasets.ARRAYS
-    return folder.name if known else None
 
 
 def _prepare_if_known(path: Path) -> None:
     """The arrays of known data sets are not in the repository, only the files that they are made from."""
-    name = _known(path)
+    name = datasets.known(path)
     if name and not path.exists():
         print(f"Preparing {name} in {path.parent}", flush=True)
         datasets.prepare(name)

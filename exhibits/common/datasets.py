@@ -11,8 +11,9 @@ import numpy as np
 
 from exhibits.common.errors import UserError
 from exhibits.common.files import write_array
+from exhibits.common.places import REPOSITORY, writable_home
 
-DATA = Path(__file__).resolve().parents[2] / "data"
+DATA = REPOSITORY / "data"
 N_CLASSES = 10
 N_VALID = 10_000  # the last patterns of the training file
 MAX_IDX_BYTES = 1 << 26  # the largest file here has 47 million
@@ -84,8 +85,23 @@ SOURCES = {
 ARRAYS = tuple(f"{split}{part}" for split in ("train", "valid", "test") for part in "XY")
 
 
-def prepare(name: str, source: Path | None = None, root: Path = DATA) -> Path:
-    """Writes `root/<name>/{train,valid,test}{X,Y}.npy` from a data set's verified IDX files.
+def folder_of(name: str) -> Path:
+    """Folder of a known data set's arrays, which need not be there yet: data/<name>, where that can be written to."""
+    folder = DATA / name
+    if all((folder / f"{array}.npy").is_file() for array in ARRAYS):
+        return folder
+    return writable_home(DATA, name)
+
+
+def known(path: Path) -> str | None:
+    """Name of the data set that a file is an array of, as `prepare` makes them; None if it is none."""
+    folder = Path(os.path.realpath(path.parent))
+    ours = folder.name in SOURCES and folder in (DATA / folder.name, folder_of(folder.name))
+    return folder.name if ours and path.suffix == ".npy" and path.stem in ARRAYS else None
+
+
+def prepare(name: str, source: Path | None = None, root: Path | None = None) -> Path:
+    """Writes `{train,valid,test}{X,Y}.npy` in a data set's folder from its verified IDX files.
 
     Patterns are float32 (N, 784) in [0, 1], labels float32 one-hot (N, 10): the first 50,000 of the training file
     as train, its last 10,000 as valid, the 10,000 of the test file as test.
@@ -93,7 +109,7 @@ def prepare(name: str, source: Path | None = None, root: Path = DATA) -> Path:
     Args:
         name: "mnist" or "fashion_mnist".
         source: folder with the IDX files, gzipped or not; where they are usually found by default.
-        root: folder to make the data set's folder in.
+        root: folder to make the data set's folder in; by default it is that of `folder_of`.
 
     Returns:
         The data set's folder.
@@ -117,7 +133,7 @@ def prepare(name: str, source: Path | None = None, root: Path = DATA) -> Path:
         "testX": _patterns(test_pixels),
         "testY": one_hot[test_labels],
     }
-    folder = root / name
+    folder = folder_of(name) if root is None else root / name
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for stem, array in arrays.items():
@@ -134,7 +150,7 @@ def suggestion(path: Path) -> str:
     name, file = path.parts[-2:] if len(path.parts) > 1 else ("", "")
     if name not in SOURCES or file not in [f"{array}.npy" for array in ARRAYS]:
         return ""
-    right = DATA / name / file
+    right = folder_of(name) / file
     return f"; did you mean {right if path.is_absolute() else os.path.relpath(right)}?"
 
 

@@ -15,9 +15,11 @@ def main(args: Sequence[str] | None = None) -> None:
     from exhibits.common.config import from_command_line, from_json
     from exhibits.common.data import class_names, load_patterns
     from exhibits.common.environment import pin
+    from exhibits.common.places import say_if_elsewhere
     from glsnn_config import Analysis, Config, of_dataset
 
     analysis = from_command_line(Analysis, args)
+    say_if_elsewhere(analysis.exp_dir)
     trained_with = from_json(Config, analysis.exp_dir / "config.json")
     paths = of_dataset(trained_with.dataset, {name: getattr(analysis, name) for name in ("dataX", "dataY")}, Analysis)
     patterns = load_patterns(paths["dataX"], paths["dataY"])

@@ -6,6 +6,10 @@ from pathlib import Path
 from typing import Literal
 
 from exhibits.common.config import AnalysisConfig, TrainingConfig, require
+from exhibits.common.datasets import folder_of
+from exhibits.common.places import writable_home
+
+EXP = writable_home(Path(__file__).resolve().parent, "exp")
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,7 @@ class Config(CircuitConfig, TrainingConfig):
     hid_dropout: float | None = None
     """Probability that a hidden cell is silent for a pattern while learning (our choice). If not given, 0.2 for mnist
     and 0.1 for fashion_mnist."""
-    exp_dir: Path = Path(__file__).resolve().parent / "exp"
+    exp_dir: Path = EXP
     """Folder for everything that the run saves."""
 
     def __post_init__(self):
@@ -118,6 +122,6 @@ class Analysis(AnalysisConfig):
 def of_dataset(dataset: str, paths: Mapping[str, Path], defaults: object) -> dict[str, Path]:
     """Paths by field, those that are at their default led to a data set's folder instead of MNIST's."""
     return {
-        name: path.parents[1] / dataset / path.name if path == getattr(defaults, name) else path
+        name: folder_of(dataset) / path.name if path == getattr(defaults, name) else path
         for name, path in paths.items()
     }

@@ -39,7 +39,7 @@ def run(row: Row, seed: int) -> dict:
     pin()  # what is imported from here on computes
     from glsnn_model import GLSNN
 
-    config = Config(seed=seed, exp_dir=HERE / "exp" / "results" / f"{row.name}-{seed}", **row.values)
+    config = Config(seed=seed, exp_dir=Config.exp_dir / "results" / f"{row.name}-{seed}", **row.values)
     train, dev = load_for_training(config)
     paths = {name: getattr(AnalysisConfig, name) for name in ("dataX", "dataY")}
     test = load_patterns(*of_dataset(config.dataset, paths, AnalysisConfig).values())

@@ -19,9 +19,11 @@ def main(args: Sequence[str] | None = None) -> "Config":
     from exhibits.common.config import from_command_line
     from exhibits.common.data import load_for_training
     from exhibits.common.environment import pin
+    from exhibits.common.places import say_if_elsewhere
     from glsnn_config import Config
 
     config = from_command_line(Config, args)
+    say_if_elsewhere(config.exp_dir)
     train, dev = load_for_training(config)
 
     pin()  # what is imported from here on computes
