@@ -11,7 +11,7 @@
 set -eu
 unset CDPATH PYTHONHOME # the first makes cd talk, the second leads an environment's Python astray
 root=$(dirname -- "$(readlink -f -- "$0")")
-modules="ngclearn ngcsimlib jax numpy matplotlib sklearn scipy tyro tqdm orbax pooch"
+modules="ngclearn ngcsimlib jax numpy matplotlib sklearn scipy tyro tqdm msgspec pooch"
 extra=""
 if [ "${1:-}" = --dev ]; then
   extra="[dev]"

@@ -32,7 +32,7 @@ def build(name: str, batch_size: int, n_minibatches: int) -> Callable[[], None]:
     from stock_bfasnn import ScannedStock, StockBFA
 
     config = Config(batch_size=batch_size)
-    x, y = (array[: n_minibatches * batch_size] for array in load_patterns(config.dataX, config.dataY))
+    x, y = (array[: n_minibatches * batch_size] for array in load_patterns(config, "data")[0])
     key = jax.random.PRNGKey(0)
     if name in ("dense", "event"):
         circuit = BFA_SNN(key, x.shape[1], y.shape[1], dataclasses.replace(config, synapses=name))
@@ -61,7 +61,7 @@ def main() -> None:
     from exhibits.common.files import read_json, write_json
 
     config = Config()
-    load_patterns(config.dataX, config.dataY)  # prepares the arrays, once for all
+    load_patterns(config, "data")  # prepares the arrays, once for all
     rows = contest("bfa_snn", build, list(CONTENDERS), settings)
     for row, label in zip(rows, CONTENDERS.values(), strict=True):
         row |= {"label": label}

@@ -29,12 +29,12 @@ def build(name: str, batch_size: int, n_minibatches: int) -> Callable[[], None]:
 
     from exhibits.common.checkpoints import ParameterStore
     from exhibits.common.data import load_patterns
-    from exhibits.common.training import Progress, snapshot
+    from exhibits.common.schema import Progress, Record
 
     exhibit, way = name.split()
     stem, kind = MODELS[exhibit]
     config = import_module(f"{stem}_config").Config(batch_size=batch_size)
-    x, y = (array[: n_minibatches * batch_size] for array in load_patterns(config.dataX, config.dataY))
+    x, y = (array[: n_minibatches * batch_size] for array in load_patterns(config, "data")[0])
     key = jax.random.PRNGKey(0)
     circuit = getattr(import_module(f"{stem}_model"), kind)(key, x.shape[1], y.shape[1], config, 1_000_000)
     folder = Path(tempfile.mkdtemp())
@@ -44,7 +44,7 @@ def build(name: str, batch_size: int, n_minibatches: int) -> Callable[[], None]:
 
     def epoch() -> None:
         if way == "saved":
-            store.save(next(steps), snapshot(circuit, Progress(), config.epochs))
+            store.save(next(steps), {"parameters": circuit.get_parameters()}, record=Record(None, Progress()))
         circuit.read(x, y, key, learn=True)
         store.wait()
 
@@ -56,11 +56,11 @@ def main() -> None:
     settings = options(__doc__.splitlines()[0], "checkpoints.json", batch_size=0, minibatches=0)
 
     from exhibits.common import runlog
-    from exhibits.common.config import MNIST
+    from exhibits.common.config import TrainingConfig
     from exhibits.common.data import load_patterns
     from exhibits.common.files import write_json
 
-    load_patterns(MNIST / "trainX.npy", MNIST / "trainY.npy")  # prepares the arrays, once for all
+    load_patterns(TrainingConfig(), "data")  # prepares the arrays, once for all
     rows = []
     for exhibit, batch_size in (("bfa_snn", 250), ("glsnn", 100)):
         size = argparse.Namespace(

@@ -25,7 +25,7 @@ def build(name: str, batch_size: int, n_minibatches: int) -> Callable[[], None]:
 
     method, T = name.split("-")
     config = Config(batch_size=batch_size, T=int(T))
-    x, y = (array[: n_minibatches * batch_size] for array in load_patterns(config.dataX, config.dataY))
+    x, y = (array[: n_minibatches * batch_size] for array in load_patterns(config, "data")[0])
     key = jax.random.PRNGKey(0)
     kind = {"glsnn": GLSNN, "backprop": BackpropGLSNN}[method]
     circuit = kind(key, x.shape[1], y.shape[1], config, n_updates=1_000_000)
@@ -43,7 +43,7 @@ def main() -> None:
     from glsnn_config import Config
 
     config = Config()
-    load_patterns(config.dataX, config.dataY)  # prepares the arrays, once for all
+    load_patterns(config, "data")  # prepares the arrays, once for all
     contenders = [(method, T) for T in STEPS for method in METHODS]
     rows = contest("glsnn", build, [f"{method}-{T}" for method, T in contenders], settings)
     for row, (method, T) in zip(rows, contenders, strict=True):

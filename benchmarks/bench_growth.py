@@ -42,7 +42,7 @@ def build(name: str, batch_size: int, n_minibatches: int) -> Callable[[], None]:
     else:
         values[axis] = float(text) if axis == "input_gain" else int(text)
     config = Config(**values)
-    x, y = (array[: n_minibatches * config.batch_size] for array in load_patterns(config.dataX, config.dataY))
+    x, y = (array[: n_minibatches * config.batch_size] for array in load_patterns(config, "data")[0])
     circuit = BFA_SNN(jax.random.PRNGKey(0), x.shape[1], y.shape[1], config)
     return lambda: circuit.read(x, y, jax.random.PRNGKey(0), learn=True)
 
@@ -58,7 +58,7 @@ def main() -> None:
     from exhibits.common.files import write_json
 
     config = Config()
-    load_patterns(config.dataX, config.dataY)  # prepares the arrays, once for all
+    load_patterns(config, "data")  # prepares the arrays, once for all
     rows = []
     for axis, (_, values) in AXES.items():
         contenders = [(synapses, axis, value) for synapses in SYNAPSES for value in values]

@@ -1,5 +1,6 @@
 """Small circuits and data that several test files use."""
 
+import hashlib
 import sys
 
 import jax
@@ -14,6 +15,8 @@ sys.argv = ARGV
 
 from bfasnn_config import CircuitConfig  # noqa: E402
 from bfasnn_model import BFA_SNN  # noqa: E402
+from exhibits.common.data import DataSet, Patterns, picture_shape  # noqa: E402
+from exhibits.common.schema import ArrayRecord, Form  # noqa: E402
 from exhibits.common.simulation import forgetting  # noqa: E402
 
 
@@ -25,6 +28,19 @@ def make_patterns(n: int, n_pixels: int = 36, n_classes: int = 4, seed: int = 0)
     noise = rng.random((n, n_pixels))
     x = np.clip(0.9 * prototypes[labels] * noise + 0.05 * noise, 0, 1).astype(np.float32)
     return x, np.eye(n_classes, dtype=np.float32)[labels]
+
+
+def data_set(n_train: int, n_dev: int, **values) -> DataSet:
+    """Such patterns to learn from and to choose the epoch by, as if they came from files."""
+    train, dev = Patterns(*make_patterns(n_train, **values)), Patterns(*make_patterns(n_dev, seed=1, **values))
+    (_, pixels), (_, classes) = train.x.shape, train.y.shape
+    arrays = {"dataX": train.x, "dataY": train.y, "devX": dev.x, "devY": dev.y}
+    records = {
+        name: ArrayRecord(f"{name}.npy", array.shape, "float32", hashlib.sha256(array).hexdigest())
+        for name, array in arrays.items()
+    }
+    form = Form(pixels, picture_shape(pixels), classes)
+    return DataSet(train, dev, form, tuple(map(str, range(classes))), records)
 
 
 @pytest.fixture(autouse=True)

@@ -35,7 +35,7 @@ with reported():  # a package may be missing
     from exhibits.common.checkpoints import ParameterStore
     from exhibits.common.commandline import Parser
     from exhibits.common.config import from_json, to_json
-    from exhibits.common.data import load_patterns
+    from exhibits.common.data import read_patterns
     from exhibits.common.datasets import read_idx
     from glsnn_config import Config
 
@@ -145,7 +145,7 @@ def check_npy(folder: Path, content: bytes) -> None:
     """Patterns from a stranger."""
     (folder / "x.npy").write_bytes(content)
     np.save(folder / "y.npy", Y)
-    x, y = load_patterns(folder / "x.npy", folder / "y.npy")
+    (x, y), *_ = read_patterns(folder / "x.npy", folder / "y.npy")
     assert x.dtype == np.float32 and x.ndim == 2 and len(x) == len(y) and 0 <= x.min() <= x.max() <= 1
 
 

@@ -17,7 +17,7 @@ def test_last_save_is_what_loads(tmp_path):
     with ParameterStore(tmp_path / "best") as store:
         store.save(3, ARRAYS)
         store.save(7, {"parameters": {"W1.weights": jnp.ones((2, 3))}, "temperature": np.float64(1.5)})
-    epoch, arrays = store.load(ARRAYS)
+    epoch, arrays, _ = store.load(ARRAYS)
     assert epoch == 7 and arrays["temperature"] == 1.5
     np.testing.assert_array_equal(arrays["parameters"]["W1.weights"], np.ones((2, 3)))
     assert sorted(path.name for path in (tmp_path / "best").iterdir() if path.name.isdigit()) == ["7"]
@@ -52,7 +52,7 @@ def test_a_damaged_save_is_said_and_the_one_before_serves(tmp_path, capsys):
     assert store.load(ARRAYS)[0] == 1
     err = capsys.readouterr().err
     assert err.startswith(f"{tmp_path / '2'}: damaged") and err.endswith("going back to 1\n") and err.count("\n") == 1
-    with pytest.raises(UserError, match=r"damaged.*; train again, with --resume never"):
+    with pytest.raises(UserError, match=r"damaged.*; put back.*train again with --resume never"):
         store.load(ARRAYS, 2)
 
 
@@ -109,7 +109,7 @@ def npy(shape, descr, data):
         ((npy((2, 3), "|O", bytes(48)), zipfile.ZIP_STORED), "object"),
         ((npy((2, 3), "<f4", bytes(24)), zipfile.ZIP_DEFLATED), "compressed"),
         ((npy((2, 3), "<f4", bytes(20)), zipfile.ZIP_STORED), "damaged"),
-        ((bytes(1 << 20), zipfile.ZIP_STORED), r"\d+ bytes, expected at most 2024"),
+        ((bytes(1 << 20), zipfile.ZIP_STORED), r"\d+ bytes, expected at most 24"),
         ((b"", zipfile.ZIP_STORED), "damaged"),
     ],
 )

@@ -9,7 +9,7 @@ import pytest
 import bfasnn_config
 import glsnn_config
 from bfasnn_config import Config
-from exhibits.common.config import from_command_line, from_json, to_json
+from exhibits.common.config import MNIST, REPOSITORY, from_command_line, from_json, to_json
 from exhibits.common.errors import UserError
 
 
@@ -28,21 +28,69 @@ def test_defaults_are_the_seed_pages():
 
 
 def test_both_spellings_of_a_flag():
-    config = from_command_line(Config, ["--dataX=a.npy", "--devY", "b.npy", "--hid_dim", "30", "20", "--exp-dir", "e"])
-    assert (config.dataX, config.devY, config.hid_dim, config.exp_dir) == (
-        Path("a.npy"),
-        Path("b.npy"),
-        (30, 20),
-        Path("e"),
-    )
+    flags = ["--dataX=a.npy", "--dataY", "b.npy", "--devX", "c.npy", "--devY=d.npy"]
+    config = from_command_line(Config, [*flags, "--hid_dim", "30", "20", "--exp-dir", "e"])
+    assert (config.dataX, config.devY) == (Path.cwd() / "a.npy", Path.cwd() / "d.npy")
+    assert (config.hid_dim, config.exp_dir) == ((30, 20), Path("e"))
 
 
 def test_glsnn_defaults_are_brain_cogs_and_data_sets_have_names():
-    config = from_command_line(glsnn_config.Config, ["--dataset", "fashion_mnist", "--dataY", "mine.npy"])
+    config = from_command_line(glsnn_config.Config, ["--dataset", "fashion_mnist"])
     assert (config.T, config.dt, config.tau_m, config.thr, config.surr_a, config.lr_target) == (10, 1, 2, 0.5, 2, 0.4)
     assert (config.hid_dim, config.eta, config.batch_size) == ((800, 800, 800), 1e-3, 100)
-    assert config.dataX.parts[-2:] == ("fashion_mnist", "trainX.npy") and config.dataY == Path("mine.npy")
-    assert from_command_line(glsnn_config.Config, []).devX.parts[-2:] == ("mnist", "validX.npy")
+    assert config.files()["dataX"].parts[-2:] == ("fashion_mnist", "trainX.npy")
+    assert from_command_line(glsnn_config.Config, []).files()["devX"].parts[-2:] == ("mnist", "validX.npy")
+    assert from_command_line(Config, ["--dataset", "fashion_mnist"]).files() == config.files()
+
+
+OWN = ["--dataX=~/x.npy", "--dataY=y.npy", "--devX=../v.npy", "--devY=w.npy"]
+
+
+def test_own_files_are_a_data_set_of_their_own(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    config = from_command_line(Config, OWN)
+    assert config.dataset is None and sorted(config.files()) == ["dataX", "dataY", "devX", "devY"]
+    assert config.files()["dataX"] == Path("/home/me/x.npy") and config.files()["devX"] == Path.cwd().parent / "v.npy"
+    assert config.picture("bfasnn", "likelihood").name == "bfasnn_likelihood.jpg"
+    assert Config().picture("bfasnn", "likelihood").name == "bfasnn_mnist_likelihood.jpg"
+    config = from_command_line(glsnn_config.Config, [*OWN, "--testX=t.npy", "--testY=u.npy"])
+    assert config.files()["testY"] == Path.cwd() / "u.npy" and config.receptive_field == 0
+
+
+def test_files_of_a_known_data_set_are_that_data_set(monkeypatch):
+    """However they are spelled: the museum page's commands name MNIST's arrays."""
+    monkeypatch.chdir(REPOSITORY / "exhibits" / "bfa_snn")
+    names = {"dataX": "trainX", "dataY": "trainY", "devX": "validX", "devY": "validY"}
+    flags = [f"--{flag}=../../data/mnist/{name}.npy" for flag, name in names.items()]
+    assert from_command_line(Config, flags) == from_command_line(Config, ["--dataset", "mnist"]) == Config()
+    assert from_command_line(Config, flags[:1]) == Config()
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--dataset", "mnist", *OWN], ["--dataX", "--dataset mnist", "not both"]),
+        (["--dataset", "fashion_mnist", f"--dataX={MNIST / 'trainX.npy'}"], ["--dataX", "--dataset fashion_mnist"]),
+        (["--dataset", "mnist", "--testX=t.npy", "--testY=t.npy"], ["--testX", "not both"]),
+        (OWN[:2], ["--dataX --dataY", "need also --devX --devY"]),
+        (OWN[2:], ["--devX --devY", "need also --dataX --dataY"]),
+        ([*OWN, "--testX=t.npy"], ["--testY"]),
+        ([*OWN[:3], f"--devY={MNIST / 'validY.npy'}", "--testY=u.npy"], ["--testX"]),
+        ([*OWN, "--classes", "a", "a"], ["--classes a a", "different name"]),
+    ],
+    ids=str,
+)
+def test_paths_of_no_one_data_set_are_refused(flags, words):
+    with pytest.raises(UserError) as error:
+        from_command_line(Config, flags)
+    assert all(word in str(error.value) for word in words), error.value
+
+
+@pytest.mark.parametrize("value", ["1e-320", "1e-13", "1e13", "1e308", "0", "-1"])
+@pytest.mark.parametrize("name", ["thr", "tau_m", "dt", "resist_m", "gamma", "weight_std", "surr_c2"])
+def test_numbers_far_from_what_float32_can_add_up_are_refused(name, value):
+    with pytest.raises(UserError, match=rf"--{name} .*expected"):
+        from_command_line(Config, [f"--{name}={value}"])
 
 
 def test_bfasnn_recipe_fills_what_is_not_given():
@@ -55,7 +103,8 @@ def test_bfasnn_recipe_fills_what_is_not_given():
 
 def test_glsnn_recipe_follows_the_data_set_where_nothing_is_given():
     for dataset, recipe in glsnn_config.RECIPES.items():
-        config = from_command_line(glsnn_config.Config, ["--dataset", dataset, "--in_dropout", "0"])
+        data = ["--dataset", dataset] if dataset else OWN
+        config = from_command_line(glsnn_config.Config, [*data, "--in_dropout", "0"])
         assert config.in_dropout == 0
         assert {name: getattr(config, name) for name in recipe} == recipe | {"in_dropout": 0}
     defaults = glsnn_config.CircuitConfig()
@@ -93,11 +142,37 @@ def test_flags_that_do_not_exist_are_told_their_neighbour(args, said):
     assert ("did you mean" in said) == ("did you mean" in str(refused.value))
 
 
-def test_json_round_trip(tmp_path):
-    config = Config(hid_dim=(3, 4), eta=(0.1, 0.2, 0.3), exp_dir=tmp_path, encoder="rate", tau_m=7)
+@pytest.mark.parametrize("data", [[], ["--dataset", "fashion_mnist"], [*OWN, "--classes", "a", "b"]], ids=str)
+def test_json_round_trip(data, tmp_path):
+    values = ["--hid_dim", "3", "4", "--eta", "0.1", "0.2", "0.3", "--encoder", "rate", "--tau_m", "7"]
+    config = from_command_line(Config, [*data, *values, f"--exp_dir={tmp_path}"])
     path = tmp_path / "config.json"
     path.write_text(json.dumps(to_json(config)))
     assert from_json(Config, path) == config
+
+
+def test_formats(tmp_path):
+    path, values = tmp_path / "config.json", to_json(Config())
+
+    def read(changed):
+        path.write_text(json.dumps(changed))
+        return from_json(Config, path)
+
+    old = {name: value for name, value in values.items() if name not in ("format", *Config.ADDED)}
+    paths = {"dataX": "trainX", "dataY": "trainY", "devX": "validX", "devY": "validY"}
+    mnist = {flag: f"/another/copy/data/mnist/{name}.npy" for flag, name in paths.items()}
+    assert read(old | mnist) == Config()  # format 1 had no number, and named MNIST's files
+    own = read(old | mnist | {"devX": "/my/validX.npy"})
+    assert own.dataset is None and own.dataX == Path(mnist["dataX"])
+    with pytest.raises(UserError, match="of format 3; this version reads 1 to 2"):
+        read(values | {"format": 3})
+    with pytest.raises(UserError, match=r"unknown surprise \(format 2\)"):
+        read(values | {"surprise": 1})
+    with pytest.raises(UserError, match="lacks classes"):
+        read({name: value for name, value in values.items() if name != "classes"})
+    assert read(values) == Config()
+    with pytest.raises(UserError, match=r"unknown burn_in,.*configuration of glsnn"):
+        from_json(glsnn_config.Config, path)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +199,7 @@ def test_damaged_json_is_refused_in_one_line(tmp_path, change):
         from_json(Config, path)
 
 
-@pytest.mark.parametrize("text", [b"", b"{", b"\xff\xfe", b"[" * 100_000, b" " * (2 << 20), b'{"T": NaN}'])
+@pytest.mark.parametrize("text", [b"", b"{", b"\xff\xfe", b"[" * 100_000, b" " * (20 << 20), b'{"T": NaN}'])
 def test_what_is_not_json_is_refused(tmp_path, text):
     path = tmp_path / "config.json"
     path.write_bytes(text)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from exhibits.common import datasets
-from exhibits.common.data import load_patterns
+from exhibits.common.data import read_patterns
 from exhibits.common.errors import UserError
 
 TWO_BY_TWO = bytes([0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0, 2]) + bytes(range(8))
@@ -75,7 +75,7 @@ def mnist(tmp_path_factory):
 
 @pytest.mark.parametrize(("split", "n", "first"), [("train", 50_000, 5), ("valid", 10_000, 3), ("test", 10_000, 7)])
 def test_mnist_arrays(mnist, split, n, first):
-    x, y = load_patterns(mnist / f"{split}X.npy", mnist / f"{split}Y.npy")
+    (x, y), *_ = read_patterns(mnist / f"{split}X.npy", mnist / f"{split}Y.npy")
     assert x.shape == (n, 784) and y.shape == (n, 10) and x.dtype == y.dtype == np.float32
     assert x.min() == 0 and x.max() == 1 and y[0].argmax() == first
 
@@ -113,7 +113,7 @@ def test_a_source_that_cannot_be_looked_into_is_named(tmp_path):
 
 
 def test_no_file_is_left_behind(mnist):
-    assert {path.name for path in mnist.iterdir()} == {f"{stem}.npy" for stem in datasets.ARRAYS}
+    assert {path.name for path in mnist.iterdir()} == {f"{stem}.npy" for stem in datasets.ARRAYS.values()}
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The report for bug reports."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -21,9 +22,9 @@ def test_damaged_data_are_told(tmp_path, monkeypatch, capsys):
     source = doctor.SOURCES["mnist"]
     for file in doctor.FILES:
         (tmp_path / file).write_bytes(b"no digits")
-    monkeypatch.setitem(doctor.SOURCES, "mnist", type(source)(source.md5, (tmp_path,)))
+    monkeypatch.setitem(doctor.SOURCES, "mnist", dataclasses.replace(source, folders=(tmp_path,)))
     monkeypatch.setattr(doctor, "self_test", lambda script, folder: "ok")
-    monkeypatch.setattr(doctor, "load_patterns", lambda *paths: make_patterns(4))
+    monkeypatch.setattr(doctor, "load_patterns", lambda *_: (make_patterns(4), None, {}))
     assert doctor.main([]) == 1
     lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
     assert lines["mnist"].startswith("FAILED") and str(tmp_path) in lines["mnist"]

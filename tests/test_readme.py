@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from conftest import make_patterns
 
-from exhibits.common.config import AnalysisConfig
 from exhibits.common.errors import UserError
 from exhibits.common.files import read_json
 from exhibits.common.results import Row, marks, measure, show, shown, table
@@ -71,25 +70,27 @@ def test_a_row_is_trained_tested_and_shown(tmp_path, monkeypatch):
     for stem, n, seed in (("train", 40, 0), ("dev", 16, 1), ("test", 24, 2)):
         for part, array in zip("XY", make_patterns(n, seed=seed), strict=True):
             np.save(tmp_path / f"{stem}{part}.npy", array)
-    stems = {"data": "train", "dev": "dev"}
+    stems = {"data": "train", "dev": "dev", "test": "test"}
     data = {f"{kind}{part}": tmp_path / f"{stem}{part}.npy" for kind, stem in stems.items() for part in "XY"}
     results = load(BFA / "results.py")
     monkeypatch.setattr(results, "HERE", tmp_path)
-    monkeypatch.setattr(results, "AnalysisConfig", AnalysisConfig(tmp_path / "testX.npy", tmp_path / "testY.npy"))
     values = {"hid_dim": (10,), "T": 12, "burn_in": 2, "epochs": 1, "batch_size": 8}
     row = Row("tiny", "a tiny circuit", values, seeds=(1, 2))
     full = lambda row, seed: results.run(Row(row.name, row.title, {**row.values, **data}), seed)  # noqa: E731
 
-    measure([row], tmp_path / "results", full)
+    def measured(row, run):
+        measure([row], tmp_path / "results", run, lambda _: 64 * "a")
+
+    measured(row, full)
     path = tmp_path / "results" / "tiny.json"
     runs = read_json(path)["runs"]
     assert [run["seed"] for run in runs] == [1, 2] and all(run["patterns"] == 24 for run in runs)
     before = path.read_bytes()
-    measure([row], tmp_path / "results", lambda row, seed: pytest.fail("measured again"))
+    measured(row, lambda row, seed: pytest.fail("measured again"))
     assert path.read_bytes() == before
     path.unlink()
     monkeypatch.setattr("exhibits.common.training.fit", lambda *_: pytest.fail("trained again"))
-    measure([row], tmp_path / "results", full)
+    measured(row, full)
     assert read_json(path)["runs"] == runs
 
     begin, end = marks("results")
@@ -103,4 +104,6 @@ def test_a_row_is_trained_tested_and_shown(tmp_path, monkeypatch):
     cells = shown_table.splitlines()[-1].split(" | ")
     assert cells[:2] == ["| a tiny circuit", "2"] and cells[3].startswith(f"{mean:.2f} ± ")
     with pytest.raises(UserError, match="of other values"):
-        measure([Row("tiny", "a tiny circuit", {"T": 13}, seeds=(1,))], tmp_path / "results", full)
+        measured(Row("tiny", "a tiny circuit", {"T": 13}, seeds=(1,)), full)
+    with pytest.raises(UserError, match="of other data"):
+        measure([row], tmp_path / "results", full, lambda _: 64 * "b")

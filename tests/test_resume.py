@@ -1,5 +1,6 @@
 """Runs that are interrupted: what goes on ends with the numbers of what was never interrupted, byte for byte."""
 
+import dataclasses
 import json
 import os
 import random
@@ -12,18 +13,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import make_patterns
+from conftest import data_set, make_patterns
 from test_scripts import EXHIBITS, flags
 
 from bfasnn_config import Config
 from exhibits.common.analysis import restore
 from exhibits.common.checkpoints import ParameterStore
 from exhibits.common.config import from_json
-from exhibits.common.data import Patterns
 from exhibits.common.errors import UserError
 from exhibits.common.files import write_json
 from exhibits.common.runfolder import finished
-from exhibits.common.training import Progress, fit, snapshot
+from exhibits.common.training import fit, identity_of
 
 HISTORY = ("trAcc", "acc", "trNll", "nll")
 
@@ -34,12 +34,12 @@ class Killed(Exception):
 
 @pytest.fixture
 def sets():
-    return Patterns(*make_patterns(200)), Patterns(*make_patterns(40, seed=1))
+    return data_set(200, 40)
 
 
 def contents(exp, make_circuit):
     """What a finished run must share with another: bytes of history and best weights, and which epoch was best."""
-    trained = restore(make_circuit(seed=9), exp, json.loads((exp / "config.json").read_text())["epochs"])
+    trained = restore(make_circuit(seed=9), exp)
     log = json.loads((exp / "run.json").read_text())
     assert log["finished"]
     return (
@@ -70,16 +70,15 @@ def killed_after(monkeypatch, n_calls, name):
 def test_a_run_goes_on_wherever_it_was_killed(n_calls, join_dev, make_circuit, sets, tmp_path, monkeypatch):
     monkeypatch.setattr("exhibits.common.simulation.Circuit.MINIBATCHES_PER_CALL", 5)
     values = {"epochs": 3, "seed": 3, "join_dev": join_dev, "checkpoint_minutes": 1e-9}
-    train, dev = sets
-    dev = None if join_dev else dev
+    data = dataclasses.replace(sets, dev=None) if join_dev else sets
     make = lambda seed=0: make_circuit(seed=seed, eta=(0.01, 0.01))  # noqa: E731
-    fit(make(), Config(exp_dir=tmp_path / "whole", **values), train, dev)
+    fit(make(), Config(exp_dir=tmp_path / "whole", **values), data)
     expected = contents(tmp_path / "whole", make)
     config = Config(exp_dir=tmp_path / "exp", **values)
     with monkeypatch.context() as patch, pytest.raises(Killed):
         killed_after(patch, n_calls, (ParameterStore, "save"))
-        fit(make(), config, train, dev)
-    fit(make(), config, train, dev)
+        fit(make(), config, data)
+    fit(make(), config, data)
     assert contents(tmp_path / "exp", make) == expected
     assert not list(tmp_path.glob("exp-*"))
 
@@ -89,13 +88,13 @@ def interrupted(make_circuit, sets, exp, monkeypatch, n_calls=4):
     config = Config(exp_dir=exp, epochs=3, seed=3)
     with monkeypatch.context() as patch, pytest.raises(Killed):
         killed_after(patch, n_calls, (ParameterStore, "save"))
-        fit(make_circuit(), config, *sets)
+        fit(make_circuit(), config, sets)
     return config
 
 
 def test_damaged_checkpoints_are_found_out(make_circuit, sets, tmp_path, monkeypatch, capsys):
     config = interrupted(make_circuit, sets, tmp_path / "exp", monkeypatch)
-    fit(make_circuit(), Config(exp_dir=tmp_path / "whole", epochs=3, seed=3), *sets)
+    fit(make_circuit(), Config(exp_dir=tmp_path / "whole", epochs=3, seed=3), sets)
     steps = ParameterStore(tmp_path / "exp" / "checkpoints").steps()
     shutil.copytree(tmp_path / "exp", tmp_path / "copy")
 
@@ -108,7 +107,7 @@ def test_damaged_checkpoints_are_found_out(make_circuit, sets, tmp_path, monkeyp
         path.write_bytes(data)
 
     damage(steps[0])
-    fit(make_circuit(), config, *sets)
+    fit(make_circuit(), config, sets)
     assert f"going back to {steps[1]}" in capsys.readouterr().err
     assert contents(tmp_path / "exp", make_circuit) == contents(tmp_path / "whole", make_circuit)
 
@@ -117,30 +116,23 @@ def test_damaged_checkpoints_are_found_out(make_circuit, sets, tmp_path, monkeyp
     for step in steps:
         damage(step)
     with pytest.raises(UserError, match=r"damaged.*--resume never"):
-        fit(make_circuit(), config, *sets)
-
-
-@pytest.mark.parametrize("value", [[-1.0, 0.0, 0, np.nan], [1.0, 0.0, 9, 1.0], [1.0, 0.0, np.nan, 1.0]])
-def test_progress_of_no_run_is_refused(value, make_circuit, tmp_path):
-    circuit = make_circuit()
-    with ParameterStore(tmp_path / "checkpoints") as store:
-        store.save(4, snapshot(circuit, Progress(epoch=2), 3) | {"best": np.array(value)})
-    with pytest.raises(UserError, match=r"of no run|no epoch is complete"):
-        restore(circuit, tmp_path, 3)
+        fit(make_circuit(), config, sets)
 
 
 def test_another_configuration_is_refused_with_what_differs(make_circuit, sets, tmp_path, monkeypatch):
     config = interrupted(make_circuit, sets, tmp_path / "exp", monkeypatch)
     before = {path: path.read_bytes() for path in config.exp_dir.rglob("*") if path.is_file() and path.name != ".lock"}
-    with pytest.raises(UserError, match=r"differs in epochs, T\b.*--resume never"):
-        fit(make_circuit(), Config(exp_dir=config.exp_dir, epochs=4, seed=3, T=90), *sets)
+    with pytest.raises(
+        UserError, match=r"differs in epochs \(3 there, 4 here\), T \(100 there, 90 here\)\).*--resume never"
+    ):
+        fit(make_circuit(), Config(exp_dir=config.exp_dir, epochs=4, seed=3, T=90), sets)
     assert before == {path: path.read_bytes() for path in before}
     never = Config(exp_dir=config.exp_dir, epochs=1, seed=3, resume="never", verbosity=1)
-    fit(make_circuit(), never, *sets)
+    fit(make_circuit(), never, sets)
     (aside,) = tmp_path.glob("exp-*")
     assert json.loads((aside / "run.json").read_text())["finished"] is None
     with pytest.raises(UserError, match="--resume must"):
-        fit(make_circuit(), Config(exp_dir=config.exp_dir, epochs=1, seed=3, resume="must"), *sets)
+        fit(make_circuit(), Config(exp_dir=config.exp_dir, epochs=1, seed=3, resume="must"), sets)
 
 
 def test_a_disk_that_is_full_from_the_start(make_circuit, sets, tmp_path, monkeypatch):
@@ -154,25 +146,26 @@ def test_a_disk_that_is_full_from_the_start(make_circuit, sets, tmp_path, monkey
     with monkeypatch.context() as patch:
         patch.setattr("exhibits.common.runfolder.write_json", full)
         with pytest.raises(UserError, match="exp: No space left on device"):
-            fit(make_circuit(), config, *sets)
+            fit(make_circuit(), config, sets)
     assert not (config.exp_dir / "config.json").exists()
-    fit(make_circuit(), config, *sets)
-    assert from_json(Config, config.exp_dir / "config.json") == config and finished(config)
+    fit(make_circuit(), config, sets)
+    assert from_json(Config, config.exp_dir / "config.json") == config
+    assert finished(config, identity_of(make_circuit(), config, sets))
 
 
 def test_a_folder_that_vanishes_is_said(make_circuit, sets, tmp_path, monkeypatch):
     config = Config(exp_dir=tmp_path / "exp", epochs=3)
     save = ParameterStore.save
 
-    def vanish(self, step, arrays, also=()):
-        save(self, step, arrays, also)
+    def vanish(self, step, arrays, also=(), record=None):
+        save(self, step, arrays, also, record)
         self.wait()
         if self.folder.name == "checkpoints":
             config.exp_dir.rename(tmp_path / "elsewhere")
 
     monkeypatch.setattr(ParameterStore, "save", vanish)
     with pytest.raises(UserError, match="deleted or moved"):
-        fit(make_circuit(), config, *sets)
+        fit(make_circuit(), config, sets)
 
 
 EPOCHS = 40
@@ -228,10 +221,10 @@ def test_a_signal_ends_a_run_that_can_go_on(number, data, tmp_path):
     running.send_signal(signal.SIGCONT)
     _, err = running.communicate(timeout=120)
     assert running.returncode == 130, err
-    assert "the same command goes on" in err and "Traceback" not in err
+    assert "the same command resumes it" in err and "Traceback" not in err
     again = start("glsnn", data, exp)
     out, err = again.communicate(timeout=120)
-    assert again.returncode == 0 and "Going on with the run" in out, err
+    assert again.returncode == 0 and "Resuming the run" in out, err
     start("glsnn", data, tmp_path / "whole").communicate(timeout=120)
     assert numbers(exp) == numbers(tmp_path / "whole")
 

@@ -454,10 +454,10 @@ def test_files_go_elsewhere_only_if_they_must(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: not Path(path).is_relative_to(REPOSITORY))
     assert places.writable_home(EXHIBITS, "exp") == elsewhere / "exhibits" / "exp"
     assert places.writable_home(tmp_path, "exp") == tmp_path / "exp"
-    monkeypatch.setattr(datasets, "ARRAYS", ("thirdX",))
+    monkeypatch.setattr(datasets, "ARRAYS", {"dataX": "thirdX"})
     there = datasets.folder_of("mnist")
-    assert there == elsewhere / "data" / "mnist"
-    assert datasets.known(there / "thirdX.npy") == datasets.known(mnist / "thirdX.npy") == "mnist"
-    assert datasets.known(tmp_path / "mnist" / "thirdX.npy") is None
-    monkeypatch.setattr(datasets, "ARRAYS", ())  # all that there are, are there
+    assert there == elsewhere / "data" / "mnist" and datasets.files("mnist") == {"dataX": there / "thirdX.npy"}
+    assert datasets.known(there / "thirdX.npy", "dataX") == datasets.known(mnist / "thirdX.npy", "dataX") == "mnist"
+    assert datasets.known(tmp_path / "data" / "mnist" / "thirdX.npy", "dataX") is None
+    monkeypatch.setattr(datasets, "ARRAYS", {})  # all that there are, are there
     assert datasets.folder_of("mnist") == mnist

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -9,14 +10,16 @@ import sys
 import time
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from conftest import make_patterns
 
 from exhibits.common.config import MNIST, REPOSITORY
+from exhibits.common.data import digest_of, load_folder
 from exhibits.common.errors import UserError
 from exhibits.common.files import read_json
-from exhibits.common.studies import StudyConfig, _load, by_seed, conduct
+from exhibits.common.studies import StudyConfig, _load, by_seed, conduct, patterns_of
 
 GLSNN = REPOSITORY / "exhibits" / "glsnn"
 TOY = """
@@ -38,6 +41,21 @@ def toy(tmp_path):
     path = tmp_path / "study_toy.py"
     path.write_text(TOY)
     return path
+
+
+class ToyRow(msgspec.Struct):
+    """A row of the study above."""
+
+    task: dict
+    value: int
+    seconds: float
+    device: str
+    git_commit: str | None = None
+
+
+def run_toy(script, tasks, config):
+    """The study above."""
+    return conduct(script, tasks, config, ToyRow)
 
 
 @pytest.fixture
@@ -82,12 +100,30 @@ def two_workers(tmp_path):
 
 def test_a_task_is_a_point_of_the_grid_and_a_seed():
     tasks = StudyConfig(seeds=2).tasks([{"a": 1}, {"a": 2}], epochs=10)
-    rest = {"epochs": 10, "data": "data/mnist"}
+    rest = {"epochs": 10, "data": "data/mnist", "data_sha256": digest_of(MNIST)}
     assert tasks == [{"a": a, "seed": seed} | rest for a in (1, 2) for seed in (1234, 1235)]
     assert [t["epochs"] for t in StudyConfig(epochs=4).tasks([{}], epochs=10, seeds=1)] == [4]
     (quick,) = StudyConfig(quick=True).tasks([{}], epochs=10)
-    assert quick == {"epochs": 3, "data": "data/mnist", "seed": 1234, "patterns": 5000}
-    assert StudyConfig(data=Path("/some/where")).tasks([{}], epochs=1)[0]["data"] == "/some/where"
+    assert quick == rest | {"epochs": 3, "seed": 1234, "patterns": 5000}
+
+
+def test_a_task_is_told_apart_by_its_datas_content(small_data, tmp_path, toy):
+    def tasks(folder):
+        return StudyConfig(data=folder).tasks([{"a": 1}], epochs=1, seeds=1)
+
+    copy = shutil.copytree(small_data, tmp_path / "copy")
+    config = StudyConfig(out_dir=tmp_path / "out")
+    (row,) = run_toy(toy, tasks(small_data), config)
+    toy.write_text(TOY.replace("10 *", "100 *"))
+    assert run_toy(toy, tasks(copy), config) == [row]  # the same content elsewhere
+    load_folder.cache_clear()
+    np.save(copy / "trainX.npy", make_patterns(64, seed=5)[0])
+    (other,) = run_toy(toy, tasks(copy), config)
+    assert other["value"] == 100 and run_toy(toy, tasks(small_data), config) == [row]
+    np.save(copy / "trainX.npy", make_patterns(64, seed=6)[0])
+    load_folder.cache_clear()
+    with pytest.raises(UserError, match="not those of the study"):
+        patterns_of(other["task"])
 
 
 def test_only_the_readmes_grid_updates_the_readme():
@@ -99,33 +135,54 @@ def test_only_the_readmes_grid_updates_the_readme():
 def test_rows_are_kept_and_not_run_again(toy, tmp_path):
     config = StudyConfig(out_dir=tmp_path / "out")
     tasks = [{"a": 1, "seed": 0}, {"a": 2, "seed": 0}, {"a": 2, "seed": 1}]
-    first = conduct(toy, tasks[:2], config)
+    first = run_toy(toy, tasks[:2], config)
     assert [row["value"] for row in first] == [10, 20] and all(row["seconds"] >= 0 for row in first)
     toy.unlink()
-    assert conduct(toy, tasks[:2], config) == first == read_json(tmp_path / "out" / "toy.json")["rows"]
+    assert run_toy(toy, tasks[:2], config) == first == read_json(tmp_path / "out" / "toy.json")["rows"]
     toy.write_text(TOY.replace("10 *", "100 *"))
-    rows = conduct(toy, tasks, config)
+    rows = run_toy(toy, tasks, config)
     assert [row["value"] for row in rows] == [10, 20, 200]
     assert by_seed(rows, a=2) == rows[1:]
-    assert conduct(toy, tasks[2:], StudyConfig(out_dir=tmp_path / "out", plot_only=True)) == rows[2:]
+    assert run_toy(toy, tasks[2:], StudyConfig(out_dir=tmp_path / "out", plot_only=True)) == rows[2:]
+
+
+def test_writers_of_one_file_keep_each_others_rows(toy, tmp_path):
+    toy.write_text(TOY.replace("import os", "import os; import toy_peer"))
+    peer = f"""
+import json, pathlib
+def run_other(path):
+    rows = json.loads(path.read_text())["rows"] if path.exists() else []
+    if not any(row["task"] == {{"a": 7}} for row in rows):
+        row = {{"task": {{"a": 7}}, "value": 70, "seconds": 1.0, "device": "", "git_commit": None}}
+        path.write_text(json.dumps({{"rows": [*rows, row]}}))
+run_other(pathlib.Path({str(tmp_path / "out" / "toy.json")!r}))
+"""
+    (tmp_path / "toy_peer.py").write_text(peer)
+    rows = run_toy(toy, [{"a": 1}, {"a": 2}], StudyConfig(out_dir=tmp_path / "out"))
+    kept = read_json(tmp_path / "out" / "toy.json")["rows"]
+    assert [row["value"] for row in rows] == [10, 20] and sorted(row["value"] for row in kept) == [10, 20, 70]
 
 
 def test_a_task_that_fails_costs_only_itself(toy, tmp_path):
     config = StudyConfig(out_dir=tmp_path / "out")
     with pytest.raises(UserError, match=r'1 of 3 tasks failed.*\{"a": 2, "bad": true\}: as told'):
-        conduct(toy, [{"a": 1}, {"a": 2, "bad": True}, {"a": 3}], config)
-    assert [row["value"] for row in conduct(toy, [{"a": 1}, {"a": 3}], config)] == [10, 30]
+        run_toy(toy, [{"a": 1}, {"a": 2, "bad": True}, {"a": 3}], config)
+    assert [row["value"] for row in run_toy(toy, [{"a": 1}, {"a": 3}], config)] == [10, 30]
 
 
 def test_bad_rows_files_are_refused_and_stay(toy, tmp_path):
-    for text in ("[]", '{"rows": [1]}', "{", '{"rows": 1}', '{"rows": [{}]}'):
+    row = '{"task": {}, "value": 1, "seconds": 1, "device": ""}'
+    for text in (
+        *("[]", "[null]", '{"rows": [1]}', "{", '{"rows": 1}', '{"rows": [{}]}', '{"other": []}'),
+        *(f'{{"rows": [{row.replace(a, b)}]}}' for a, b in (("{}", "1"), ('"value": 1, ', ""), ("1,", "NaN,"))),
+    ):
         (tmp_path / "toy.json").write_text(text)
         with pytest.raises(UserError, match=r"toy\.json"):
-            conduct(toy, [{"a": 1}], StudyConfig(out_dir=tmp_path))
+            run_toy(toy, [{"a": 1}], StudyConfig(out_dir=tmp_path))
         assert (tmp_path / "toy.json").read_text() == text
     (tmp_path / "toy.json").unlink()
     with pytest.raises(UserError, match="no row of this study yet"):
-        conduct(toy, [{"a": 1}], StudyConfig(out_dir=tmp_path, plot_only=True))
+        run_toy(toy, [{"a": 1}], StudyConfig(out_dir=tmp_path, plot_only=True))
 
 
 def test_a_cluster_gives_the_rows_of_one_process(small_data, tmp_path, two_workers):
@@ -151,7 +208,8 @@ def test_a_killed_worker_costs_nothing(toy, tmp_path, two_workers):
     program = f"""
 from pathlib import Path
 from exhibits.common.studies import StudyConfig, conduct
-conduct(Path({str(toy)!r}), {tasks!r}, StudyConfig(scheduler={address!r}, out_dir=Path({str(path.parent)!r})))
+config = StudyConfig(scheduler={address!r}, out_dir=Path({str(path.parent)!r}))
+conduct(Path({str(toy)!r}), {tasks!r}, config, dict)
 """
     running = subprocess.Popen([sys.executable, "-c", program], env=os.environ | {"PYTHONPATH": str(REPOSITORY)})
     for _ in range(600):  # until the victim is in the middle of a task
@@ -166,14 +224,15 @@ conduct(Path({str(toy)!r}), {tasks!r}, StudyConfig(scheduler={address!r}, out_di
         begun.setdefault(int(a), set()).add(int(pid))
     again = [a for a, pids in begun.items() if len(pids) == 2]
     assert len(again) <= 1 and victim.pid in set().union(*begun.values())
-    rows = conduct(toy, tasks, config)
+    rows = run_toy(toy, tasks, config)
     assert [row["value"] for row in rows] == [10 * a for a in range(12)]
     assert len(read_json(path)["rows"]) == 12
 
 
 def test_feedback_study_measures_angles_where_all_layers_are_taught(small_data):
     study = _load(GLSNN / "study_feedback.py")
-    task = {"hid_dim": [12, 10, 8], "data": str(small_data), "epochs": 2, "seed": 5}
+    data = {"data": str(small_data), "data_sha256": digest_of(small_data)}
+    task = {"hid_dim": [12, 10, 8], "epochs": 2, "seed": 5} | data
     full, none = (study.run(task | {"n_feedback": k}) for k in (2, 0))
     assert len(full["acc"]) == len(none["acc"]) == 2 and "angles" not in none
     assert [len(angles) for angles in full["angles"]] == [4, 4, 4]

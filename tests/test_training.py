@@ -1,29 +1,30 @@
 """Training: history, the choice of the best epoch, what goes wrong."""
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
-from conftest import make_patterns
+from conftest import data_set
 
 from bfasnn_config import Config
 from exhibits.common.analysis import restore
-from exhibits.common.data import Patterns
 from exhibits.common.errors import UserError
 from exhibits.common.plots import draw_likelihood
 from exhibits.common.runfolder import claimed, finished
-from exhibits.common.training import Score, fit
+from exhibits.common.schema import RunLog, Tally
+from exhibits.common.training import add, fit, identity_of
 
 
 @pytest.fixture
 def sets():
-    return Patterns(*make_patterns(60)), Patterns(*make_patterns(20, seed=1))
+    return data_set(60, 20)
 
 
 def test_score_by_hand():
-    score = Score()
+    score = Tally()
     for label in (0, 1):  # two spikes for class 0; currents ln 3 and ln 1: probability 3/4 of class 0
-        score.add({"count": np.array([[2, 0]]), "logit": np.log([[3.0, 1.0]])}, np.eye(2)[[label]])
+        add(score, {"count": np.array([[2, 0]]), "logit": np.log([[3.0, 1.0]])}, np.eye(2)[[label]])
     assert (score.n, score.acc) == (2, 0.5)
     np.testing.assert_allclose(score.nll, -(np.log(3 / 4) + np.log(1 / 4)) / 2)
 
@@ -32,10 +33,10 @@ def test_the_best_epoch_is_what_is_kept(make_circuit, sets, tmp_path):
     config = Config(exp_dir=tmp_path / "exp", epochs=3)
     circuit = make_circuit()
     start = {name: np.array(value) for name, value in circuit.get_parameters().items()}
-    _, best = fit(circuit, config, *sets)
+    _, best = fit(circuit, config, sets)
     history = {name: np.load(tmp_path / "exp" / f"{name}.npy") for name in ("acc", "nll")}
     expected = max(range(1, 4), key=lambda epoch: (history["acc"][epoch], -history["nll"][epoch]))
-    trained = restore(make_circuit(seed=5), config.exp_dir, 3)
+    trained = restore(make_circuit(seed=5), config.exp_dir)
     assert trained.epoch == expected and best == history["acc"][expected] and trained.temperature > 0
     log = json.loads((tmp_path / "exp" / "run.json").read_text())
     assert (log["best_epoch"], log["best_dev_acc"], log["epochs_done"]) == (expected, best, 3)
@@ -47,22 +48,23 @@ def test_the_best_epoch_is_what_is_kept(make_circuit, sets, tmp_path):
 def test_without_a_development_set_the_last_epoch_is_kept(make_circuit, sets, tmp_path):
     config = Config(exp_dir=tmp_path / "exp", epochs=2, join_dev=True)
     circuit = make_circuit()
-    _, best = fit(circuit, config, sets[0], None)
-    trained = restore(make_circuit(seed=5), config.exp_dir, 2)
-    assert (trained.epoch, trained.temperature) == (2, 1.0) and np.isnan(best)
+    data = dataclasses.replace(sets, dev=None)
+    _, best = fit(circuit, config, data)
+    trained = restore(make_circuit(seed=5), config.exp_dir)
+    assert (trained.epoch, trained.temperature) == (2, None) and np.isnan(best)
     for name, value in trained.circuit.get_parameters().items():
         if name.endswith("weights"):
             np.testing.assert_array_equal(value, circuit.get_parameters()[name])
     history = {name: np.load(tmp_path / "exp" / f"{name}.npy") for name in ("trAcc", "acc", "trNll", "nll")}
     assert np.isfinite([history["trAcc"], history["trNll"]]).all() and np.isnan([history["acc"], history["nll"]]).all()
     draw_likelihood(config.exp_dir, tmp_path / "likelihood.png")
-    assert finished(config)
+    assert finished(config, identity_of(circuit, config, data))
 
 
 def test_diverging_weights_stop_the_run_and_say_so(make_circuit, sets, tmp_path):
     circuit = make_circuit(eta=(1e38, 1e38), encoder="rate")
     with pytest.raises(UserError, match=r"epoch 1, minibatch 8: W2.biases, W2.weights is not.*--eta"):
-        fit(circuit, Config(exp_dir=tmp_path / "exp", epochs=2), *sets)
+        fit(circuit, Config(exp_dir=tmp_path / "exp", epochs=2), sets)
     assert np.load(tmp_path / "exp" / "nll.npy").shape == (1,)
 
 
@@ -72,16 +74,17 @@ def test_the_first_number_that_is_not_finite_is_found(make_circuit, sets, tmp_pa
     config = Config(exp_dir=tmp_path / "exp", epochs=2, debug_nans=True)
     # Learning begins at the fifth step, 0.25 ms each; 8 patterns of 0.25 ms: the first update is of 1e38 times errors.
     with pytest.raises(UserError, match=r"diverged \(W\d\.\w+ is the first, in minibatch \d at t = \d(\.\d+)? ms\)"):
-        fit(make_circuit(**values), config, *sets)
+        fit(make_circuit(**values), config, sets)
 
 
-def test_folders_of_others_are_left_alone(tmp_path):
+def test_folders_of_others_are_left_alone(tmp_path, make_circuit, sets):
     def claim(folder):
-        with claimed(Config(exp_dir=folder), {"started": "2020-01-01T00:00:00Z"}):
+        config = Config(exp_dir=folder)
+        with claimed(config, identity_of(make_circuit(), config, sets), RunLog(started="2020-01-01T00:00:00Z")):
             pass
 
     (tmp_path / "run.json").write_text("[1]")
-    with pytest.raises(UserError, match="not of a run"):
+    with pytest.raises(UserError, match=r"run\.json.*expected the record of a run"):
         claim(tmp_path)
     with pytest.raises(UserError, match="can be written to"):
         claim(tmp_path / "run.json")

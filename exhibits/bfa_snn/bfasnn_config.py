@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
-from exhibits.common.config import AnalysisConfig, TrainingConfig, require
+from exhibits.common.config import MOST, AnalysisConfig, TrainingConfig, positive, require
 from exhibits.common.places import writable_home
 
 EXP = writable_home(Path(__file__).resolve().parent, "exp")
@@ -57,17 +57,21 @@ class CircuitConfig:
         require(self, "input_gain", "above 0 and at most 1", 0 < self.input_gain <= 1)
         require(self, "T", "at least 1", self.T >= 1)
         require(self, "burn_in", f"at least 0 and below T ({self.T})", 0 <= self.burn_in < self.T)
-        for name in ("dt", "tau_m", "resist_m", "thr", "surr_c2", "weight_std", "eta_gain", "gamma"):
-            require(self, name, "above 0", getattr(self, name) > 0)
+        positive(self, "dt", "tau_m", "resist_m", "thr", "surr_c2", "weight_std", "eta_gain", "gamma")
         require(self, "dt", f"at most tau_m ({self.tau_m})", self.dt <= self.tau_m)
-        require(self, "refract_time", "at least 0", self.refract_time >= 0)
+        require(self, "refract_time", f"0 to {MOST:g}", 0 <= self.refract_time <= MOST)
         layers = len(self.hid_dim) + 1
-        require(self, "eta", f"{layers} numbers of at least 0", self.eta is None or _rates(self.eta, layers))
+        require(
+            self,
+            "eta",
+            f"{layers} numbers of at least 0, and at most 1e38",
+            self.eta is None or _rates(self.eta, layers),
+        )
         require(self, "batch_size", "at least 1", self.batch_size >= 1)
 
 
 def _rates(eta: tuple[float, ...], layers: int) -> bool:
-    return len(eta) == layers and min(eta) >= 0
+    return len(eta) == layers and all(rate == 0 or 1e-38 <= rate <= 1e38 for rate in eta)  # float32 holds it
 
 
 # Named sets of values. Twice the input spikes halve the variance of the encoding, which limits the page's recipe. More
@@ -82,6 +86,8 @@ RECIPES = {
 @dataclass(frozen=True)
 class Config(CircuitConfig, TrainingConfig):
     """Trains a spiking network by broadcast feedback alignment and keeps its best parameters on the dev set."""
+
+    exhibit: ClassVar[str] = "bfa_snn"
 
     recipe: Literal["page", "best"] = "page"
     """Where values that are not given come from: the page, or what was best on the development set."""
@@ -111,7 +117,7 @@ class Config(CircuitConfig, TrainingConfig):
 
 @dataclass(frozen=True)
 class Analysis(AnalysisConfig):
-    """Evaluates the best parameters of a training run, by default on the test set, and draws their pictures."""
+    """Evaluates the best parameters of a training run, by default on its own test set, and draws their pictures."""
 
     exp_dir: Path = Config.exp_dir
     """Folder of the training run; results and pictures go there too."""

@@ -31,6 +31,7 @@ weights", Neural Computation 29(3), 2017, 578-602, as ngc-learn's model museum p
 
 from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
 
 import jax
 from jax import numpy as jnp
@@ -42,7 +43,8 @@ from ngclearn.utils.distribution_generator import DistributionGenerator
 from bfasnn_config import CircuitConfig, Config
 from exhibits.common import events
 from exhibits.common.components import GatedErrorCell, SecantSLIFCell
-from exhibits.common.data import Patterns
+from exhibits.common.data import DataSet
+from exhibits.common.schema import Form
 from exhibits.common.simulation import Circuit, run_steps, unique_name
 from exhibits.common.training import Keys
 
@@ -67,6 +69,9 @@ class BFA_SNN(Circuit):
         self.sizes = (in_dim, *config.hid_dim, out_dim)
         self.layers = range(1, len(self.sizes))  # those that spike; the last one is the output
         self.hidden = self.layers[:-1]
+        weights = sum(a * b for a, b in pairwise(self.sizes)) + out_dim * sum(config.hid_dim)
+        self.require_memory(self.sizes, config.batch_size, config.T, weights, self.MINIBATCHES_PER_CALL)
+        self.choices = {"synapses": "event" if events.chosen(config.synapses) else "dense"}
         init_key, noise_key = jax.random.split(key)
         with Context(unique_name("bfa_snn")):
             self.components = self._build(init_key)
@@ -81,10 +86,15 @@ class BFA_SNN(Circuit):
         self._finish(lasting, noise_key)
 
     @classmethod
-    def for_training(cls, config: Config, patterns: Patterns) -> "BFA_SNN":
-        """The circuit of a training run, for patterns as many as it learns from in an epoch."""
-        n_minibatches = config.epochs * -(-len(patterns.x) // config.batch_size)
-        return cls(Keys.of(config.seed).init, patterns.x.shape[1], patterns.y.shape[1], config, n_minibatches)
+    def for_training(cls, config: Config, data: DataSet) -> "BFA_SNN":
+        """The circuit of a training run, for the patterns that it learns from."""
+        n_minibatches = config.epochs * -(-len(data.train.x) // config.batch_size)
+        return cls(Keys.of(config.seed).init, data.form.pixels, data.form.classes, config, n_minibatches)
+
+    @classmethod
+    def for_analysis(cls, config: Config, form: Form) -> "BFA_SNN":
+        """The circuit of a run, to put its parameters into; it is not to learn."""
+        return cls(Keys.of(config.seed).init, form.pixels, form.classes, config)
 
     def __getitem__(self, name: str):
         return self.components[name]
@@ -103,7 +113,7 @@ class BFA_SNN(Circuit):
 
         bernoulli, cell, spiking = BernoulliCell, SecantSLIFCell, partial(HebbianSynapse, w_bound=0.0, optim_type="sgd")
         graded = spiking
-        if events.chosen(c.synapses):
+        if self.choices["synapses"] == "event":
             from exhibits.common.events.components import EventBernoulliCell, EventHebbianSynapse, EventSLIFCell
 
             bernoulli, cell, spiking = EventBernoulliCell, EventSLIFCell, EventHebbianSynapse

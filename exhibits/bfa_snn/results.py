@@ -10,8 +10,9 @@ from exhibits.common.errors import reported
 
 with reported():  # a package may be missing
     from bfasnn_config import Config
-    from exhibits.common.config import REPOSITORY, AnalysisConfig
-    from exhibits.common.data import load_for_training, load_patterns
+    from exhibits.common.config import REPOSITORY
+    from exhibits.common.data import load_for_training
+    from exhibits.common.datasets import SOURCES
     from exhibits.common.environment import pin
     from exhibits.common.results import Row, choose, measure, read_arguments, show, table, train_and_test
 
@@ -34,16 +35,20 @@ def run(row: Row, seed: int) -> dict:
     from bfasnn_model import BFA_SNN
 
     config = Config(seed=seed, exp_dir=Config.exp_dir / "results" / f"{row.name}-{seed}", **row.values)
-    train, dev = load_for_training(config)
-    test = load_patterns(AnalysisConfig.dataX, AnalysisConfig.dataY)
-    return train_and_test(BFA_SNN.for_training(config, train), config, train, dev, test)
+    data = load_for_training(config)
+    return train_and_test(BFA_SNN.for_training(config, data), config, data)
+
+
+def digest(row: Row) -> str:
+    """SHA-256 of the data of a row."""
+    return SOURCES[Config(**row.values).dataset].digest
 
 
 def main() -> None:
     """Measures what is missing and writes the table."""
     names = read_arguments(__doc__, ROWS)
     if names is not None:
-        measure(choose(ROWS, names), HERE / "results", run)
+        measure(choose(ROWS, names), HERE / "results", run, digest)
     for readme, name in ((HERE / "README.md", "results"), (REPOSITORY / "README.md", "bfa_snn results")):
         show(readme, table(ROWS, HERE / "results", REFERENCES), name)
 

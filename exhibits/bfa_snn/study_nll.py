@@ -31,7 +31,7 @@ def main() -> None:
     from bfasnn_model import BFA_SNN
     from exhibits.common import runlog
     from exhibits.common.analysis import restore
-    from exhibits.common.config import AnalysisConfig, from_json
+    from exhibits.common.config import from_json
     from exhibits.common.data import load_patterns
     from exhibits.common.evaluation import negative_log_likelihood
     from exhibits.common.files import write_json
@@ -54,13 +54,10 @@ def main() -> None:
     run = Config.exp_dir / "results" / ROW
     config = from_json(Config, run / "config.json")
     T, window = config.T, config.T - config.burn_in
-    sets = {
-        "dev": load_patterns(config.devX, config.devY),
-        "test": load_patterns(AnalysisConfig.dataX, AnalysisConfig.dataY),
-    }
+    sets = {name: load_patterns(config, name)[0] for name in ("dev", "test")}
     keys = Keys.of(config.seed)
     circuit = Probed(keys.init, sets["dev"].x.shape[1], sets["dev"].y.shape[1], config)
-    trained = restore(circuit, run, config.epochs)
+    trained = restore(circuit, run)
     rows = {}
     for name, patterns in sets.items():
         out = circuit.read(*patterns, getattr(keys, name))

@@ -1,7 +1,7 @@
 """What every analyze script does with a trained circuit and a labelled set of patterns."""
 
 import dataclasses
-from collections.abc import Sequence
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,16 @@ from sklearn.metrics import confusion_matrix
 
 from exhibits.common import plots
 from exhibits.common.checkpoints import ParameterStore
-from exhibits.common.data import Patterns, picture_shape
+from exhibits.common.config import AnalysisConfig, TrainingConfig, from_json
+from exhibits.common.data import Patterns, class_names, load_patterns, read_patterns
+from exhibits.common.environment import settings
 from exhibits.common.errors import UserError
 from exhibits.common.evaluation import Readout, interpret, negative_log_likelihood
-from exhibits.common.files import write_json
+from exhibits.common.files import read_json, write_json
+from exhibits.common.runfolder import CHECKPOINTS, recorded_identity, refuse_links
+from exhibits.common.schema import Form, Identity, RunLog
 from exhibits.common.simulation import Circuit
-from exhibits.common.training import CHECKPOINTS, load_snapshot
+from exhibits.common.training import Keys, load_snapshot
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,111 +32,199 @@ class Restored:
     Attributes:
         circuit: with the best parameters of its run.
         epoch: the epoch they are from.
-        temperature: the softmax temperature fitted on the development set.
+        temperature: the softmax temperature fitted on the development set; None if there was none.
     """
 
     circuit: Circuit
     epoch: int
-    temperature: float
+    temperature: float | None
 
 
-def restore(circuit: Circuit, exp: Path, epochs: int) -> Restored:
+def restore(circuit: Circuit, exp: Path, identity: Identity | None = None) -> Restored:
     """Puts the best parameters of a run into a circuit built from its config.
 
     Args:
         circuit: to put them into.
         exp: the run's folder.
-        epochs: of the run's config.
+        identity: of the run, as its config.json and run.json tell; not compared if None.
 
     Raises:
-        UserError: if no epoch's checkpoint is there, or it is damaged or of another circuit.
+        UserError: if no epoch's checkpoint is there, or it is damaged or of another run or circuit.
     """
-    with ParameterStore(exp / CHECKPOINTS) as store:
-        parameters, progress, step = load_snapshot(store, circuit, epochs)
-        *_, epoch, temperature = progress.best
-        if not epoch:
+    with ParameterStore(exp / CHECKPOINTS, identity=identity) as store:
+        parameters, progress, step = load_snapshot(store, circuit)
+        best = progress.best
+        if not best.epoch:
             raise UserError(f"{store.folder}: no epoch is complete; train first (sim.sh or the train script)")
-        if progress.best_step != step:
-            parameters, *_ = load_snapshot(store, circuit, epochs, progress.best_step)
+        if best.step != step:
+            parameters, *_ = load_snapshot(store, circuit, best.step)
     circuit.set_parameters(parameters)
-    return Restored(circuit, epoch, temperature)
+    return Restored(circuit, best.epoch, None if best.acc is None else best.temperature)
 
 
-def evaluate(trained: Restored, patterns: Patterns, key: jax.Array) -> tuple[dict[str, Any], Readout]:
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """What an analysis is of.
+
+    Attributes:
+        config: of the run.
+        form: how its data were read.
+        patterns: to present.
+        of: which set they are, such as "test set".
+        classes: names of the classes.
+        identity: of the run.
+    """
+
+    config: TrainingConfig
+    form: Form
+    patterns: Patterns
+    of: str
+    classes: tuple[str, ...]
+    identity: Identity
+
+
+def subject(kind: type[TrainingConfig], analysis: AnalysisConfig) -> Subject:
+    """The run of a folder and the set that is to be presented: the one that was given, else the run's own test set,
+    else its development set.
+
+    Args:
+        kind: of the run's configuration.
+        analysis: the command line.
+
+    Raises:
+        UserError: if the folder is of no run or cannot be written to, or the set is not what the run recorded.
+    """
+    exp = analysis.exp_dir
+    refuse_links(exp)
+    config = from_json(kind, exp / "config.json")
+    log = read_json(exp / "run.json", RunLog)
+    if not os.access(exp, os.W_OK):
+        raise UserError(f"--exp_dir {exp}: not writable; expected a folder that the pictures can be saved in")
+    if analysis.dataX is not None:
+        of = f"set {analysis.dataX}"
+        patterns, form, _ = read_patterns(analysis.dataX, analysis.dataY, log.form)
+    else:
+        has_test = "testX" in config.files()
+        fields = "test" if has_test else "dev"
+        of = "test set" if has_test else "development set, learned from" if config.join_dev else "development set"
+        patterns, form, records = load_patterns(config, fields, log.form)
+        for name, record in records.items():
+            if name in log.data and record.sha256 != log.data[name].sha256:
+                raise UserError(
+                    f"{record.path}: its content differs from what {exp / 'run.json'} recorded; put it back, or name "
+                    "the set to analyze with --dataX --dataY"
+                )
+    identity = recorded_identity(config, log, form)
+    if config.classes != analysis.classes and analysis.classes:
+        config = dataclasses.replace(config, classes=analysis.classes)
+    for name, value in log.choices.items():
+        if name in vars(config):  # as the run resolved it, whatever it would be here
+            config = dataclasses.replace(config, **{name: value})
+    if log.format > 1 and log.settings != (here := settings()):
+        names = ", ".join(name for name in log.settings | here if log.settings.get(name) != here.get(name))
+        raise UserError(f"{names}: not as in the run; set it as {exp / 'run.json'} has it under settings")
+    if log.choices.get("device", jax.default_backend()) != jax.default_backend():
+        print(
+            f"Trained on a {log.choices['device']}, analyzed on a {jax.default_backend()}: the last digits may differ"
+        )
+    return Subject(config, form, patterns, of, class_names(config, form), identity)
+
+
+def evaluate(trained: Restored, patterns: Patterns, of: str, key: jax.Array) -> tuple[dict[str, Any], Readout]:
     """Presents patterns to a trained circuit.
+
+    Args:
+        trained: the circuit.
+        patterns: to present.
+        of: which set they are.
+        key: PRNG key of the presentation.
 
     Returns:
         Accuracy, NLL plain and at the temperature (nats), spikes per pattern by layer and confusion matrix, as
         JSON can hold them; and the readouts that they come from.
     """
-    y = patterns.y
+    y, temperature = patterns.y, trained.temperature or 1.0
     out = trained.circuit.read(patterns.x, y, key, detail=True)
     readout = interpret(out, y)
     result = {
+        "set": of,
         "patterns": len(y),
         "epoch": trained.epoch,
         "acc": float(readout.correct.mean()),
         "nll": float(readout.nll.mean()),
-        "nll_calibrated": float(negative_log_likelihood(out["logit"], y, trained.temperature).mean()),
-        "temperature": trained.temperature,
+        "nll_calibrated": float(negative_log_likelihood(out["logit"], y, temperature).mean()),
+        "temperature": temperature,
         "spikes_per_pattern": [float(layer.mean()) for layer in readout.spikes],
         "confusion": confusion_matrix(y.argmax(axis=1), readout.label, labels=range(y.shape[1])).tolist(),
     }
     return result, readout
 
 
-def analyze(
-    trained: Restored,
-    patterns: Patterns,
-    classes: Sequence[str],
-    key: jax.Array,
-    seed: int,
-    exp: Path,
-    stem: str,
-) -> None:
-    """Evaluates a trained circuit, prints the results, writes `exp/<stem>_analysis.json` and draws its pictures.
+def analyze(kind: type[TrainingConfig], model: type[Circuit], analysis: AnalysisConfig, stem: str) -> None:
+    """Evaluates a trained circuit, prints the results, writes `<stem>_analysis.json` and draws its pictures.
 
     Pictures: `<stem>_confusion.jpg`, `<stem>_codes.jpg` (t-SNE of the last hidden layer's rate codes),
     `<stem>_raster.jpg` (the first pattern), `<stem>_rates.jpg` (activity by layer) and
     `<stem>_receptive_fields.jpg`.
 
     Args:
-        trained: the circuit.
-        patterns: to present.
-        classes: their names.
-        key: PRNG key of the presentation.
-        seed: of the t-SNE.
-        exp: folder for results and pictures.
-        stem: start of their names.
+        kind: of the run's configuration.
+        model: the circuit's class.
+        analysis: the command line.
+        stem: start of the files' names.
+
+    Raises:
+        UserError: if there is no such run, or it or its data are not what they were.
     """
-    circuit, y = trained.circuit, patterns.y
-    result, readout = evaluate(trained, patterns, key)
+    seen, exp = subject(kind, analysis), analysis.exp_dir
+    trained = restore(model.for_analysis(seen.config, seen.form), exp, seen.identity)
+    patterns, classes, of, seed = seen.patterns, seen.classes, seen.of, seen.config.seed
+    if analysis.verbosity >= 1:
+        print(f"Parameters of epoch {trained.epoch} in {exp}")
+    print(f"Analysis of the {of}, {len(patterns.x)} patterns", flush=True)
+    circuit, y, key = trained.circuit, patterns.y, Keys.of(seed).test
+    result, readout = evaluate(trained, patterns, of, key)
     print(f" => NLL = {result['nll']}  Acc = {result['acc']}")
-    print(f" => NLL = {result['nll_calibrated']}  calibrated: temperature {trained.temperature:.3f}, fitted on dev")
+    calibrated = f"temperature {result['temperature']:.3f}, fitted on the development set"
+    if trained.temperature is None:
+        calibrated = "not calibrated: there was no development set to fit a temperature on"
+    print(
+        f" => NLL = {result['nll_calibrated']}  calibrated: {calibrated}"
+        if trained.temperature
+        else f" => {calibrated}"
+    )
     spikes = ", ".join(f"z{n} {mean:.1f}" for n, mean in enumerate(result["spikes_per_pattern"]))
     print(f" => Spikes per pattern: {spikes}", flush=True)
     write_json(exp / f"{stem}_analysis.json", result)
 
-    plots.draw_confusion(np.array(result["confusion"]), classes, exp / f"{stem}_confusion.jpg")
-    shape = picture_shape(patterns.x.shape[1])
+    saved = []
+
+    def picture(what: str) -> Path:
+        saved.append(exp / f"{stem}_{what}.jpg")
+        return saved[-1]
+
+    plots.draw_confusion(np.array(result["confusion"]), classes, picture("confusion"))
+    shape = seen.form.picture
     plots.draw_raster(
         circuit.raster(patterns.x[:1], y[:1], key),
         patterns.x[0].reshape(shape) if shape else None,
         circuit.dt,
-        f"One pattern of class {classes[y[0].argmax()]}, predicted {classes[readout.label[0]]}",
-        exp / f"{stem}_raster.jpg",
+        f"First pattern of the {of}: class {classes[y[0].argmax()]}, predicted {classes[readout.label[0]]}",
+        picture("raster"),
     )
-    plots.draw_rates(readout.rates, exp / f"{stem}_rates.jpg")
+    plots.draw_rates(readout.rates, picture("rates"))
     if shape:
         weights = np.asarray(circuit.get_parameters()["W1.weights"])
-        plots.draw_receptive_fields(weights, shape, exp / f"{stem}_receptive_fields.jpg")
+        plots.draw_receptive_fields(weights, shape, picture("receptive_fields"))
+    print(f"Placing the rate codes of {len(y)} patterns by t-SNE", flush=True)
     plots.draw_codes(
         embed(readout.rates[-1], seed),
         y.argmax(axis=1),
         classes,
-        f"Rate codes of hidden layer z{len(readout.rates)}, {len(y)} patterns",
-        exp / f"{stem}_codes.jpg",
+        f"Rate codes of hidden layer z{len(readout.rates)}, {of}, {len(y)} patterns",
+        picture("codes"),
     )
+    print("Pictures:", *saved, sep="\n  ", flush=True)
 
 
 def embed(codes: np.ndarray, seed: int) -> np.ndarray:

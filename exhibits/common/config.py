@@ -4,22 +4,24 @@ import contextlib
 import dataclasses
 import io
 import math
+import os
 import re
 import sys
-import types
-import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
+import msgspec
+
+from exhibits.common import datasets
 from exhibits.common.commandline import did_you_mean
-from exhibits.common.datasets import folder_of
 from exhibits.common.errors import UserError
 from exhibits.common.files import read_json
 from exhibits.common.places import REPOSITORY as REPOSITORY
+from exhibits.common.schema import FORMAT, MAX_EPOCHS, Form
 
-MNIST = folder_of("mnist")
+MNIST = datasets.folder_of("mnist")
 
 C = TypeVar("C")
 
@@ -32,22 +34,46 @@ def require(config: object, field: str, expected: str, holds: bool) -> None:
         raise UserError(f"--{field} {shown}: expected {expected}")
 
 
+# Fields that no number depends on; those of data are told apart by the data's content.
+FILES = ("dataX", "dataY", "devX", "devY", "testX", "testY")
+FREE = (*FILES, "dataset", "recipe", "classes", "exp_dir", "verbosity", "resume", "checkpoint_minutes", "debug_nans")
+LEAST, MOST = 1e-12, 1e12  # of a physical quantity: far from where float32 ends
+
+
+def positive(config: object, *names: str) -> None:
+    """Refuses fields that are not above 0, or so large or small that sums of their products would leave float32."""
+    for name in names:
+        require(config, name, f"above 0, {LEAST:g} to {MOST:g}", LEAST <= getattr(config, name) <= MOST)
+
+
 @dataclass(frozen=True)
 class TrainingConfig:
     """What every training has, whatever the circuit."""
 
-    dataX: Path = MNIST / "trainX.npy"
-    """Training patterns, a .npy file (N, D) with values in [0, 1]."""
-    dataY: Path = MNIST / "trainY.npy"
-    """Training labels, a .npy file (N, C), one-hot."""
-    devX: Path = MNIST / "validX.npy"
-    """Development patterns, on which the best parameters are chosen."""
-    devY: Path = MNIST / "validY.npy"
-    """Development labels."""
+    exhibit: ClassVar[str] = ""  # the name of its folder
+    ADDED: ClassVar[Mapping[str, Any]] = {"dataset": None, "testX": None, "testY": None, "classes": []}
+    """Fields that came after format 1, with the values that runs had before."""
+
+    dataset: Literal["mnist", "fashion_mnist"] | None = None
+    """Known data set to learn from: mnist, unless files of your own are given below."""
+    dataX: Path | None = None
+    """Own training patterns, a .npy file: (N, D) in [0, 1], or 8-bit pictures (N, H, W). With dataY, devX and devY."""
+    dataY: Path | None = None
+    """Own training labels, a .npy file: integers (N,), or one-hot (N, C)."""
+    devX: Path | None = None
+    """Own development patterns, on which the best parameters are chosen."""
+    devY: Path | None = None
+    """Own development labels."""
+    testX: Path | None = None
+    """Own test patterns, for the analysis; without them it is of the development set."""
+    testY: Path | None = None
+    """Own test labels."""
+    classes: tuple[str, ...] = ()
+    """Names of the classes, in the order of the labels; those of a known data set, or numbers, if not given."""
     join_dev: bool = False
-    """Whether to learn from the development set too and keep the last epoch: for the end, when all is chosen."""
+    """Whether to learn from the development set too and keep the last epoch: for final runs, after all choices."""
     verbosity: int = 0
-    """0: a progress bar an epoch; 1: also the norm of every synapse after it."""
+    """0: progress; 1: also the norm of every weight matrix after each epoch."""
     epochs: int = 30
     """Passes through the training set."""
     seed: int = 1234
@@ -55,34 +81,95 @@ class TrainingConfig:
     exp_dir: Path = Path("exp")
     """Folder for everything that the run saves."""
     resume: Literal["auto", "never", "must"] = "auto"
-    """Whether to go on with an interrupted run in exp_dir: if there is one; never, it is set aside; or nothing else."""
+    """auto: resume an interrupted run in exp_dir if there is one; never: set it aside and start anew; must: fail if
+    there is nothing to resume."""
     checkpoint_minutes: float = 5.0
-    """Longest time between checkpoints within an epoch, minutes; 0 for none but those after each epoch."""
+    """Longest time between checkpoints within an epoch, minutes; 0: only after each epoch."""
     debug_nans: bool = False
     """Whether to find out, if the weights diverge, which compartment held the first NaN or infinity, and when."""
 
     def __post_init__(self):
+        _normalize_paths(self)
+        _settle_data(self)
         require(self, "verbosity", "0 or 1", self.verbosity in (0, 1))
-        require(self, "checkpoint_minutes", "at least 0", self.checkpoint_minutes >= 0)
-        require(self, "epochs", "at least 1", self.epochs >= 1)
+        require(self, "checkpoint_minutes", "0 to 1e6", 0 <= self.checkpoint_minutes <= 1e6)
+        require(self, "epochs", f"1 to {MAX_EPOCHS}", 1 <= self.epochs <= MAX_EPOCHS)
         require(self, "seed", "0 to 2^32 - 1", 0 <= self.seed < 2**32)
+        different = len(set(self.classes)) == len(self.classes) and all(self.classes)
+        require(self, "classes", "a different name for each class", different)
+
+    def files(self) -> dict[str, Path]:
+        """The data's files by field; without those of a test set if there is none."""
+        if self.dataset is not None:
+            return datasets.files(self.dataset)
+        return {name: path for name in FILES if (path := getattr(self, name)) is not None}
+
+    def picture(self, stem: str, what: str) -> Path:
+        """Where a picture of the training goes: `<stem>_<data set>_<what>.jpg`."""
+        return self.exp_dir / f"{'_'.join(filter(None, (stem, self.dataset, what)))}.jpg"
+
+    def numbers(self, form: Form) -> dict[str, Any]:
+        """The fields that numbers depend on, as JSON can hold them, for data of this form."""
+        return {name: value for name, value in to_json(self).items() if name not in (*FREE, "format")}
+
+
+def _normalize_paths(config: object) -> None:
+    """Expands ~ in every path and makes those of data absolute, so that an analysis finds them from any folder."""
+    for name, value in vars(config).items():
+        if isinstance(value, Path):
+            path = value.expanduser()
+            object.__setattr__(config, name, Path(os.path.abspath(path)) if name in FILES else path)
+
+
+def _settle_data(config: TrainingConfig) -> None:
+    """All files are of one data set: a known one, or all of those for training and development are given."""
+    given = {name: path for name in FILES if (path := getattr(config, name)) is not None}
+    known = {datasets.known(path, name) for name, path in given.items()}
+    if len(known) == 1 and None not in known and config.dataset in (None, *known):
+        object.__setattr__(config, "dataset", known.pop())
+        for name in FILES:
+            object.__setattr__(config, name, None)
+        return
+    if not given and config.dataset is None:
+        object.__setattr__(config, "dataset", "mnist")
+    if given and config.dataset is not None:
+        first = next(iter(given))
+        raise UserError(
+            f"--{first} {given[first]}: not a file of --dataset {config.dataset}, which has its own; "
+            "give a known data set or your own files, not both"
+        )
+    missing = [f"--{name}" for name in FILES[:4] if given and name not in given]
+    if ("testX" in given) != ("testY" in given):
+        missing.append("--testY" if "testX" in given else "--testX")
+    if missing:
+        raise UserError(
+            f"{' '.join(f'--{name}' for name in given)}: own data need also {' '.join(missing)} "
+            "(a test set, --testX --testY, may be left out)"
+        )
 
 
 @dataclass(frozen=True)
 class AnalysisConfig:
     """What every analysis has; the circuit's values come from the training run."""
 
-    dataX: Path = MNIST / "testX.npy"
-    """Patterns, a .npy file (N, D) with values in [0, 1]."""
-    dataY: Path = MNIST / "testY.npy"
-    """Labels, a .npy file (N, C), one-hot."""
+    dataX: Path | None = None
+    """Patterns of another set than the run's own test set, a .npy file; goes with dataY. Without a test set, the
+    run's development set is analyzed."""
+    dataY: Path | None = None
+    """Labels of that set, a .npy file."""
+    classes: tuple[str, ...] = ()
+    """Names of the classes, in the order of the labels; the run's if not given."""
     verbosity: int = 0
     """0: results; 1: also which parameters they are of."""
     exp_dir: Path = Path("exp")
     """Folder of the training run."""
 
     def __post_init__(self):
+        _normalize_paths(self)
         require(self, "verbosity", "0 or 1", self.verbosity in (0, 1))
+        for name, other in (("dataX", "dataY"), ("dataY", "dataX")):
+            if getattr(self, name) is None and getattr(self, other) is not None:
+                raise UserError(f"--{other} {getattr(self, other)}: expected --{name} with it")
 
 
 def from_command_line(kind: type[C], args: Sequence[str] | None = None, prog: str | None = None) -> C:
@@ -136,42 +223,66 @@ def _first_message(boxed: str) -> str:
 
 
 def to_json(config: Any) -> dict[str, Any]:
-    """A configuration as what JSON can hold."""
-    return {
+    """A configuration as what JSON can hold, with the number of the format."""
+    return {"format": FORMAT} | {
         name: str(value) if isinstance(value, Path) else list(value) if isinstance(value, tuple) else value
         for name, value in vars(config).items()
     }
 
 
 def from_json(kind: type[C], path: Path) -> C:
-    """Reads a configuration that `to_json` wrote; fields, types and values are checked, nothing is run.
+    """Reads a configuration that `to_json` wrote, now or in an earlier format.
 
     Raises:
         UserError: if the file is missing, too large, no JSON or not of this kind of configuration.
     """
-    values = read_json(path)
-    fields = typing.get_type_hints(kind)
-    if not isinstance(values, dict) or set(values) != set(fields):
-        got = sorted(set(values) ^ set(fields)) if isinstance(values, dict) else type(values).__name__
-        raise UserError(f"{path}: not the configuration of this exhibit (differs in {got}); train again")
-    return kind(**{name: _typed(values[name], hint, f"{path}: {name}") for name, hint in fields.items()})
+    return from_values(kind, read_json(path, dict[str, Any]), str(path))
 
 
-def _typed(value: Any, hint: Any, where: str) -> Any:
-    """A JSON value as the type that a field is annotated with."""
-    origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (typing.Union, types.UnionType):
-        rest = [arg for arg in args if arg is not type(None)]
-        return None if value is None and len(rest) < len(args) else _typed(value, rest[0], where)
-    if origin is typing.Literal and value in args:
-        return value
-    if origin is tuple and isinstance(value, list):
-        return tuple(_typed(item, args[0], where) for item in value)
-    if hint is Path and isinstance(value, str):
+def from_values(kind: type[C], values: Mapping[str, Any], where: str) -> C:
+    """The configuration of what `to_json` gave; fields, types and values are checked, nothing is run.
+
+    Args:
+        kind: of the configuration.
+        values: by field, with the format.
+        where: they were found, for the message.
+
+    Raises:
+        UserError: if they are not of this kind, or of a later format.
+    """
+    values = dict(values)
+    written = values.pop("format", 1)
+    if type(written) is not int or not 1 <= written <= FORMAT:
+        raise UserError(
+            f"{where}: of format {str(written)[:20]}; this version reads 1 to {FORMAT}: use the one that wrote it"
+        )
+    fields = {field.name for field in dataclasses.fields(kind)}
+    if unknown := sorted(values.keys() - fields):
+        raise UserError(
+            f"{where}: unknown {', '.join(unknown)[:80]} (format {written}); expected a configuration of {kind.exhibit}"
+        )
+    values = (dict(kind.ADDED) if written < FORMAT else {}) | values
+    if missing := sorted(fields - values.keys()):
+        raise UserError(f"{where}: lacks {', '.join(missing)[:80]}; expected a configuration of {kind.exhibit}")
+    if written == 1:
+        values |= _data_of_format_1(values)
+    try:
+        return msgspec.convert(values, kind, dec_hook=_as_path)
+    except msgspec.ValidationError as error:
+        what, _, at = str(error).partition(" - at `$.")
+        raise UserError(f"{where}: {at.rstrip('`') or 'a field'}: {what}; put back what the training wrote") from None
+
+
+def _as_path(kind: type, value: Any) -> Any:
+    if kind is Path and isinstance(value, str):
         return Path(value)
-    if hint is float and type(value) in (int, float) and math.isfinite(value):
-        return float(value)
-    if hint in (int, str, bool) and type(value) is hint:
-        return value
-    name = re.sub(r"\w+\.", "", str(getattr(hint, "__name__", hint)))
-    raise UserError(f"{where}: got {str(value)[:40]!r}, expected {name}; train again")
+    raise TypeError(f"Expected a path, got `{type(value).__name__}`")
+
+
+def _data_of_format_1(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Format 1 named the files of known data sets too, in whatever copy of this repository wrote it."""
+    paths = {name: Path(str(values[name])) for name in FILES[:4]}
+    known = {path.parent.name for name, path in paths.items() if datasets.is_array_of(path, name)}
+    if len(known) == 1 and all(datasets.is_array_of(path, name) for name, path in paths.items()):
+        return dict.fromkeys(FILES) | {"dataset": known.pop()}
+    return {"dataset": None}

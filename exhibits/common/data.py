@@ -1,6 +1,13 @@
-"""Patterns and labels from .npy files, checked before memory is taken; loading never runs code."""
+"""Patterns and labels from .npy files: looked at before memory is taken, brought into one form, told apart by content.
 
+`N` patterns of `D` pixels, `C` classes. Loading never runs code.
+"""
+
+import functools
+import hashlib
 import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,7 +16,11 @@ import numpy as np
 from exhibits.common import datasets
 from exhibits.common.config import TrainingConfig
 from exhibits.common.errors import UserError
-from exhibits.common.files import npy_header
+from exhibits.common.files import npy_header, open_regular
+from exhibits.common.memory import require_memory
+from exhibits.common.schema import ArrayRecord, Form
+
+LEARNED = ("dataX", "dataY", "devX", "devY")
 
 
 class Patterns(NamedTuple):
@@ -24,40 +35,123 @@ class Patterns(NamedTuple):
     y: np.ndarray
 
 
-def load_for_training(config: TrainingConfig) -> tuple[Patterns, Patterns | None]:
-    """Training and development patterns of a configuration; both as one, and None, if it wants them joined.
+@dataclass(frozen=True)
+class DataSet:
+    """What a run learns from.
+
+    Attributes:
+        train: patterns to learn from.
+        dev: patterns to choose the epoch by; None if they are learned from too.
+        form: how the files were read.
+        classes: names of the classes.
+        records: what was in each file, by field of the configuration.
+    """
+
+    train: Patterns
+    dev: Patterns | None
+    form: Form
+    classes: tuple[str, ...]
+    records: dict[str, ArrayRecord]
+
+    @property
+    def learned(self) -> dict[str, str]:
+        """SHA-256 by field of all that numbers of the training depend on: not of the test set."""
+        return {name: record.sha256 for name, record in self.records.items() if not name.startswith("test")}
+
+
+def load_for_training(config: TrainingConfig) -> DataSet:
+    """Training and development patterns of a configuration; its test set is looked at too, so that no mistake in it
+    comes up only after the training.
 
     Raises:
-        UserError: if a file is missing or unfit, or the two sets differ in pixels or classes.
+        UserError: if a file is missing or unfit, or the sets differ in pixels or classes.
     """
-    train = load_patterns(config.dataX, config.dataY)
-    dev = load_patterns(config.devX, config.devY)
-    for what, path, expected, got in (
-        ("pixels", config.devX, train.x.shape[1], dev.x.shape[1]),
-        ("classes", config.devY, train.y.shape[1], dev.y.shape[1]),
-    ):
-        if got != expected:
-            raise UserError(f"{path}: {got} {what} a row; expected {expected}, as in the training set")
-    return (Patterns(*map(np.concatenate, zip(train, dev, strict=True))), None) if config.join_dev else (train, dev)
+    train, form, records = load_patterns(config, "data")
+    dev, _, more = load_patterns(config, "dev", form)
+    records |= more
+    if "testX" in config.files():
+        records |= load_patterns(config, "test", form)[2]
+    classes = class_names(config, form)
+    if config.join_dev:
+        train, dev = Patterns(*map(np.concatenate, zip(train, dev, strict=True))), None
+    return DataSet(train, dev, form, classes, records)
 
 
-def load_patterns(x_path: Path, y_path: Path) -> Patterns:
-    """Loads and checks patterns and their labels; prepares a known data set whose arrays are missing.
+def load_patterns(
+    config: TrainingConfig, name: str, form: Form | None = None
+) -> tuple[Patterns, Form, dict[str, ArrayRecord]]:
+    """One of the sets of a configuration; prepares a known data set whose arrays are missing.
+
+    Args:
+        config: of the run.
+        name: "data", "dev" or "test", how the fields of its files begin.
+        form: that the training set settled; None for the training set itself.
 
     Raises:
-        UserError: if a file is missing or unfit, in one line that names it.
+        UserError: if a file is missing or unfit, or not what was published.
     """
-    for path in (x_path, y_path):
-        _prepare_if_known(path)
-    x, y = _load(x_path, "patterns (N, D)"), _load(y_path, "one-hot labels (N, C)")
-    if not (x.min() >= 0 and x.max() <= 1):
-        hint = "; divide 8-bit pixels by 255" if x.max() <= 255 and x.min() >= 0 else ""
-        raise UserError(f"{x_path}: values from {x.min():g} to {x.max():g}; expected all in [0, 1]{hint}")
-    if len(x) != len(y):
-        raise UserError(f"{y_path}: {len(y)} rows; expected {len(x)} rows, as many as in {x_path}")
-    if y.shape[1] < 2 or not (np.isin(y, (0, 1)).all() and (y.sum(axis=1) == 1).all()):
-        raise UserError(f"{y_path}: rows are not one-hot; expected one 1 among 0s in each of 2 or more columns")
-    return Patterns(x, y)
+    paths = config.files()
+    fields = (f"{name}X", f"{name}Y")
+    if config.dataset is not None:
+        prepare_if_missing(config.dataset)
+    patterns, form, records = read_patterns(paths[fields[0]], paths[fields[1]], form)
+    if config.dataset is not None:
+        published = datasets.SOURCES[config.dataset].sha256
+        for field, record in zip(fields, records, strict=True):
+            if record.sha256 != published[datasets.ARRAYS[field]]:
+                raise UserError(
+                    f"{paths[field]}: not the values of the published files; "
+                    f"`python data/prepare.py {config.dataset}` writes it anew"
+                )
+    return patterns, form, dict(zip(fields, records, strict=True))
+
+
+def digest_of(folder: Path) -> str:
+    """One SHA-256 of the values in a folder's trainX.npy, trainY.npy, validX.npy and validY.npy."""
+    if (name := datasets.of_folder(folder.resolve())) is not None:  # whoever loads them compares
+        return _combined([datasets.SOURCES[name].sha256[datasets.ARRAYS[field]] for field in LEARNED])
+    return load_folder(folder)[2]
+
+
+@functools.lru_cache(maxsize=2)
+def load_folder(folder: Path) -> tuple[Patterns, Patterns, str]:
+    """Training and development patterns of a folder with such files, and the SHA-256 of them all.
+
+    Raises:
+        UserError: if a file is missing or unfit.
+    """
+    if (name := datasets.of_folder(folder)) is not None:
+        prepare_if_missing(name)
+        folder = datasets.folder_of(name)
+    paths = [folder / f"{datasets.ARRAYS[field]}.npy" for field in LEARNED]
+    train, form, records = read_patterns(*paths[:2])
+    dev, _, more = read_patterns(*paths[2:], form)
+    return train, dev, _combined([record.sha256 for record in records + more])
+
+
+def _combined(digests: Sequence[str]) -> str:
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def prepare_if_missing(name: str) -> None:
+    """The arrays of known data sets are not in the repository, only the files that they are made from."""
+    if not all(path.exists() for path in datasets.files(name).values()):
+        print(f"Preparing {name} in {datasets.folder_of(name)}", flush=True)
+        datasets.prepare(name)
+
+
+def class_names(config: TrainingConfig, form: Form) -> tuple[str, ...]:
+    """Names of the classes: those that were given, of a known data set, or the labels' numbers."""
+    if config.classes:
+        if len(config.classes) != form.classes:
+            raise UserError(
+                f"--classes {' '.join(config.classes)[:80]}: {len(config.classes)} names; expected {form.classes}, "
+                "one for each class"
+            )
+        return config.classes
+    if config.dataset is not None:
+        return datasets.SOURCES[config.dataset].classes
+    return tuple(map(str, form.labels or range(form.classes)))
 
 
 def picture_shape(n_pixels: int) -> tuple[int, int] | None:
@@ -66,35 +160,131 @@ def picture_shape(n_pixels: int) -> tuple[int, int] | None:
     return (side, side) if side * side == n_pixels else None
 
 
-def class_names(y_path: Path, n_classes: int) -> tuple[str, ...]:
-    """Names of the classes of labels from a file: those of a known data set, else 0, 1, ..."""
-    name = datasets.known(y_path)
-    return datasets.SOURCES[name].classes if name else tuple(map(str, range(n_classes)))
+def read_patterns(x_path: Path, y_path: Path, form: Form | None = None) -> tuple[Patterns, Form, list[ArrayRecord]]:
+    """Reads and checks patterns and their labels, and says in one line what it made of a file of another form.
+
+    Args:
+        x_path: patterns (N, D), or pictures (N, H, W) or (N, H, W, 1); numbers in [0, 1], or bytes, to be divided by
+            255.
+        y_path: labels, one-hot (N, C) or integers (N,) or (N, 1).
+        form: that the training set settled; None for a training set, which settles it.
+
+    Returns:
+        The patterns, their form, and a record of each file.
+
+    Raises:
+        UserError: if a file is missing or unfit, in one line that names it.
+    """
+    raw_x = _load(x_path, "patterns (N, D) or pictures (N, H, W)", (2, 3, 4))
+    raw_y = _load(y_path, "labels: integers (N,), or one-hot (N, C)", (1, 2))
+    x, picture, divisor = _as_patterns(x_path, raw_x, form)
+    if len(raw_x) != len(raw_y):
+        raise UserError(f"{y_path}: {len(raw_y)} rows; expected {len(raw_x)} rows, as many as in {x_path}")
+    y, labels = _as_one_hot(y_path, raw_y, form)
+    found = Form(x.shape[1], picture, y.shape[1], labels, divisor)
+    records = [_record(x_path, raw_x, x), _record(y_path, raw_y, y)]
+    return Patterns(x, y), form or found, records
 
 
-def _prepare_if_known(path: Path) -> None:
-    """The arrays of known data sets are not in the repository, only the files that they are made from."""
-    name = datasets.known(path)
-    if name and not path.exists():
-        print(f"Preparing {name} in {path.parent}", flush=True)
-        datasets.prepare(name)
+def _record(path: Path, raw: np.ndarray, array: np.ndarray) -> ArrayRecord:
+    return ArrayRecord(str(path), raw.shape, str(raw.dtype), hashlib.sha256(array).hexdigest())
 
 
-def _load(path: Path, what: str) -> np.ndarray:
-    """A finite, non-empty matrix of numbers, as float32."""
+def _as_patterns(
+    path: Path, raw: np.ndarray, form: Form | None
+) -> tuple[np.ndarray, tuple[int, int] | None, int | None]:
+    """Patterns (N, D), height and width of the picture, and what bytes were divided by."""
+    if raw.ndim == 4 and raw.shape[3] != 1:
+        raise UserError(
+            f"{path}: shape {raw.shape}; expected grey pictures (N, H, W) or (N, H, W, 1), or patterns (N, D)"
+        )
+    height_width = raw.shape[1:3] if raw.ndim > 2 else None
+    n_pixels = int(np.prod(raw.shape[1:]))
+    if form is not None and n_pixels != form.pixels:
+        raise UserError(f"{path}: {n_pixels} pixels a row; expected {form.pixels}, as in the training set")
+    if form is not None and height_width not in (None, form.picture):
+        raise UserError(
+            f"{path}: pictures of {_by(height_width)}; expected {_by(form.picture)}, as in the training set"
+        )
+    low, high = raw.min(), raw.max()
+    divisor = None
+    if raw.dtype == np.uint8:
+        divisor = (form.divisor if form else None) or (255 if high > 1 else 1)
+    if not (low >= 0 and high <= (divisor or 1)):
+        hint = "; 8-bit pixels are divided by 255 if they are saved as uint8" if low >= 0 and high <= 255 else ""
+        raise UserError(f"{path}: values from {low:g} to {high:g}; expected all in [0, 1]{hint}")
+    with np.errstate(over="ignore"):
+        x = raw.reshape(len(raw), n_pixels).astype(np.float32, order="C", copy=False)
+    done = [f"pictures of {_by(height_width)}, a row each"] if height_width else []
+    if divisor == 255:
+        x = x / np.float32(255)
+        done.append(f"bytes from {low} to {high} divided by 255")
+    if done:
+        print(f"{path}: {', '.join(done)}", flush=True)
+    return x, height_width or (form.picture if form else picture_shape(n_pixels)), divisor
+
+
+def _by(shape: tuple[int, int] | None) -> str:
+    return f"{shape[0]} x {shape[1]}" if shape else "no height and width"
+
+
+def _as_one_hot(path: Path, raw: np.ndarray, form: Form | None) -> tuple[np.ndarray, tuple[int, ...] | None]:
+    """Labels (N, C), one-hot, and the integer that stood for each class, if integers did."""
+    integers = raw.ndim == 1 or raw.shape[1] == 1
+    if not integers:
+        y = raw
+        if not (np.isin(y, (0, 1)).all() and (y.sum(axis=1) == 1).all()):
+            raise UserError(f"{path}: rows are not one-hot; expected one 1 among 0s in each of 2 or more columns")
+        if form is not None and y.shape[1] != form.classes:
+            raise UserError(f"{path}: {y.shape[1]} classes a row; expected {form.classes}, as in the training set")
+        if form is not None and form.labels is not None and form.labels != tuple(range(form.classes)):
+            raise UserError(f"{path}: one-hot labels; expected integers, as in the training set")
+        return y.astype(np.float32, order="C", copy=False), None
+    if raw.dtype.kind not in "iu":
+        raise UserError(
+            f"{path}: labels of type {raw.dtype}, one each; expected integers (labels.astype(int)), or one-hot (N, C)"
+        )
+    values = raw.reshape(-1)
+    known = form and (form.labels or tuple(range(form.classes)))
+    labels = known or tuple(np.unique(values).tolist())
+    unseen = np.setdiff1d(values, labels)
+    if len(unseen):
+        raise UserError(
+            f"{path}: labels {' '.join(map(str, unseen[:5]))}; expected those of the training set, {_listed(labels)}"
+        )
+    if len(labels) < 2 or (form is None and 2 * len(labels) > len(values)):
+        expected = "expected 2 classes or more, with at least 2 patterns each on average"
+        raise UserError(f"{path}: {len(labels)} different labels of {len(values)} patterns; {expected}")
+    require_memory(8.0 * len(values) * len(labels), f"{path}: {len(labels)} classes", "expected class numbers")
+    if form is None:
+        print(f"{path}: integer labels, {len(labels)} classes: {_listed(labels)}", flush=True)
+    y = np.zeros((len(values), len(labels)), np.float32)
+    y[np.arange(len(values)), np.searchsorted(labels, values)] = 1.0
+    return y, labels
+
+
+def _listed(labels: tuple[int, ...]) -> str:
+    if labels == tuple(range(labels[0], labels[0] + len(labels))):
+        return f"{labels[0]} to {labels[-1]}"
+    return " ".join(map(str, labels[:20])) + (" ..." if len(labels) > 20 else "")
+
+
+def _load(path: Path, what: str, dimensions: tuple[int, ...]) -> np.ndarray:
+    """A finite, non-empty array of numbers."""
     expected = f"expected a .npy file with {what}"
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             shape, dtype = npy_header(file)
             if dtype.kind not in "fiub":
                 raise UserError(f"{path}: holds values of type {dtype}; {expected}, real numbers")
-            if len(shape) != 2 or 0 in shape:
-                hint = "; np.eye(C)[labels] makes one-hot rows" if len(shape) == 1 and "labels" in what else ""
-                raise UserError(f"{path}: shape {shape}; {expected}, not empty{hint}")
+            if len(shape) not in dimensions or 0 in shape:
+                raise UserError(f"{path}: shape {shape}; {expected}, not empty")
             size = int(np.prod(shape, dtype=object)) * dtype.itemsize
             there = os.fstat(file.fileno()).st_size - file.tell()
             if size != there:
                 raise UserError(f"{path}: {there} bytes of data, but its header claims {size}; {expected}")
+            as_floats = 4 * size / dtype.itemsize
+            require_memory(size + 2 * as_floats, f"{path}: {shape[0]} rows", "give fewer patterns")
             file.seek(0)
             array = np.load(file, allow_pickle=False)
     except OSError as error:
@@ -104,7 +294,7 @@ def _load(path: Path, what: str) -> np.ndarray:
         raise UserError(f"{path}: not a readable array ({reason}); {expected}") from None
     finite = np.isfinite(array)
     if not finite.all():
-        row, column = np.unravel_index(finite.argmin(), finite.shape)
-        raise UserError(f"{path}: NaN or infinity in row {row}, column {column}; {expected}, finite numbers")
-    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, which no range admits
-        return array.astype(np.float32, order="C", copy=False)
+        place = np.unravel_index(finite.argmin(), finite.shape)
+        at = ", ".join(f"{name} {n}" for name, n in zip(("row", "column", "column"), place, strict=False))
+        raise UserError(f"{path}: NaN or infinity in {at}; {expected}, finite numbers")
+    return array

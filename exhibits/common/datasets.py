@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from exhibits.common.errors import UserError
-from exhibits.common.files import write_array
+from exhibits.common.files import open_regular, write_array
 from exhibits.common.places import REPOSITORY, writable_home
 
 DATA = REPOSITORY / "data"
@@ -26,6 +26,7 @@ class Source:
 
     Attributes:
         md5: of the raw (decompressed) files, in the order of `FILES`.
+        sha256: of the values of the arrays made from them, by name.
         folders: looked into in turn.
         url: where the files, gzipped, can be downloaded from; None if they need not be.
         download_md5: of the gzipped files there.
@@ -34,11 +35,17 @@ class Source:
     """
 
     md5: tuple[str, ...]
+    sha256: dict[str, str]
     folders: tuple[Path, ...]
     url: str | None = None
     download_md5: tuple[str, ...] = ()
     hint: str = ""
     classes: tuple[str, ...] = tuple("0123456789")
+
+    @property
+    def digest(self) -> str:
+        """One SHA-256 of all arrays."""
+        return hashlib.sha256("".join(self.sha256.values()).encode()).hexdigest()
 
 
 SOURCES = {
@@ -49,6 +56,14 @@ SOURCES = {
             "2646ac647ad5339dbf082846283269ea",
             "27ae3e4e09519cfbb04c329615203637",
         ),
+        sha256={
+            "trainX": "c323bbe66689595489df08ed4bfdef7be25a29e0215fce7338c3f979902ac157",
+            "trainY": "7eb0795b94527e972c33704208849ae1c634ad495b095ed4ff34867d03a4e384",
+            "validX": "bf4c038611fd4e213d4a1476703fd313d2e9fbd8ae28317c45699788e0bed5ee",
+            "validY": "668895918732a54630b9f386f6ca4f460081b55cddd7e31e2a22776751d2efd5",
+            "testX": "bc9f8f501f39b3ca61f899a2f402edf2024bde012b73223431b6bd735e47a165",
+            "testY": "2f8f366b93e2a655c1c1a74771f505326f2624697831cf9c8112282bd6c49b7e",
+        },
         folders=(DATA / "mnist",),
         hint="restore data/mnist from the repository: git checkout -- data/mnist",
     ),
@@ -59,6 +74,14 @@ SOURCES = {
             "8181f5470baa50b63fa0f6fddb340f0a",
             "15d484375f8d13e6eb1aabb0c3f46965",
         ),
+        sha256={
+            "trainX": "531f80be11f04dbf1edf77a3779747c0f3ea8be3382e0d94b8050f600498308a",
+            "trainY": "a9eb122e6d0571e45fd09b20868e5f0a6bf277f20e281ef3e0c7f114a45361e5",
+            "validX": "1d89979be330d813c49dfa0bd92f91773e4cb6ad38212ec45a0d08c18a3ed3c1",
+            "validY": "2c473b0a3bdb851423352a6e3e5f5a8f99542b5aa1df7e68082dc895bf1c00b0",
+            "testX": "0c0f08b9d95e81a9c662a7e200cbb82a22e7669e3a79c4e861585d1dbf736efd",
+            "testY": "10c968ac4b9b4cba41c0f5db0ae330bb11ad46c5a4c91cf551bac4b4cf4d94ee",
+        },
         folders=(Path("/usr/share/datasets/fashion-mnist"),),
         url="http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
         download_md5=(
@@ -82,22 +105,41 @@ SOURCES = {
         ),
     ),
 }
-ARRAYS = tuple(f"{split}{part}" for split in ("train", "valid", "test") for part in "XY")
+ARRAYS = {  # by the field of a configuration that names it
+    f"{field}{part}": f"{split}{part}"
+    for field, split in (("data", "train"), ("dev", "valid"), ("test", "test"))
+    for part in "XY"
+}
+
+
+def files(name: str) -> dict[str, Path]:
+    """The arrays of a data set by the fields of a configuration: dataX, dataY, devX, devY, testX, testY."""
+    return {field: folder_of(name) / f"{stem}.npy" for field, stem in ARRAYS.items()}
 
 
 def folder_of(name: str) -> Path:
     """Folder of a known data set's arrays, which need not be there yet: data/<name>, where that can be written to."""
     folder = DATA / name
-    if all((folder / f"{array}.npy").is_file() for array in ARRAYS):
+    if all((folder / f"{array}.npy").is_file() for array in ARRAYS.values()):
         return folder
     return writable_home(DATA, name)
 
 
-def known(path: Path) -> str | None:
-    """Name of the data set that a file is an array of, as `prepare` makes them; None if it is none."""
-    folder = Path(os.path.realpath(path.parent))
-    ours = folder.name in SOURCES and folder in (DATA / folder.name, folder_of(folder.name))
-    return folder.name if ours and path.suffix == ".npy" and path.stem in ARRAYS else None
+def of_folder(folder: Path) -> str | None:
+    """Name of the data set whose arrays `prepare` makes in a folder; None if there is none."""
+    name = folder.name
+    return name if name in SOURCES and folder in (DATA / name, folder_of(name)) else None
+
+
+def known(path: Path, field: str) -> str | None:
+    """Name of the data set whose array for that field a file is, under whatever spelling; None if it is another."""
+    path = Path(os.path.realpath(path.parent)) / path.name
+    return of_folder(path.parent) if is_array_of(path, field) else None
+
+
+def is_array_of(path: Path, field: str) -> bool:
+    """Whether a path ends as the array of a known data set for that field does, in whatever copy of the repository."""
+    return path.parent.name in SOURCES and path.parent.parent.name == "data" and path.name == f"{ARRAYS[field]}.npy"
 
 
 def prepare(name: str, source: Path | None = None, root: Path | None = None) -> Path:
@@ -148,7 +190,7 @@ def prepare(name: str, source: Path | None = None, root: Path | None = None) -> 
 def suggestion(path: Path) -> str:
     """A hint at a known data set's array for a path that leads nowhere but ends like one of theirs; empty if not."""
     name, file = path.parts[-2:] if len(path.parts) > 1 else ("", "")
-    if name not in SOURCES or file not in [f"{array}.npy" for array in ARRAYS]:
+    if name not in SOURCES or file not in [f"{array}.npy" for array in ARRAYS.values()]:
         return ""
     right = folder_of(name) / file
     return f"; did you mean {right if path.is_absolute() else os.path.relpath(right)}?"
@@ -203,7 +245,7 @@ def read_idx(path: Path, md5: str | None = None) -> np.ndarray:
         UserError: if the file cannot be read, is no such IDX file, or has another checksum.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             zipped = file.read(2) == b"\x1f\x8b"
         with gzip.open(path) if zipped else path.open("rb") as file:
             head = file.read(4)

@@ -19,9 +19,9 @@ with reported():  # a package may be missing
 
     from exhibits.common import runlog
     from exhibits.common.commandline import Parser
-    from exhibits.common.config import REPOSITORY
+    from exhibits.common.config import REPOSITORY, TrainingConfig
     from exhibits.common.data import load_patterns
-    from exhibits.common.datasets import DATA, FILES, SOURCES, read_idx
+    from exhibits.common.datasets import DATA, FILES, SOURCES, files, read_idx
     from exhibits.common.environment import cpus, pin, unusual
 
 PATTERNS = 500  # for the self-test
@@ -35,13 +35,17 @@ def memory() -> str:
 
 
 def data(name: str) -> str:
-    """Whether the four files of a data set are there and are the published ones."""
+    """Whether the four files of a data set, and the arrays made from them, are there and what was published."""
     source = SOURCES[name]
     for folder in source.folders:
         found = [next((p for p in (folder / f, folder / f"{f}.gz") if p.is_file()), None) for f in FILES]
         if all(found):
             for path, md5 in zip(found, source.md5, strict=True):
                 read_idx(path, md5)
+            if all(path.exists() for path in files(name).values()):
+                for part in ("data", "dev", "test"):
+                    load_patterns(TrainingConfig(dataset=name), part)
+                return f"{folder}: the published files; {DATA / name}: the arrays made from them"
             return f"{folder}: the published files"
     return f"not here: {source.hint or 'see data/README.md'}"
 
@@ -89,7 +93,7 @@ def main(args: Sequence[str] | None = None) -> int:
             line(name, f"FAILED: {error}")
     with tempfile.TemporaryDirectory() as folder:
         try:
-            digits = load_patterns(DATA / "mnist" / "validX.npy", DATA / "mnist" / "validY.npy")
+            digits, *_ = load_patterns(TrainingConfig(dataset="mnist"), "dev")
         except UserError as error:
             line("self-test", f"FAILED: {error}")
             return failures + 1

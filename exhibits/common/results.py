@@ -10,11 +10,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from exhibits.common.commandline import Parser
 from exhibits.common.config import TrainingConfig
-from exhibits.common.data import Patterns
+from exhibits.common.data import DataSet, load_patterns
 from exhibits.common.errors import UserError
-from exhibits.common.files import read_json, replacing, write_json
+from exhibits.common.files import locked, read_json, replacing, write_json
+from exhibits.common.schema import ResultsRow, SeedResult, to_plain
 
 if TYPE_CHECKING:  # ngc-learn reads the command line when it is imported
     from exhibits.common.simulation import Circuit
@@ -61,45 +64,52 @@ def choose(rows: Sequence[Row], names: Sequence[str]) -> list[Row]:
     return [known[name] for name in names] or list(rows)
 
 
-def measure(rows: Sequence[Row], folder: Path, run: Callable[[Row, int], dict[str, Any]]) -> None:
-    """Runs what is missing and appends each seed to its row's file as soon as it is there.
+def measure(
+    rows: Sequence[Row], folder: Path, run: Callable[[Row, int], dict[str, Any]], digest: Callable[[Row], str]
+) -> None:
+    """Runs what is missing and appends each seed to its row's file as soon as it is there, beside those of others.
 
     Args:
         rows: of the results table.
         folder: of the JSON files.
         run: trains and tests one seed of a row; gives the record of the run, with `seed`, and its test results.
+        digest: SHA-256 of the data of a row.
     """
     folder.mkdir(exist_ok=True)
     for row in rows:
         path = folder / f"{row.name}.json"
         values = {key: list(value) if isinstance(value, tuple) else value for key, value in row.values.items()}
-        known = read_json(path) if path.exists() else {"title": row.title, "values": values, "runs": []}
-        if known["values"] != values:
-            raise UserError(f"{path}: of other values than {row.name} has now; move it away to measure again")
+        data = digest(row)
+
+        def known(path=path, row=row, values=values, data=data) -> ResultsRow:
+            if not path.exists():
+                return ResultsRow(row.title, values, [], data)
+            found = read_json(path, ResultsRow, "a row of a results table")
+            for what, there, here in (("values", found.values, values), ("data", found.data, data)):
+                if there != here:
+                    raise UserError(f"{path}: of other {what} than {row.name} has now; move it away to measure again")
+            return found
+
         for seed in row.seeds:
-            if any(done["seed"] == seed for done in known["runs"]):
+            if any(done.get("seed") == seed for done in known().runs):
                 continue
             print(f"{row.title}: seed {seed}", flush=True)
-            known["runs"].append(run(row, seed))
-            write_json(path, known)
+            result = run(row, seed)
+            with locked(folder):  # another process may measure another seed
+                found = known()
+                found.runs = [done for done in found.runs if done.get("seed") != seed] + [result]
+                write_json(path, found)
 
 
 def train_and_test(
-    circuit: "Circuit",
-    config: TrainingConfig,
-    train: Patterns,
-    dev: Patterns | None,
-    test: Patterns,
-    temperature: float | None = None,
+    circuit: "Circuit", config: TrainingConfig, data: DataSet, temperature: float | None = None
 ) -> dict[str, Any]:
     """Trains, keeps the best epoch on dev and measures it once on test; a training that is finished is not repeated.
 
     Args:
         circuit: freshly built.
         config: its configuration.
-        train: patterns to learn from.
-        dev: patterns to choose the epoch by; None keeps the last one.
-        test: patterns to measure on.
+        data: to learn from and to choose the epoch by; the configuration has a test set too.
         temperature: of the calibrated NLL; by default the one that was fitted on dev.
 
     Returns:
@@ -107,16 +117,32 @@ def train_and_test(
     """
     from exhibits.common.analysis import evaluate, restore
     from exhibits.common.runfolder import finished
-    from exhibits.common.training import Keys, fit
+    from exhibits.common.training import Keys, fit, identity_of
 
-    log = finished(config)
+    identity = identity_of(circuit, config, data)
+    log = finished(config, identity)
     if log is None:
-        fit(circuit, config, train, dev)
-        log = finished(config)
-    trained = restore(circuit, config.exp_dir, config.epochs)
+        fit(circuit, config, data)
+        log = finished(config, identity)
+    trained = restore(circuit, config.exp_dir, identity)
     if temperature is not None:
         trained = replace(trained, temperature=temperature)
-    return log | evaluate(trained, test, Keys.of(config.seed).test)[0]
+    test, *_ = load_patterns(config, "test", data.form)
+    run = {name: value for name, value in to_plain(log).items() if name not in ("activity", "data", "form")}
+    return run | evaluate(trained, test, "test set", Keys.of(config.seed).test)[0]
+
+
+def seed_results(path: Path) -> list[SeedResult]:
+    """What a row's file has for the table, seed by seed.
+
+    Raises:
+        UserError: if it is not of a row.
+    """
+    runs = read_json(path, ResultsRow, "a row of a results table").runs
+    try:
+        return msgspec.convert(runs, list[SeedResult])
+    except msgspec.ValidationError as error:
+        raise UserError(f"{path}: {error}; expected a row of a results table") from None
 
 
 def table(rows: Sequence[Row], folder: Path, references: Sequence[Sequence[str]]) -> str:
@@ -139,18 +165,18 @@ def table(rows: Sequence[Row], folder: Path, references: Sequence[Sequence[str]]
         path = folder / f"{row.name}.json"
         if not path.exists():
             continue
-        runs = read_json(path)["runs"]
-        epochs = ", ".join(str(run["epoch"]) for run in runs)
-        minutes = statistics.mean(run["seconds"] for run in runs) / 60
-        hardware = ", ".join(sorted({run["device"] for run in runs}))
-        dev = [100 * run["best_dev_acc"] for run in runs if "best_dev_acc" in run]
+        runs = seed_results(path)
+        epochs = ", ".join(str(run.epoch) for run in runs)
+        minutes = statistics.mean(run.seconds for run in runs) / 60
+        hardware = ", ".join(sorted({run.device for run in runs}))
+        dev = [100 * run.best_dev_acc for run in runs if run.best_dev_acc is not None]
         cells = [
             row.title,
             str(len(runs)),
             spread(dev, 2) if dev else "learnt from",
-            spread([100 * run["acc"] for run in runs], 2),
-            spread([run["nll"] for run in runs], 3),
-            spread([run["nll_calibrated"] for run in runs], 3),
+            spread([100 * run.acc for run in runs], 2),
+            spread([run.nll for run in runs], 3),
+            spread([run.nll_calibrated for run in runs], 3),
             epochs,
             f"{minutes:.1f} min",
             hardware,

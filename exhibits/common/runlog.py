@@ -4,7 +4,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from exhibits.common.config import REPOSITORY
 from exhibits.common.environment import cpus
 
-PACKAGES = ("ngclearn", "ngcsimlib", "jax", "jaxlib", "numpy", "scikit-learn", "orbax-checkpoint")
+PACKAGES = ("ngclearn", "ngcsimlib", "jax", "jaxlib", "numpy", "scikit-learn", "numba")
 
 
 def now() -> str:
@@ -34,6 +34,12 @@ def describe(packages: Sequence[str] = PACKAGES) -> dict[str, Any]:
 def versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
     """Versions of the packages that numbers depend on."""
     return {package: version(package) for package in packages}
+
+
+def changed_versions(before: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+    """Name, version then and version now of the packages that are not what they were."""
+    now = versions()
+    yield from ((name, before[name], now[name]) for name in now.keys() & before.keys() if now[name] != before[name])
 
 
 def hardware() -> str:

@@ -7,6 +7,7 @@ import contextlib
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -19,6 +20,7 @@ from ngcsimlib.global_state import stateManager
 
 from exhibits.common.environment import pin
 from exhibits.common.evaluation import Readout, interpret
+from exhibits.common.memory import require_memory
 
 pin()
 
@@ -124,8 +126,39 @@ class Circuit:
 
     batch_size: int
     dt: float  # ms
+    sizes: tuple[int, ...]  # cells of each layer, input first
     components: dict[str, Component]
     parameters: dict[str, Compartment]
+    choices: Mapping[str, str] = MappingProxyType({})  # what was left to the program, such as how synapses are computed
+
+    @property
+    def summary(self) -> str:
+        """The network in a few words."""
+        return "-".join(map(str, self.sizes)) + "".join(f", {name} {value}" for name, value in self.choices.items())
+
+    @staticmethod
+    def require_memory(sizes: Sequence[int], batch_size: int, T: int, weights: float, minibatches: int) -> None:
+        """Refuses a circuit that does not fit in memory, before any of it is built.
+
+        Args:
+            sizes: cells of each layer, input first.
+            batch_size: B.
+            T: time steps.
+            weights: numbers that learning changes or that were drawn at the start.
+            minibatches: M, of a call of the program.
+        """
+        cells = float(sum(sizes))
+        numbers = (
+            4 * weights  # in the components, on the way in and out of the program, in a checkpoint
+            + 12 * batch_size * cells  # compartments
+            + 2 * minibatches * batch_size * (sizes[0] + sizes[-1])  # a chunk of minibatches
+            + T * cells  # a raster
+        )
+        require_memory(
+            4 * numbers,
+            f"layers of {' '.join(map(str, sizes))} cells, minibatches of {batch_size}, {T} steps",
+            "give fewer cells (--hid_dim), a smaller --batch_size or fewer steps (--T)",
+        )
 
     def present(
         self, state: State, x: jax.Array, y: jax.Array, valid: jax.Array, key: jax.Array, *, learn: bool, detail: bool

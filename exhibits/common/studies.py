@@ -4,7 +4,6 @@ A task is a JSON object with everything that its numbers depend on; the script o
 takes one and gives the measurements. A rerun skips the tasks whose rows are in the study's file.
 """
 
-import functools
 import importlib.util
 import json
 import re
@@ -15,14 +14,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+import msgspec
 from tqdm import tqdm
 
 from exhibits.common.config import MNIST, REPOSITORY, require
-from exhibits.common.data import Patterns, load_patterns
+from exhibits.common.data import Patterns, digest_of, load_folder
 from exhibits.common.errors import UserError
-from exhibits.common.files import read_json, write_json
+from exhibits.common.files import locked, read_json, write_json
+from exhibits.common.schema import MAX_EPOCHS, StudyRow
 
 if TYPE_CHECKING:  # ngc-learn reads the command line when it is imported
     from exhibits.common.simulation import Circuit
@@ -54,7 +55,10 @@ class StudyConfig:
     """Folder for rows and figures; if not given, results/ and figures/ beside the script, exp/quick/ with --quick."""
 
     def __post_init__(self):
-        require(self, "epochs", "at least 1", self.epochs is None or self.epochs >= 1)
+        for name in ("data", "out_dir"):
+            if (path := getattr(self, name)) is not None:
+                object.__setattr__(self, name, path.expanduser())
+        require(self, "epochs", f"1 to {MAX_EPOCHS}", self.epochs is None or 1 <= self.epochs <= MAX_EPOCHS)
         require(self, "seeds", "1 to 100", 1 <= self.seeds <= 100)
         address = r"((tcp|tls|ws|wss|ucx)://)?[^\s/]+:\d{1,5}"
         known = self.scheduler is None or re.fullmatch(address, self.scheduler)
@@ -90,18 +94,20 @@ class StudyConfig:
         rest = {
             "epochs": self.epochs or (min(QUICK_EPOCHS, epochs) if self.quick else epochs),
             "data": _portable(self.data),
+            "data_sha256": digest_of(self.data),
         }
         rest |= {"patterns": QUICK_PATTERNS} if self.quick else {}
         return [point | rest | {"seed": FIRST_SEED + n} for point in points for n in range(n_seeds)]
 
 
-def conduct(script: Path, tasks: Sequence[Task], config: StudyConfig) -> list[Row]:
-    """Runs the tasks whose rows are missing and keeps each row as soon as it is there.
+def conduct(script: Path, tasks: Sequence[Task], config: StudyConfig, kind: type = StudyRow) -> list[Row]:
+    """Runs the tasks whose rows are missing and keeps each row as soon as it is there, beside those of others.
 
     Args:
         script: file of the study, `study_<name>.py`; its rows are in `<name>.json`.
         tasks: of the study's grid.
         config: the command line.
+        kind: what a row is, as msgspec can decode it.
 
     Returns:
         The rows of these tasks that there are, in the order of the grid.
@@ -111,7 +117,7 @@ def conduct(script: Path, tasks: Sequence[Task], config: StudyConfig) -> list[Ro
     """
     rows_folder, figures_folder = config.folders(script)
     path = rows_folder / f"{script.stem.removeprefix('study_')}.json"
-    known = _known(path)
+    known = _known(path, kind)
     missing = [task for task in tasks if _identity(task) not in known]
     failures = []
     if missing and not config.plot_only:
@@ -122,8 +128,9 @@ def conduct(script: Path, tasks: Sequence[Task], config: StudyConfig) -> list[Ro
                 if isinstance(row, UserError):
                     failures.append(f"{json.dumps(task)}: {row}")
                 else:
-                    known[_identity(task)] = {"task": task} | row
-                    write_json(path, {"rows": list(known.values())})
+                    with locked(rows_folder):  # other processes keep their rows there too
+                        known = _known(path, kind) | {_identity(task): {"task": task} | row}
+                        write_json(path, {"rows": list(known.values())})
                 bar.update()
     if failures:
         raise UserError(f"{len(failures)} of {len(missing)} tasks failed, the rest is in {path}; {failures[0]}")
@@ -141,16 +148,15 @@ def _portable(path: Path) -> str:
 
 
 def _identity(task: Task) -> str:
-    return json.dumps(task, sort_keys=True)
+    """What tells a task from others: all of it, but for the folder that its data were in."""
+    return json.dumps({name: value for name, value in task.items() if name != "data"}, sort_keys=True)
 
 
-def _known(path: Path) -> dict[str, Row]:
+def _known(path: Path, kind: type) -> dict[str, Row]:
     if not path.exists():
         return {}
-    try:
-        return {_identity(row["task"]): row for row in read_json(path)["rows"]}
-    except (TypeError, KeyError):
-        raise UserError(f"{path}: not the rows of a study; move it away to start anew") from None
+    rows = read_json(path, dict[Literal["rows"], list[kind]], "the rows of this study; move it away to start anew")
+    return {_identity(row["task"]): row for row in msgspec.to_builtins(rows).get("rows", [])}
 
 
 def _make(folder: Path) -> None:
@@ -180,7 +186,7 @@ def _on_cluster(address: str, where: str, tasks: Sequence[Task]) -> Iterator[tup
         raise UserError("--scheduler: Dask is not installed; pip install -e '.[cluster]'") from None
     try:
         client = Client(address, timeout=5)
-    except OSError as error:
+    except Exception as error:  # ImportError, TypeError, ValueError, ...: each protocol has its own
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
             f"--scheduler {address}: no Dask scheduler there ({reason}); start one with `dask scheduler`, "
@@ -233,16 +239,17 @@ def _load(script: Path) -> ModuleType:
     return module
 
 
-@functools.lru_cache(maxsize=2)
-def _patterns(folder: Path) -> tuple[Patterns, Patterns]:
-    return tuple(load_patterns(folder / f"{stem}X.npy", folder / f"{stem}Y.npy") for stem in ("train", "valid"))
-
-
 def patterns_of(task: Task) -> tuple[Patterns, Patterns]:
-    """Training and development patterns of a task."""
-    return tuple(
-        Patterns(*(array[: task.get("patterns")] for array in each)) for each in _patterns(REPOSITORY / task["data"])
-    )
+    """Training and development patterns of a task.
+
+    Raises:
+        UserError: if they are not what the task is about.
+    """
+    folder = REPOSITORY / task["data"]
+    train, dev, digest = load_folder(folder)
+    if digest != task["data_sha256"]:
+        raise UserError(f"{folder}: its arrays are not those of the study; copy them from where it was started")
+    return tuple(Patterns(*(array[: task.get("patterns")] for array in each)) for each in (train, dev))
 
 
 def learning_curve(circuit: "Circuit", task: Task) -> Iterator[float]:

@@ -1,78 +1,35 @@
-"""Training, whatever the circuit: epochs, shuffling, history, the best parameters on the development set, going on."""
+"""Training, whatever the circuit: epochs, shuffling, history, the best parameters on the development set, resuming."""
 
 import math
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import jax
 import numpy as np
 from jax import numpy as jnp
-from tqdm import tqdm
 
 from exhibits.common import runlog
+from exhibits.common.activity import dead_layers, mean_activity
 from exhibits.common.checkpoints import ParameterStore
 from exhibits.common.config import TrainingConfig
-from exhibits.common.data import Patterns
+from exhibits.common.data import DataSet, Patterns
+from exhibits.common.display import EpochBar, duration
+from exhibits.common.environment import settings
 from exhibits.common.errors import UserError
-from exhibits.common.evaluation import fit_temperature, interpret
+from exhibits.common.evaluation import Readout, fit_temperature, interpret
 from exhibits.common.files import write_array
 from exhibits.common.interruption import CODE, stoppable
-from exhibits.common.runfolder import RunFolder, claimed
+from exhibits.common.runfolder import CHECKPOINTS, INITIAL, RunFolder, claimed
+from exhibits.common.schema import FORMAT, Activity, Best, History, Identity, Progress, Record, RunLog, Tally
 from exhibits.common.simulation import Circuit
 
-CHECKPOINTS = "checkpoints"
 WEIGHTS = (".weights", ".biases")
-
-
-@dataclass
-class History:
-    """Accuracy and negative log likelihood (nats) by epoch; element 0 was measured before training."""
-
-    trAcc: list[float] = field(default_factory=list)
-    acc: list[float] = field(default_factory=list)
-    trNll: list[float] = field(default_factory=list)
-    nll: list[float] = field(default_factory=list)
-
-    def add(self, train: "Score", dev: "Score | None") -> None:
-        """Appends an epoch; not a number is what there is no development set for."""
-        dev_acc, dev_nll = (math.nan, math.nan) if dev is None else (dev.acc, dev.nll)
-        for values, value in zip(vars(self).values(), (train.acc, dev_acc, train.nll, dev_nll), strict=True):
-            values.append(value)
-
-    def save(self, folder: Path) -> None:
-        """Writes trAcc.npy, acc.npy, trNll.npy and nll.npy."""
-        for name, values in vars(self).items():
-            write_array(folder / f"{name}.npy", np.array(values))
-
-
-@dataclass
-class Score:
-    """Running accuracy and mean negative log likelihood (nats)."""
-
-    n: int = 0
-    n_correct: int = 0
-    nll_sum: float = 0.0
-
-    def add(self, out: dict[str, np.ndarray], y: np.ndarray) -> None:
-        """Takes in what a circuit read out for the patterns with one-hot labels y (n, C)."""
-        readout = interpret(out, y)
-        self.n += len(y)
-        self.n_correct += int(readout.correct.sum())
-        self.nll_sum += float(readout.nll.sum())
-
-    @property
-    def acc(self) -> float:
-        """Share of patterns whose label is predicted."""
-        return self.n_correct / self.n
-
-    @property
-    def nll(self) -> float:
-        """Nats per pattern."""
-        return self.nll_sum / self.n
+TIMED_SECONDS = 2.0  # of learning, before it is said how long it takes
+EVALUATION = 1.2  # time of an epoch over that of learning
+SAMPLE = 10_000  # patterns of the training set on which training scores are measured
 
 
 @dataclass(frozen=True)
@@ -89,110 +46,120 @@ class Keys:
         """The keys of a run."""
         return cls(*jax.random.split(jax.random.PRNGKey(seed), 4))
 
-
-@dataclass
-class Progress:
-    """How far a run has come: with the parameters, all that it takes to go on as if nothing had happened.
-
-    Everything random derives from seed, epoch and minibatch, so that no generator's state is part of it.
-    """
-
-    epoch: int = 0  # epochs that are complete
-    partial: Score = field(default_factory=Score)  # of the epoch under way
-    history: History = field(default_factory=History)
-    best: tuple[float, float, int, float] = (-1.0, 0.0, 0, 1.0)  # dev accuracy, -NLL (nats), epoch, temperature
-    best_step: int = 0  # of the best epoch's checkpoint: patterns that were learned from until then
-    seconds: float = 0.0
-    epoch_seconds: list[float] = field(default_factory=list)
-
-    def arrays(self, epochs: int) -> dict[str, np.ndarray]:
-        """As arrays whose shapes depend on the number of epochs alone."""
-
-        def padded(values: list[float], length: int) -> list[float]:
-            return [*values, *[math.nan] * (length - len(values))]
-
-        return {
-            "epoch": np.int64(self.epoch),
-            "partial": np.array([self.partial.n, self.partial.n_correct, self.partial.nll_sum], np.float64),
-            "history": np.array([padded(values, epochs + 1) for values in vars(self.history).values()], np.float64),
-            "best": np.array(self.best, np.float64),
-            "best_step": np.int64(self.best_step),
-            "seconds": np.float64(self.seconds),
-            "epoch_seconds": np.array(padded(self.epoch_seconds, epochs), np.float64),
-        }
-
-    @classmethod
-    def of(cls, arrays: dict[str, np.ndarray]) -> "Progress":
-        """What `arrays` gave.
-
-        Raises:
-            ValueError: if it can be of no run.
-        """
-        epoch = int(arrays["epoch"])
-        n, n_correct, nll_sum = arrays["partial"].tolist()
-        acc, minus_nll, best_epoch, temperature = arrays["best"].tolist()
-        if not (0 <= best_epoch <= epoch <= len(arrays["epoch_seconds"]) and 0 <= n_correct <= n < math.inf):
-            raise ValueError(f"epoch {epoch}, best {best_epoch}, {n_correct} of {n} correct")
-        return cls(
-            epoch,
-            Score(int(n), int(n_correct), nll_sum),
-            History(*(values[: epoch + 1].tolist() for values in arrays["history"])),
-            (acc, minus_nll, int(best_epoch), temperature),
-            int(arrays["best_step"]),
-            float(arrays["seconds"]),
-            arrays["epoch_seconds"][:epoch].tolist(),
-        )
+    @property
+    def sample(self) -> jax.Array:
+        """Of the presentations that training scores are measured by."""
+        return jax.random.fold_in(self.train, 0)  # epochs begin at 1
 
 
-def snapshot(circuit: Circuit, progress: Progress, epochs: int) -> dict[str, Any]:
-    """What a checkpoint of a run of so many epochs holds."""
-    return {"parameters": circuit.get_parameters(), **progress.arrays(epochs)}
+def identity_of(circuit: Circuit, config: TrainingConfig, data: DataSet) -> Identity:
+    """All that the numbers of a run depend on."""
+    choices = circuit.choices | {"device": jax.default_backend()}
+    numbers = {name: value for name, value in config.numbers(data.form).items() if name not in choices}
+    return Identity(FORMAT, config.exhibit, numbers, data.learned, data.form, choices, settings())
 
 
-def load_snapshot(
-    store: ParameterStore, circuit: Circuit, epochs: int, step: int | None = None
-) -> tuple[dict[str, Any], Progress, int]:
-    """Parameters, progress and step of the newest checkpoint that is whole, or of that step.
+def record_of(identity: Identity, config: TrainingConfig, data: DataSet) -> RunLog:
+    """What run.json of a new run begins with."""
+    return RunLog(
+        **runlog.describe(),
+        seed=config.seed,
+        started=runlog.now(),
+        format=FORMAT,
+        digest=identity.digest,
+        choices=identity.choices,
+        settings=identity.settings,
+        form=data.form,
+        data=data.records,
+    )
 
-    Raises:
-        UserError: if there is none.
-    """
-    step, arrays = store.load(snapshot(circuit, Progress(), epochs), step)
-    try:
-        return arrays["parameters"], Progress.of(arrays), step
-    except (ValueError, OverflowError) as error:
-        raise UserError(f"{store.folder / str(step)}: of no run ({error}); train again, with --resume never") from None
+
+def sample_of(patterns: Patterns) -> Patterns:
+    """The patterns that training scores are measured on: all, or 10,000 at even distances."""
+    n = len(patterns.x)
+    chosen = np.arange(n) if n <= SAMPLE else np.arange(SAMPLE) * n // SAMPLE
+    return Patterns(patterns.x[chosen], patterns.y[chosen])
 
 
-def fit(circuit: Circuit, config: TrainingConfig, train: Patterns, dev: Patterns | None) -> tuple[float, float]:
-    """Trains a circuit and writes everything about it to `config.exp_dir`; an interrupted run of it goes on.
+def add(tally: Tally, out: dict[str, np.ndarray], y: np.ndarray) -> None:
+    """Takes in what a circuit read out for the patterns with one-hot labels y (n, C)."""
+    readout = interpret(out, y)
+    tally.n += len(y)
+    tally.n_correct += int(readout.correct.sum())
+    tally.nll_sum += float(readout.nll.sum())
 
-    Each epoch's order of presentation comes from (seed, epoch), its noise from the run's key, epoch and
-    minibatch. Training accuracy and NLL are those of the minibatches as they are learnt from, read out by the
-    rule that also serves the development set. Best is the highest development accuracy, then the lowest NLL.
-    A checkpoint follows each epoch, and within one `checkpoint_minutes` after the last; a run that goes on from it
-    ends with the very numbers of one that was not interrupted.
+
+def tally_of(readout: Readout) -> Tally:
+    """Score of a set of patterns."""
+    return Tally(len(readout.correct), int(readout.correct.sum()), float(readout.nll.sum()))
+
+
+def save_history(history: History, folder: RunFolder) -> None:
+    """Writes trAcc.npy, acc.npy, trNll.npy and nll.npy; NaN where there is no development set."""
+    for name in history.__struct_fields__:
+        folder.check()
+        values = [math.nan if value is None else value for value in getattr(history, name)]
+        write_array(folder.path / f"{name}.npy", np.array(values, np.float64))
+
+
+def fit(circuit: Circuit, config: TrainingConfig, data: DataSet) -> tuple[float, float]:
+    """Trains a circuit and writes everything about it to `config.exp_dir`; resumes an interrupted run of it.
+
+    Each epoch's order of presentation comes from (seed, epoch), its noise from the run's key, epoch and minibatch.
+    Scores of the training and the development set are measured alike: after the epoch, without learning; those of the
+    training set on a fixed sample of it. Best is the highest development accuracy, then the lowest NLL. A checkpoint
+    follows each epoch, and within one `checkpoint_minutes` after the last; a run that is resumed from it ends with the
+    numbers of one that was not interrupted.
 
     Args:
         circuit: freshly built.
         config: its configuration; saved as config.json.
-        train: patterns to learn from.
-        dev: patterns to choose the epoch by; None keeps the last epoch, with a softmax temperature of 1.
+        data: what to learn from and to choose the epoch by; without a development set the last epoch is kept, with a
+            softmax temperature of 1.
 
     Returns:
-        Seconds that training took, best development accuracy (not a number without a development set).
+        Seconds that training took, best development accuracy (NaN without a development set).
 
     Raises:
         UserError: if `exp_dir` cannot be written to or is not for this run, or the weights diverge; what was saved
             before stays.
-        SystemExit: with code 130, after Ctrl-C or SIGTERM and a checkpoint.
+        SystemExit: with code 130, after Ctrl-C, SIGTERM or SIGHUP and a checkpoint.
     """
-    log = runlog.describe() | {"seed": config.seed, "started": runlog.now()}
+    identity = identity_of(circuit, config, data)
     try:
-        with claimed(config, log) as folder, stoppable() as stopping:
-            return _Run(circuit, config, train, dev, folder, stopping).complete()
+        with claimed(config, identity, record_of(identity, config, data)) as folder, stoppable() as stopping:
+            return _Run(circuit, config, data, identity, folder, stopping).complete()
     except OSError as error:
         raise UserError(f"{config.exp_dir}: {error.strerror}; what was saved before is kept") from None
+
+
+def load_snapshot(
+    store: ParameterStore, circuit: Circuit, step: int | None = None, within: tuple[int, int] | None = None
+) -> tuple[dict[str, Any], Progress, int]:
+    """Parameters, progress and step of the newest checkpoint that is whole, or of that step.
+
+    Args:
+        store: the run's checkpoints.
+        circuit: whose parameters they are.
+        step: which one.
+        within: epochs of the run and patterns that it learns from in each, to check the progress against.
+
+    Raises:
+        UserError: if there is none.
+    """
+
+    def check(record: Record | None) -> None:
+        if record is None:
+            raise ValueError("no record of its progress")
+        progress, size = record.progress, circuit.batch_size
+        if within is not None:
+            epochs, n = within
+            seen = progress.partial.n
+            if not (progress.epoch <= epochs and seen < n and seen % size == 0):
+                raise ValueError(f"{seen} of {n} patterns, in minibatches of {size}, after epoch {progress.epoch}")
+
+    step, arrays, record = store.load({"parameters": circuit.get_parameters()}, step, check)
+    return arrays["parameters"], record.progress, step
 
 
 class _Run:
@@ -202,81 +169,118 @@ class _Run:
         self,
         circuit: Circuit,
         config: TrainingConfig,
-        train: Patterns,
-        dev: Patterns | None,
+        data: DataSet,
+        identity: Identity,
         folder: RunFolder,
         stopping: Callable[[], bool],
     ):
-        self.circuit, self.config, self.train, self.dev = circuit, config, train, dev
+        self.circuit, self.config, self.data, self.identity = circuit, config, data, identity
+        self.train, self.dev, self.sample = data.train, data.dev, sample_of(data.train)
         self.folder, self.stopping = folder, stopping
         self.keys = Keys.of(config.seed)
         self.progress = Progress()
-        self.start = self.epoch_start = self.saved = time.perf_counter()
+        self.start = self.saved = time.perf_counter()
+        self.timed: tuple[float, int] | tuple[()] | None = ()  # when the first call had ended, and calls since then
+        self.named: set[str] = set()  # layers that were said to be dead
         self.before = (0, {})  # --debug_nans: patterns learned from in the epoch before this chunk, parameters then
-        self.checkpoints = ParameterStore(folder.path / CHECKPOINTS, keep=2)
+        self.checkpoints = ParameterStore(folder.path / CHECKPOINTS, keep=2, identity=identity, check=folder.check)
         self.best_saved = 0  # step of the best epoch's checkpoint when the last one was saved
         self.whole = jax.jit(lambda tree: {name: jnp.isfinite(value).all() for name, value in tree.items()})
 
     def complete(self) -> tuple[float, float]:
         """Trains from the start or from where an interrupted run has come to."""
+        self._introduce()
         with self.checkpoints:
             if not (self.folder.resumes and self._restore()):
                 self._begin()
             while self.progress.epoch < self.config.epochs:
                 self._epoch(self.progress.epoch + 1)
         self.folder.note(finished=runlog.now())
-        return self.progress.seconds, self.progress.best[0]
+        best = self.progress.best.acc
+        return self.progress.seconds, math.nan if best is None else best
+
+    def _introduce(self) -> None:
+        """Says what is trained on what, and where it goes."""
+        what = self.config.dataset or self.config.dataX.parent
+        sets = [f"{len(self.train.x)} patterns to learn from"]
+        sets += [] if self.dev is None else [f"{len(self.dev.x)} to choose the epoch by"]
+        print(f"Network {self.circuit.summary}, on {runlog.hardware()}")
+        print(f"Data    {what}: {', '.join(sets)}, {self.data.form.classes} classes")
+        print(f"Folder  {self.folder.path}", flush=True)
 
     def _begin(self) -> None:
         """Evaluates the fresh circuit and saves it."""
-        with ParameterStore(self.folder.path / "initial") as initial:
+        with ParameterStore(self.folder.path / INITIAL, check=self.folder.check) as initial:
             initial.save(0, self.circuit.get_parameters())
-        total = len(self.train.x) + (0 if self.dev is None else len(self.dev.x))
-        with tqdm(total=total, unit="img", desc="before training") as bar:
-            train_score = score(self.circuit, self.train, jax.random.fold_in(self.keys.train, 0), bar)
-            dev_score = None if self.dev is None else score(self.circuit, self.dev, self.keys.dev, bar)
-        self.progress.history.add(train_score, dev_score)
-        self.progress.history.save(self.folder.path)
+        begin = time.perf_counter()
+        total = len(self.sample.x) + (0 if self.dev is None else len(self.dev.x))
+        with EpochBar("before training", total) as bar:
+            self._evaluate(bar, begin)
+        save_history(self.progress.history, self.folder)
         self._checkpoint()
 
     def _epoch(self, epoch: int) -> None:
         """Learns for an epoch, or the rest of one, evaluates, and saves."""
-        progress, config, circuit, dev = self.progress, self.config, self.circuit, self.dev
+        progress, config, circuit = self.progress, self.config, self.circuit
         n = len(self.train.x)
-        self.epoch_start = time.perf_counter()
+        begin = time.perf_counter()
         self.before = (progress.partial.n, circuit.get_parameters())
-        with tqdm(total=n, initial=progress.partial.n, unit="img", desc=f"epoch {epoch}/{config.epochs}") as bar:
+        with EpochBar(f"epoch {epoch}/{config.epochs}", n, progress.partial.n) as bar:
             learn_epoch(circuit, self.train, config.seed, epoch, bar, progress.partial, self._after_chunk)
-            train_score, progress.partial = progress.partial, Score()
-            epoch_seconds = time.perf_counter() - self.epoch_start
-            said, dev_score = f"acc={train_score.acc:.4f}, nll={train_score.nll:.3f}", None
-            if dev is not None:
-                out = circuit.read(dev.x, dev.y, self.keys.dev)
-                dev_score = Score()
-                dev_score.add(out, dev.y)
-                said += f", dev acc={dev_score.acc:.4f}, dev nll={dev_score.nll:.3f}"
-            bar.set_postfix_str(said)
+            progress.partial = Tally()
+            progress.epoch_seconds.append(time.perf_counter() - begin)
+            dev, logit = self._evaluate(bar, begin)
         if config.verbosity >= 1:
             print(norms(circuit), flush=True)
         progress.epoch = epoch
-        progress.epoch_seconds.append(epoch_seconds)
-        progress.history.add(train_score, dev_score)
         self.folder.note(epochs_done=epoch, epoch_seconds=progress.epoch_seconds)
-        progress.history.save(self.folder.path)
-        if dev_score is None:
-            progress.best, progress.best_step = (math.nan, math.nan, epoch, 1.0), epoch * n
-        elif (dev_score.acc, -dev_score.nll) > progress.best[:2]:
-            temperature = fit_temperature(out["logit"], dev.y)
-            progress.best, progress.best_step = (dev_score.acc, -dev_score.nll, epoch, temperature), epoch * n
-            self.folder.note(best_epoch=epoch, best_dev_acc=dev_score.acc, best_dev_nll=dev_score.nll)
+        save_history(progress.history, self.folder)
+        best = progress.best
+        if dev is None:
+            progress.best = Best(epoch, step=epoch * n)
+        elif best.acc is None or (dev.acc, -dev.nll) > (best.acc, -best.nll):
+            temperature = fit_temperature(logit, self.dev.y)
+            progress.best = Best(epoch, dev.acc, dev.nll, temperature, epoch * n)
+            self.folder.note(best_epoch=epoch, best_dev_acc=dev.acc, best_dev_nll=dev.nll)
         self._checkpoint()
         self.folder.note(seconds=progress.seconds)
         if self.stopping() and epoch < config.epochs:
             self._stop()
 
-    def _after_chunk(self, _: Score) -> None:
+    def _evaluate(self, bar: EpochBar, begin: float) -> tuple[Tally | None, np.ndarray | None]:
+        """Scores of both sets and the activity of all layers, added to the progress; those of the development set."""
+        circuit, progress = self.circuit, self.progress
+        seen = interpret(circuit.read(*self.sample, self.keys.sample), self.sample.y)
+        train, dev, logit = tally_of(seen), None, None
+        if self.dev is not None:
+            out = circuit.read(*self.dev, self.keys.dev)
+            dev, logit = tally_of(interpret(out, self.dev.y)), out["logit"]
+        if not all(math.isfinite(tally.nll_sum) for tally in (train, dev) if tally is not None):
+            raise UserError(
+                f"after epoch {progress.epoch + 1}: the NLL is not a finite number; try a smaller --eta. "
+                f"The checkpoint before is in {self.folder.path}"
+            )
+        bar.finish(train, dev, time.perf_counter() - begin)
+        progress.history.add(train, dev)
+        activity = mean_activity(seen)
+        for layer, values in activity.items():
+            known = progress.activity.setdefault(layer, Activity())
+            for name, value in values.items():
+                by_epoch = getattr(known, name)
+                by_epoch += [None] * (len(progress.history.acc) - 1 - len(by_epoch))  # format 1 did not measure it
+                by_epoch.append(float(f"{value:.4g}"))
+        self.folder.note(activity=progress.activity)
+        when = f"after epoch {progress.epoch + 1}" if len(progress.history.acc) > 1 else "before training"
+        for layer, message in dead_layers(activity).items():
+            if layer not in self.named:
+                self.named.add(layer)
+                print(f"{when}: {message}", file=sys.stderr, flush=True)
+        return dev, logit
+
+    def _after_chunk(self, _: Tally) -> None:
         """After each call of the circuit's program: refuses to go on, stops, or saves if it is time."""
         self._refuse_what_is_not_finite()
+        self._say_how_long()
         self.before = (self.progress.partial.n, self.circuit.get_parameters())
         if self.progress.partial.n == len(self.train.x):
             return
@@ -285,6 +289,22 @@ class _Run:
             self._stop()
         if time.perf_counter() - self.saved > 60 * self.config.checkpoint_minutes > 0:
             self._checkpoint()
+
+    def _say_how_long(self) -> None:
+        """Once, from some seconds of calls of the program after the first, which included its compilation."""
+        if self.timed is None:
+            return
+        if not self.timed:
+            self.timed = (time.perf_counter(), 0)
+            return
+        start, calls = self.timed[0], self.timed[1] + 1
+        self.timed, passed = (start, calls), time.perf_counter() - start
+        if passed > TIMED_SECONDS:
+            self.timed = None
+            size = self.circuit.batch_size * self.circuit.MINIBATCHES_PER_CALL
+            left = -(-len(self.train.x) // size) * (self.config.epochs - self.progress.epoch)
+            expected = EVALUATION * left * passed / calls
+            print(f"Takes about {duration(expected)}: {self.config.epochs} epochs", flush=True)
 
     def _refuse_what_is_not_finite(self) -> None:
         epoch, partial = self.progress.epoch + 1, self.progress.partial
@@ -309,13 +329,13 @@ class _Run:
 
     def _checkpoint(self) -> None:
         """Saves where the run is. The best epoch's checkpoint stays, and that of the best epoch until then."""
-        now = time.perf_counter()
-        self.progress.seconds += now - self.start
+        progress, now = self.progress, time.perf_counter()
+        progress.seconds += now - self.start
         self.start = self.saved = now
-        step = self.progress.epoch * len(self.train.x) + self.progress.partial.n
-        arrays = snapshot(self.circuit, self.progress, self.config.epochs)
-        self.checkpoints.save(step, arrays, also={self.best_saved, self.progress.best_step})
-        self.best_saved = self.progress.best_step
+        step = progress.epoch * len(self.train.x) + progress.partial.n
+        arrays = {"parameters": self.circuit.get_parameters()}
+        self.checkpoints.save(step, arrays, {self.best_saved, progress.best.step}, Record(self.identity, progress))
+        self.best_saved = progress.best.step
 
     def _restore(self) -> bool:
         """Goes back to the newest checkpoint that is whole; False if the run was interrupted before its first."""
@@ -323,12 +343,15 @@ class _Run:
         if not self.checkpoints.steps():
             print(f"The run in {path} was interrupted before its first checkpoint: it starts again", flush=True)
             return False
-        parameters, self.progress, _ = load_snapshot(self.checkpoints, self.circuit, self.config.epochs)
+        within = self.config.epochs, len(self.train.x)
+        parameters, self.progress, _ = load_snapshot(self.checkpoints, self.circuit, within=within)
         self.circuit.set_parameters(parameters)
-        self.best_saved = self.progress.best_step
-        self.progress.history.save(path)
-        self.folder.note(resumed=[*self.folder.log.get("resumed", []), runlog.now()])
-        print(f"Going on with the run in {path}: {self._where()}", flush=True)
+        self.best_saved = self.progress.best.step
+        save_history(self.progress.history, self.folder)
+        for name, then, now in runlog.changed_versions(self.folder.log.versions):
+            print(f"{name} {then} when the run began, {now} now: the last digits may differ", flush=True)
+        self.folder.note(resumed=[*self.folder.log.resumed, runlog.now()])
+        print(f"Resuming the run in {path}: {self._where()}", flush=True)
         return True
 
     def _where(self) -> str:
@@ -338,7 +361,7 @@ class _Run:
     def _stop(self) -> NoReturn:
         self.checkpoints.wait()
         print(
-            f"Stopped in {self.folder.path}: {self._where()}; the same command goes on from here",
+            f"Stopped in {self.folder.path}: {self._where()}; the same command resumes it",
             file=sys.stderr,
             flush=True,
         )
@@ -355,10 +378,10 @@ def learn_epoch(
     train: Patterns,
     seed: int,
     epoch: int,
-    bar: tqdm | None = None,
-    total: "Score | None" = None,
-    after_chunk: Callable[[Score], None] | None = None,
-) -> Score:
+    bar: EpochBar | None = None,
+    total: Tally | None = None,
+    after_chunk: Callable[[Tally], None] | None = None,
+) -> Tally:
     """One pass through the training set, in the order and with the noise of this seed and epoch; see `score`."""
     order, key = order_and_key(seed, epoch, len(train.x))
     return score(circuit, train, key, bar, order=order, learn=True, total=total, after_chunk=after_chunk)
@@ -368,13 +391,13 @@ def score(
     circuit: Circuit,
     patterns: Patterns,
     key: jax.Array,
-    bar: tqdm | None = None,
+    bar: EpochBar | None = None,
     *,
     order: np.ndarray | None = None,
     learn: bool = False,
-    total: Score | None = None,
-    after_chunk: Callable[[Score], None] | None = None,
-) -> Score:
+    total: Tally | None = None,
+    after_chunk: Callable[[Tally], None] | None = None,
+) -> Tally:
     """Presents patterns, moving a progress bar if there is one, and scores the answers.
 
     Args:
@@ -388,13 +411,12 @@ def score(
         after_chunk: called with the score so far after each call of the circuit's program.
     """
     y = patterns.y if order is None else patterns.y[order]
-    total = Score() if total is None else total
+    total = Tally() if total is None else total
     for out in circuit.stream(patterns.x, patterns.y, key, order=order, learn=learn, first=total.n):
         n = len(out["count"])
-        total.add(out, y[total.n : total.n + n])
+        add(total, out, y[total.n : total.n + n])
         if bar is not None:
-            bar.set_postfix_str(f"acc={total.acc:.4f}, nll={total.nll:.3f}", refresh=False)
-            bar.update(n)
+            bar.update(n, total)
         if after_chunk is not None:
             after_chunk(total)
     return total

@@ -12,7 +12,6 @@ from ngclearn.components import HebbianSynapse
 from ngclearn.components.jaxComponent import JaxComponent
 from ngclearn.utils.distribution_generator import DistributionGenerator
 
-from exhibits.common.data import picture_shape
 from exhibits.common.errors import UserError
 
 
@@ -258,37 +257,37 @@ def orthogonal(shape: tuple[int, int], key: jax.Array, gain: float = 1.0) -> jax
     return jnp.asarray(gain * (u @ v_transposed), jnp.float32)
 
 
-def receptive_fields(n_pixels: int, n_cells: int, side: int) -> jax.Array:
-    r"""Which pixels of a square image each cell sees: a square patch, the patches spread evenly over the image.
+def receptive_fields(shape: tuple[int, int] | None, n_pixels: int, n_cells: int, side: int) -> jax.Array:
+    r"""Which pixels of an image each cell sees: a square patch, the patches spread evenly over the image.
 
     The first pixel of cell i's patch is in row :math:`\lfloor P \{1/2 + i/g\} \rfloor` and column
-    :math:`\lfloor P \{1/2 + i/g^2\} \rfloor`, where P patches fit side by side, {} is the fractional part and g the
-    real root of :math:`g^3 = g + 1`. Nothing is drawn at random.
+    :math:`\lfloor P \{1/2 + i/g^2\} \rfloor`, where P patches fit below or beside each other, {} is the fractional part
+    and g the real root of :math:`g^3 = g + 1`. Nothing is drawn at random.
 
     Args:
+        shape: height and width of the image, pixels; None if patterns are no images.
         n_pixels: D, pixels of the image, row by row.
         n_cells: H, cells.
-        side: of a patch, pixels; one as large as the image or larger is the whole image.
+        side: of a patch, pixels; no longer than the image.
 
     Returns:
         (D, H) 1 where the cell sees the pixel, else 0.
 
     Raises:
-        UserError: if D pixels are no square image.
+        UserError: if patterns are no images.
 
     Source: McDonnell et al. (2015), "Fast, simple and accurate handwritten digit classification by training shallow
     neural network classifiers with the extreme learning machine algorithm", whose patches are random; Roberts (2018),
     "The unreasonable effectiveness of quasirandom sequences", for the even spread.
     """
-    shape = picture_shape(n_pixels)
     if shape is None:
         raise UserError(f"--receptive_field {side}: expected 0, as patterns of {n_pixels} pixels are no square image")
-    side = min(side, shape[0])
+    sides = np.minimum(side, shape)[:, None]  # of a patch, down and across
     g = 1.324717957244746
     spread = (0.5 + np.arange(n_cells) / np.array([[g], [g * g]])) % 1.0
-    first = ((shape[0] - side + 1) * spread).astype(int)  # (2, H)
+    first = ((np.array(shape)[:, None] - sides + 1) * spread).astype(int)  # (2, H)
     pixel = np.stack(np.divmod(np.arange(n_pixels), shape[1]))[:, :, None]  # (2, D, 1)
-    seen = (first[:, None] <= pixel) & (pixel < first[:, None] + side)
+    seen = (first[:, None] <= pixel) & (pixel < first[:, None] + sides[:, None])
     return jnp.asarray(seen.all(axis=0), jnp.float32)
 
 

@@ -1,13 +1,12 @@
 """Values of the GLSNN circuit, apart from the model so that the command line is read before ngc-learn loads."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
-from exhibits.common.config import AnalysisConfig, TrainingConfig, require
-from exhibits.common.datasets import folder_of
+from exhibits.common.config import LEAST, MOST, AnalysisConfig, TrainingConfig, positive, require
 from exhibits.common.places import writable_home
+from exhibits.common.schema import Form
 
 EXP = writable_home(Path(__file__).resolve().parent, "exp")
 
@@ -54,22 +53,23 @@ class CircuitConfig:
         require(self, "hid_dim", "one or more numbers above 0", len(self.hid_dim) > 0 and min(self.hid_dim) > 0)
         require(self, "receptive_field", "at least 0", self.receptive_field >= 0)
         require(self, "T", "at least 1", self.T >= 1)
-        for name in ("dt", "tau_m", "thr", "surr_a", "lr_target"):
-            require(self, name, "above 0", getattr(self, name) > 0)
+        positive(self, "dt", "tau_m", "thr", "surr_a", "lr_target")
         require(self, "dt", f"at most tau_m ({self.tau_m})", self.dt <= self.tau_m)
         most = len(self.hid_dim) - 1
         expected = f"0 to {most}, the number of hidden layers below the last one"
         require(self, "n_feedback", expected, self.n_feedback is None or 0 <= self.n_feedback <= most)
         for name in ("eta", "weight_decay"):
-            require(self, name, "at least 0", getattr(self, name) >= 0)
+            value = getattr(self, name)
+            require(self, name, f"at least 0, and at most {MOST:g}", value == 0 or LEAST <= value <= MOST)
         for name in ("in_dropout", "hid_dropout"):
             require(self, name, "at least 0 and below 1", 0 <= getattr(self, name) < 1)
         require(self, "batch_size", "at least 1", self.batch_size >= 1)
 
 
-# What differs between data sets, chosen on the development set.
+# What differs between data sets, chosen on the development set; None is data of one's own.
 RECIPES = {
     "mnist": {"receptive_field": 14, "surr_a": 1.4, "weight_decay": 0.1, "in_dropout": 0.2, "hid_dropout": 0.2},
+    None: {"receptive_field": 0, "surr_a": 1.4, "weight_decay": 0.1, "in_dropout": 0.2, "hid_dropout": 0.2},
     "fashion_mnist": {"receptive_field": 0, "surr_a": 2.0, "weight_decay": 0.2, "in_dropout": 0.1, "hid_dropout": 0.1},
 }
 
@@ -78,50 +78,43 @@ RECIPES = {
 class Config(CircuitConfig, TrainingConfig):
     """Trains a spiking network by global feedback and local plasticity and keeps its best parameters on the dev set."""
 
-    dataset: Literal["mnist", "fashion_mnist"] = "mnist"
-    """Which data the paths that are not given lead to."""
+    exhibit: ClassVar[str] = "glsnn"
+
     epochs: int = 60
     """Passes through the training set (BrainCog: 100)."""
     receptive_field: int | None = None
     """Side of the square patch of the image that each cell of the first hidden layer sees, pixels; 0: all of it (our
-    choice). If not given, 14 for mnist and 0 for fashion_mnist."""
+    choice). If not given, 14 for mnist and 0 for other data."""
     surr_a: float | None = None
-    """Height a of the triangular surrogate max(0, a - a^2 |v - thr|), per mV (BrainCog: 2). If not given, 1.4 for
-    mnist and 2 for fashion_mnist."""
+    """Height a of the triangular surrogate max(0, a - a^2 |v - thr|), per mV (BrainCog: 2). If not given, 2 for
+    fashion_mnist and 1.4 for other data."""
     weight_decay: float | None = None
-    """Share of each weight that is lost in an update, per unit of learning rate (our choice). If not given, 0.1 for
-    mnist and 0.2 for fashion_mnist."""
+    """Share of each weight that is lost in an update, per unit of learning rate (our choice). If not given, 0.2 for
+    fashion_mnist and 0.1 for other data."""
     in_dropout: float | None = None
-    """Probability that an input is silent for a pattern while learning (our choice). If not given, 0.2 for mnist and
-    0.1 for fashion_mnist."""
+    """Probability that an input is silent for a pattern while learning (our choice). If not given, 0.1 for
+    fashion_mnist and 0.2 for other data."""
     hid_dropout: float | None = None
-    """Probability that a hidden cell is silent for a pattern while learning (our choice). If not given, 0.2 for mnist
-    and 0.1 for fashion_mnist."""
+    """Probability that a hidden cell is silent for a pattern while learning (our choice). If not given, 0.1 for
+    fashion_mnist and 0.2 for other data."""
     exp_dir: Path = EXP
     """Folder for everything that the run saves."""
 
     def __post_init__(self):
+        TrainingConfig.__post_init__(self)
         for name, value in RECIPES[self.dataset].items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
-        TrainingConfig.__post_init__(self)
         CircuitConfig.__post_init__(self)
-        paths = {name: getattr(self, name) for name in ("dataX", "dataY", "devX", "devY")}
-        for name, path in of_dataset(self.dataset, paths, TrainingConfig).items():
-            object.__setattr__(self, name, path)
+
+    def numbers(self, form: Form) -> dict[str, Any]:
+        whole = form.picture is not None and self.receptive_field >= max(form.picture)
+        return super().numbers(form) | ({"receptive_field": 0} if whole else {})
 
 
 @dataclass(frozen=True)
 class Analysis(AnalysisConfig):
-    """Evaluates the best parameters of a training run, by default on its data's test set, and draws their pictures."""
+    """Evaluates the best parameters of a training run, by default on its own test set, and draws their pictures."""
 
     exp_dir: Path = Config.exp_dir
     """Folder of the training run; results and pictures go there too."""
-
-
-def of_dataset(dataset: str, paths: Mapping[str, Path], defaults: object) -> dict[str, Path]:
-    """Paths by field, those that are at their default led to a data set's folder instead of MNIST's."""
-    return {
-        name: folder_of(dataset) / path.name if path == getattr(defaults, name) else path
-        for name, path in paths.items()
-    }

@@ -33,6 +33,7 @@ implementation in BrainCog (Zeng et al., 2023).
 """
 
 from functools import partial
+from itertools import pairwise
 
 import jax
 from jax import numpy as jnp
@@ -40,7 +41,9 @@ from ngclearn import Context, MethodProcess
 from ngclearn.components import BernoulliCell, GaussianErrorCell, HebbianSynapse
 from ngclearn.components.jaxComponent import JaxComponent
 
-from exhibits.common.data import Patterns
+from exhibits.common.data import DataSet, picture_shape
+from exhibits.common.errors import UserError
+from exhibits.common.schema import Form
 from exhibits.common.simulation import Circuit, run_once, run_steps, unique_name
 from exhibits.common.training import Keys
 from glsnn_components import (
@@ -65,13 +68,23 @@ class GLSNN(Circuit):
         out_dim: C, number of classes.
         config: values of the circuit.
         n_updates: updates after which the cosine schedule has brought the learning rate to 0; needed to learn.
+        picture: height and width of a pattern as a picture, for receptive fields; by default of a square one.
     """
 
     MINIBATCHES_PER_CALL = 50
     UNROLL = 10  # steps compiled as one: the cells' state stays in registers between them
 
-    def __init__(self, key: jax.Array, in_dim: int, out_dim: int, config: CircuitConfig, n_updates: int = 1):
+    def __init__(
+        self,
+        key: jax.Array,
+        in_dim: int,
+        out_dim: int,
+        config: CircuitConfig,
+        n_updates: int = 1,
+        picture: tuple[int, int] | None = None,
+    ):
         self.config, self.n_updates = config, n_updates
+        self.picture = picture or picture_shape(in_dim)
         self.batch_size, self.dt = config.batch_size, config.dt
         self.times = config.dt * jnp.arange(1, config.T + 1)  # ms
         self.unroll = min(config.T, self.UNROLL)
@@ -80,6 +93,8 @@ class GLSNN(Circuit):
         self.hidden = self.layers[:-1]
         skipped = 0 if config.n_feedback is None else len(self.hidden) - 1 - config.n_feedback
         self.taught = self.hidden[skipped:]  # hidden layers that get feedback; those below never change
+        weights = 3 * sum(a * b for a, b in pairwise(self.sizes)) + out_dim * sum(config.hid_dim)  # Adam has two more
+        self.require_memory(self.sizes, config.batch_size, config.T, weights, self.MINIBATCHES_PER_CALL)
         init_key, noise_key = jax.random.split(key)
         with Context(unique_name("glsnn")):
             self.components = self._build(init_key)
@@ -91,10 +106,24 @@ class GLSNN(Circuit):
         self._finish({f"{name}.{part}": getattr(self[name], part) for name, part in synapses + feedback}, noise_key)
 
     @classmethod
-    def for_training(cls, config: Config, patterns: Patterns) -> "GLSNN":
-        """The circuit of a training run, for patterns as many as it learns from in an epoch."""
-        n_updates = config.epochs * -(-len(patterns.x) // config.batch_size)
-        return cls(Keys.of(config.seed).init, patterns.x.shape[1], patterns.y.shape[1], config, n_updates)
+    def for_training(cls, config: Config, data: DataSet) -> "GLSNN":
+        """The circuit of a training run, for the patterns that it learns from.
+
+        Raises:
+            UserError: if its receptive fields are larger than the patterns, or those are no pictures.
+        """
+        form, side = data.form, config.receptive_field
+        if side and (form.picture is None or side > min(form.picture)):
+            size = f"{form.picture[0]} x {form.picture[1]}" if form.picture else f"of {form.pixels} pixels, no picture"
+            most = f"at most {min(form.picture)}" if form.picture else "0"
+            raise UserError(f"--receptive_field {side}: expected {most}, as patterns are {size}")
+        n_updates = config.epochs * -(-len(data.train.x) // config.batch_size)
+        return cls(Keys.of(config.seed).init, form.pixels, form.classes, config, n_updates, form.picture)
+
+    @classmethod
+    def for_analysis(cls, config: Config, form: Form) -> "GLSNN":
+        """The circuit of a run, to put its parameters into; it is not to learn."""
+        return cls(Keys.of(config.seed).init, form.pixels, form.classes, config, picture=form.picture)
 
     def __getitem__(self, name: str):
         return self.components[name]
@@ -114,7 +143,7 @@ class GLSNN(Circuit):
             shape = self.sizes[n - 1 : n + 1]
             seen, gain = None, 1.0
             if n == 1 and c.receptive_field:
-                seen = receptive_fields(*shape, c.receptive_field)
+                seen = receptive_fields(self.picture, *shape, c.receptive_field)
                 gain = float(seen.mean()) ** -0.5  # so that the currents begin as large as from the whole image
             initial = partial(orthogonal, gain=gain)
             add(f"W{n}", AdamSynapse, shape=shape, weight_init=initial, decay=c.weight_decay, mask=seen)

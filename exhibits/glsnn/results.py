@@ -9,12 +9,12 @@ sys.path[:0] = [str(HERE.parents[1]), str(HERE)]  # this repository's, whatever 
 from exhibits.common.errors import reported
 
 with reported():  # a package may be missing
-    from exhibits.common.config import REPOSITORY, AnalysisConfig
-    from exhibits.common.data import load_for_training, load_patterns
+    from exhibits.common.config import REPOSITORY
+    from exhibits.common.data import load_for_training
+    from exhibits.common.datasets import SOURCES
     from exhibits.common.environment import pin
-    from exhibits.common.files import read_json
-    from exhibits.common.results import Row, choose, measure, read_arguments, show, table, train_and_test
-    from glsnn_config import Config, of_dataset
+    from exhibits.common.results import Row, choose, measure, read_arguments, seed_results, show, table, train_and_test
+    from glsnn_config import Config
 
 SEEDS = (1234, 1235, 1236)
 JOINED = "-60000"  # a row that learns from the development set too follows the one that chose its recipe
@@ -40,21 +40,24 @@ def run(row: Row, seed: int) -> dict:
     from glsnn_model import GLSNN
 
     config = Config(seed=seed, exp_dir=Config.exp_dir / "results" / f"{row.name}-{seed}", **row.values)
-    train, dev = load_for_training(config)
-    paths = {name: getattr(AnalysisConfig, name) for name in ("dataX", "dataY")}
-    test = load_patterns(*of_dataset(config.dataset, paths, AnalysisConfig).values())
+    data = load_for_training(config)
     temperature = None
     if config.join_dev:  # nothing is left to fit it on: the temperature of the same seed's run on the 50,000
-        runs = read_json(HERE / "results" / f"{row.name.removesuffix(JOINED)}.json")["runs"]
-        temperature = next(run["temperature"] for run in runs if run["seed"] == seed)
-    return train_and_test(GLSNN.for_training(config, train), config, train, dev, test, temperature)
+        runs = seed_results(HERE / "results" / f"{row.name.removesuffix(JOINED)}.json")
+        temperature = next(run.temperature for run in runs if run.seed == seed)
+    return train_and_test(GLSNN.for_training(config, data), config, data, temperature)
+
+
+def digest(row: Row) -> str:
+    """SHA-256 of the data of a row."""
+    return SOURCES[Config(**row.values).dataset].digest
 
 
 def main() -> None:
     """Measures what is missing and writes the table."""
     names = read_arguments(__doc__, ROWS)
     if names is not None:
-        measure(choose(ROWS, names), HERE / "results", run)
+        measure(choose(ROWS, names), HERE / "results", run, digest)
     for readme, name in ((HERE / "README.md", "results"), (REPOSITORY / "README.md", "glsnn results")):
         show(readme, table(ROWS, HERE / "results", REFERENCES), name)
 

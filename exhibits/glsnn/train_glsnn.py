@@ -24,15 +24,15 @@ def main(args: Sequence[str] | None = None) -> "Config":
 
     config = from_command_line(Config, args)
     say_if_elsewhere(config.exp_dir)
-    train, dev = load_for_training(config)
+    data = load_for_training(config)
 
     pin()  # what is imported from here on computes
     from exhibits.common.plots import draw_likelihood
     from exhibits.common.training import fit
     from glsnn_model import GLSNN
 
-    seconds, best = fit(GLSNN.for_training(config, train), config, train, dev)
-    draw_likelihood(config.exp_dir, config.exp_dir / f"glsnn_{config.dataset}_likelihood.jpg")
+    seconds, best = fit(GLSNN.for_training(config, data), config, data)
+    draw_likelihood(config.exp_dir, config.picture("glsnn", "likelihood"))
     print("------------------------------------")
     print(f" Trial.sim_time = {seconds / 3600} h  ({seconds} sec)  Best Acc = {best}")
     return config

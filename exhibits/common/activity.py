@@ -1,0 +1,6 @@
+def mean_activity(readout):
+    return {}
+
+
+def dead_layers(a):
+    return {}
