@@ -9,39 +9,40 @@ setup: ## an environment with everything that exhibits and tests need
 	@./setup.sh --dev >/dev/null
 
 test: setup ## the quick tests
-	@$(python) -m pytest
+	@"$(python)" -m pytest
 
 test-all: setup ## the quick tests and the slow ones
-	@$(python) -m pytest -m ''
+	@"$(python)" -m pytest -m ''
 
 lint: setup ## style of the code
-	@$(python) -m ruff check .
-	@$(python) -m ruff format --check .
+	@"$(python)" -m ruff check .
+	@"$(python)" -m ruff format --check .
 
 bench: setup ## how fast an epoch is, beside what a user would run instead (minutes; let nothing else run)
-	@$(python) benchmarks/bench_bfasnn.py
-	@$(python) benchmarks/bench_glsnn.py
-	@$(python) benchmarks/bench_growth.py
-	@$(python) benchmarks/bench_checkpoints.py
-	@$(python) benchmarks/readme.py
+	@"$(python)" benchmarks/bench_bfasnn.py
+	@"$(python)" benchmarks/bench_glsnn.py
+	@"$(python)" benchmarks/bench_growth.py
+	@"$(python)" benchmarks/bench_checkpoints.py
+	@"$(python)" benchmarks/readme.py
 
 bench-peers: setup ## the same network in snnTorch and SpikingJelly, in an environment of their own (gigabytes)
-	@[ -x .venv-peers/bin/python ] || $(python) -m venv .venv-peers
+	@[ -x .venv-peers/bin/python ] || "$(python)" -m venv .venv-peers
 	@.venv-peers/bin/python -m pip install --quiet -r benchmarks/peers.txt
-	@$(python) data/prepare.py mnist
+	@"$(python)" data/prepare.py mnist
 	@.venv-peers/bin/python benchmarks/bench_peers.py
-	@$(python) benchmarks/readme.py
+	@"$(python)" benchmarks/readme.py
 
 faults: setup ## tries what a training run survives: kills, full disks, damaged files (half an hour)
-	@$(python) tests/faults.py
+	@"$(python)" tests/faults.py
 
 fuzz: setup ## throws damaged and made-up files at everything that loads one (50 minutes)
-	@$(python) tests/fuzz.py
+	@"$(python)" tests/fuzz.py
 
 doctor: setup ## versions, hardware, data, a self-test of every exhibit: what to paste into a bug report
-	@$(python) exhibits/common/doctor.py
+	@"$(python)" exhibits/common/doctor.py
 
 results: setup ## trains an EXHIBIT for every row of its results table (hours): make results EXHIBIT=bfa_snn
-	@$(python) exhibits/$(EXHIBIT)/results.py
+	@[ -f "exhibits/$(EXHIBIT)/results.py" ] || { echo "error: EXHIBIT=$(EXHIBIT): no exhibit, or it has no results.py" >&2; exit 2; }
+	@"$(python)" "exhibits/$(EXHIBIT)/results.py"
 
 .PHONY: help setup test test-all lint bench bench-peers faults fuzz doctor results

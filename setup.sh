@@ -1,6 +1,7 @@
 #!/bin/sh
 # Prints the path of a Python that has the requirements: the active environment's if it has them, else that of .venv,
-# which the first call makes. Everything else it says goes to standard error.
+# which the first call makes. In a checkout that cannot be written to, the environment is in
+# ${XDG_DATA_HOME:-~/.local/share}/snn-museum. Everything else it says goes to standard error.
 #
 #   ./setup.sh                        what the exhibits need
 #   ./setup.sh --dev                  and what the tests need
@@ -8,15 +9,23 @@
 #
 # PYTHON names the interpreter to start from, VENV the folder of the environment.
 set -eu
+unset CDPATH PYTHONHOME # the first makes cd talk, the second leads an environment's Python astray
 root=$(dirname -- "$(readlink -f -- "$0")")
-venv=${VENV:-.venv}
-case $venv in /*) ;; *) venv=$root/$venv ;; esac
 modules="ngclearn ngcsimlib jax numpy matplotlib sklearn scipy tyro tqdm msgspec pooch"
 extra=""
 if [ "${1:-}" = --dev ]; then
   extra="[dev]"
   modules="$modules pytest xdist distributed hypothesis ruff"
 fi
+
+say() {
+  echo "$*" >&2 || true # even if nobody can hear it
+}
+
+fail() {
+  say "error: $*"
+  exit 2
+}
 
 has_packages() {
   # shellcheck disable=SC2086 # one word a module
@@ -29,9 +38,6 @@ PY
 # The full path of an interpreter that is new enough and can make environments; empty if it is none.
 usable() {
   "$1" -c 'import sys, venv, ensurepip; sys.version_info >= (3, 11) and print(sys.executable)' 2>/dev/null || true
-}
-at() {
-  CDPATH='' cd -- "$1" >/dev/null
 }
 
 # Ends with an interpreter: prints it, or becomes it.
@@ -46,34 +52,102 @@ use() {
   exit
 }
 
+# Whether the environment is there, of these requirements, and whole.
+ready() {
+  [ -f "$venv/.installed$extra" ] && [ "$(cat "$venv/.installed$extra")" = "$wanted" ] && has_packages "$venv/bin/python"
+}
+
+# Runs a command whose output goes to the log; a signal ends it too.
+logged() {
+  "$@" </dev/null >>"$log" 2>&1 &
+  child=$!
+  wait "$child"
+}
+
+# Ends with the reason of a failure, as the log has it.
+fail_as_logged() {
+  if grep -qiE 'name resolution|NewConnectionError|ConnectTimeout|Network is unreachable|ProxyError' "$log"; then
+    cause="the package index cannot be reached"
+  else
+    cause=$(grep -iE '^ *error: ' "$log" | grep -v 'Ignored the following' | head -n 1 | cut -d : -f 2- | cut -c 2-200)
+    [ -n "$cause" ] || cause=$(tail -n 1 "$log" | cut -c 1-200)
+  fi
+  fail "$1 ($cause); the log is $log"
+}
+
+# Makes the environment if it is not there and installs the requirements in it.
+install() {
+  if [ -x "$venv/bin/python" ]; then
+    "$venv/bin/python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
+      fail "$venv: not an environment of Python 3.11 or newer; remove it, or name another: VENV=/path/to/folder"
+  else
+    base=""
+    set -- python3 python3.13 python3.12 python3.11
+    [ -z "${PYTHON:-}" ] || set -- "$PYTHON"
+    for candidate; do
+      base=$(cd "$root" && usable "$candidate")
+      [ -n "$base" ] || base=$(cd / && usable "$candidate") # a version manager may refuse .python-version here
+      [ -z "$base" ] || break
+    done
+    [ -n "$base" ] || fail "no Python 3.11 or newer with the venv module found (tried $*); install one, or name it: PYTHON=/path/to/python3"
+    say "Making $venv with $base$why"
+    logged "$base" -m venv "$venv" || fail_as_logged "$venv could not be made"
+  fi
+  say "Installing the requirements in $venv, about a minute the first time"
+  grep -v '^-e' "$root/requirements.txt" >"$venv/requirements.txt" # what cannot be installed from a read-only checkout
+  set -- -r "$venv/requirements.txt"
+  if [ -w "$root" ]; then
+    set -- "$@" -e "$root$extra"
+  elif [ -n "$extra" ]; then
+    # shellcheck disable=SC2046 # one word a requirement
+    set -- "$@" $("$venv/bin/python" - "$root/pyproject.toml" <<'PY'
+import sys, tomllib
+print(*tomllib.load(open(sys.argv[1], "rb"))["project"]["optional-dependencies"]["dev"])
+PY
+    )
+  fi
+  PIP_USER=0 logged "$venv/bin/python" -m pip install --disable-pip-version-check "$@" ||
+    fail_as_logged "the requirements could not be installed in $venv"
+  has_packages "$venv/bin/python" || fail "$venv: packages are missing after they were installed; the log is $log"
+  printf '%s' "$wanted" >"$venv/.installed$extra"
+  rm -f "$log"
+}
+
 active=${VIRTUAL_ENV:-${CONDA_PREFIX:-}}
 if [ -z "${VENV:-}" ] && [ -n "$active" ] && [ -x "$active/bin/python" ] && has_packages "$active/bin/python"; then
   use "$active/bin/python" "$@"
 fi
 
 wanted=$(cat "$root/requirements.txt" "$root/pyproject.toml")
-stamp=$venv/.installed$extra
-if [ ! -x "$venv/bin/python" ] || [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$wanted" ]; then
-  if [ ! -x "$venv/bin/python" ]; then
-    base=""
-    for candidate in ${PYTHON:-python3 python3.13 python3.12 python3.11}; do
-      base=$(at "$root" && usable "$candidate")
-      [ -n "$base" ] || base=$(at / && usable "$candidate") # a version manager may refuse .python-version here
-      [ -z "$base" ] || break
-    done
-    if [ -z "$base" ]; then
-      echo "error: no Python 3.11 or newer with the venv module found (tried ${PYTHON:-python3, python3.13, python3.12, python3.11}); install one, or name it: PYTHON=/path/to/python3" >&2
-      exit 2
-    fi
-    echo "Making $venv with $base" >&2
-    "$base" -m venv "$venv" >&2
+venv=${VENV:-.venv}
+case $venv in /*) ;; *) venv=$root/$venv ;; esac
+why=""
+if ! ready && [ -z "${VENV:-}" ] && [ ! -w "$root" ]; then
+  data=${HOME:-/tmp}/.local/share
+  case ${XDG_DATA_HOME:-} in /*) data=$XDG_DATA_HOME ;; esac
+  venv=$data/snn-museum/$(printf %s "${root#/}" | tr / -)/venv # as in exhibits/common/places.py
+  why=" (this checkout cannot be written to)"
+fi
+if ! ready; then
+  log=$venv.log
+  { mkdir -p -- "$(dirname -- "$venv")" && touch "$log" "$venv.lock"; } 2>/dev/null ||
+    fail "$(dirname -- "$venv"): cannot be written to; name a folder for the environment: VENV=/path/to/folder"
+  child=""
+  for signal in HUP:129 INT:130 TERM:143; do
+    # shellcheck disable=SC2064 # the code is known now
+    trap "[ -z \"\$child\" ] || kill \"\$child\" 2>/dev/null; exit ${signal#*:}" "${signal%:*}"
+  done
+  if command -v flock >/dev/null; then # one at a time, and the second finds what the first has made
+    exec 9>"$venv.lock"
+    flock --nonblock 9 || {
+      say "Waiting for another process that installs in $venv"
+      flock 9 &
+      child=$!
+      wait "$child"
+    }
   fi
-  echo "Installing the requirements in $venv, about a minute the first time" >&2
-  (
-    at "$root" # requirements.txt says -e .
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r requirements.txt >&2
-    [ -z "$extra" ] || "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -e ".$extra" >&2
-  )
-  printf '%s' "$wanted" >"$stamp"
+  ready || { : >"$log" && install "$@"; }
+  exec 9>&-
+  trap - HUP INT TERM
 fi
 use "$venv/bin/python" "$@"

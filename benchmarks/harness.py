@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from exhibits.common.commandline import Parser
+from exhibits.common.environment import pin
 from exhibits.common.errors import UserError, reported
 
 EXHIBITS = Path(__file__).resolve().parents[1] / "exhibits"
@@ -38,8 +39,8 @@ def options(description: str, output: str, batch_size: int, minibatches: int) ->
 def _contend(pipe, folder: Path, build: Callable, arguments: tuple) -> None:
     """A contender's process: for each question, does a round and answers its seconds and the peak memory in bytes."""
     sys.path.insert(0, str(folder))
-    sys.argv = sys.argv[:1]  # ngc-learn parses it when imported
     with reported():
+        pin()
         run = build(*arguments)
         while pipe.recv():
             start = time.perf_counter()

@@ -8,8 +8,11 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from conftest import make_patterns
 
+from exhibits.common import datasets, places
 from exhibits.common.errors import UserError, reported
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -289,3 +292,172 @@ def test_nohup_is_respected():
     process.send_signal(signal.SIGTERM)
     said, _ = process.communicate(timeout=10)
     assert process.returncode == 0 and said == "stopping\nstopped\n"
+
+
+FAKE_PYTHON = """#!/bin/sh
+here=$(dirname "$0")
+case "$1 ${2:-}" in
+"-c "*) echo "$0" ;;
+"-m venv") mkdir -p "$3/bin" && cp "$0" "$3/bin/python" ;;
+"-m pip")
+  echo "$@" >>"$here/pip"
+  sleep "${PIP_TAKES:-0}"
+  [ -z "${PIP_SAYS:-}" ] || { echo "$PIP_SAYS"; exit 1; }
+  touch "$here/packages"
+  ;;
+"- "*) [ -f "$here/packages" ] ;;
+*) echo "ran $*" ;;
+esac
+"""
+
+
+@pytest.fixture
+def fresh(museum, tmp_path):
+    """Runs setup.sh of a fresh checkout with a Python that only pretends to install; the folder and the function."""
+    root = tmp_path / "fresh check"
+    shutil.copytree(museum, root)
+    python = tmp_path / "my python"
+    python.write_text(FAKE_PYTHON)
+    python.chmod(0o755)
+    clean = {name: value for name, value in os.environ.items() if name not in ("VIRTUAL_ENV", "CONDA_PREFIX", "VENV")}
+    clean |= {"PYTHON": str(python), "HOME": str(tmp_path / "home")}
+    (tmp_path / "home").mkdir()
+
+    def setup(*args, read_only=False, start=run, **variables):
+        command = [root / "setup.sh", *args]
+        if read_only:
+            command = [*READ_ONLY, root, *command]
+        return start(*command, cwd=tmp_path, env=clean | variables)
+
+    return root, setup
+
+
+READ_ONLY = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
+READ_ONLY += ['mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && exec "$@"']
+needs_namespaces = pytest.mark.skipif(
+    shutil.which("unshare") is None or run(*READ_ONLY, REPOSITORY / "tests", "true").returncode != 0,
+    reason="this user may not mount anything",
+)
+
+
+def test_setup_makes_an_environment_once(fresh):
+    root, setup = fresh
+    done = setup()
+    assert done.stdout == f"{root}/.venv/bin/python\n" and "Installing" in done.stderr, done.stderr
+    again = setup("--run", "script.py", "a b")
+    assert (again.stdout, again.stderr) == ("ran script.py a b\n", "")
+    assert setup("--dev").returncode == 0
+    pip = (root / ".venv" / "bin" / "pip").read_text().splitlines()
+    assert len(pip) == 2 and pip[0].endswith(f"-e {root}") and pip[1].endswith(f"-e {root}[dev]")
+    (root / ".venv" / "bin" / "packages").unlink()  # an environment that was damaged is mended
+    assert "Installing" in setup().stderr and (root / ".venv" / "bin" / "packages").exists()
+    assert not list(root.glob(".venv.log"))
+
+
+def test_two_setups_at_once_install_once(fresh):
+    root, setup = fresh
+    both = [setup(start=in_background, PIP_TAKES="1") for _ in range(2)]
+    assert [process.communicate(timeout=60)[0] for process in both] == [f"{root}/.venv/bin/python\n"] * 2
+    assert len((root / ".venv" / "bin" / "pip").read_text().splitlines()) == 1
+
+
+def in_background(*command, **values):
+    pipe = subprocess.PIPE
+    return subprocess.Popen([*map(str, command)], stdout=pipe, stderr=pipe, text=True, start_new_session=True, **values)
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"PIP_SAYS": "ERROR: No space left on device"}, ["(No space left on device)", "the log is", ".venv.log"]),
+        ({"PIP_SAYS": "  WARNING: Retrying after NewConnectionError"}, ["the package index cannot be reached"]),
+        ({"PIP_SAYS": "Segmentation fault"}, ["(Segmentation fault)"]),
+        ({"PYTHON": "/none/python3"}, ["no Python 3.11 or newer", "tried /none/python3", "PYTHON="]),
+        ({"VENV": "/proc/none/venv"}, ["/proc/none: cannot be written to", "VENV="]),
+    ],
+    ids=str,
+)
+def test_what_keeps_setup_from_installing_is_one_line(variables, words, fresh):
+    _, setup = fresh
+    done = setup(**variables)
+    told = [line for line in done.stderr.splitlines() if not line.startswith(("Making ", "Installing "))]
+    assert done.returncode == 2 and done.stdout == "" and len(told) == 1, done.stderr
+    assert told[0].startswith("error: ")
+    for word in words:
+        assert word in told[0]
+
+
+def test_a_signal_ends_an_installation(fresh):
+    root, setup = fresh
+    running = setup("--run", "x", start=in_background, PIP_TAKES="60")
+    for _ in range(200):
+        if (root / ".venv" / "bin" / "pip").exists():
+            break
+        time.sleep(0.05)
+    running.send_signal(signal.SIGTERM)
+    running.communicate(timeout=20)
+    assert running.returncode == 143
+    left = run("ps", "-o", "args=", "--sid", running.pid).stdout
+    assert "pip" not in left.replace("sleep 60", ""), left
+
+
+@needs_namespaces
+def test_a_checkout_that_cannot_be_written_to_has_its_environment_elsewhere(fresh, tmp_path):
+    root, setup = fresh
+    home = tmp_path / "home" / ".local" / "share" / "snn-museum" / str(root)[1:].replace("/", "-")
+    done = setup(read_only=True)
+    assert done.stdout == f"{home}/venv/bin/python\n" and "cannot be written to" in done.stderr, done.stderr
+    assert " -e " not in (home / "venv" / "bin" / "pip").read_text()
+    other = setup(read_only=True, XDG_DATA_HOME=str(tmp_path / "data"))
+    assert other.stdout.startswith(str(tmp_path / "data" / "snn-museum"))
+    one_line(setup(read_only=True, XDG_DATA_HOME="/proc"))
+    assert not (root / ".venv").exists()
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="no make")
+def test_make_works_in_a_path_with_a_space(fresh, tmp_path):
+    root, _ = fresh
+    values = environment(PYTHON=str(tmp_path / "my python"), VENV="my venv")
+    del values["VIRTUAL_ENV"]
+    for target, ran in {
+        "lint": "ran -m ruff check .\nran -m ruff format --check .\n",
+        "test": "ran -m pytest\n",
+        "doctor": "ran exhibits/common/doctor.py\n",
+    }.items():
+        done = run("make", "--no-print-directory", "-C", root, target, env=values)
+        assert (done.returncode, done.stdout) == (0, ran), done.stderr
+    wrong = run("make", "--no-print-directory", "-C", root, "results", "EXHIBIT=none", env=values)
+    assert wrong.returncode == 2 and "error: EXHIBIT=none" in wrong.stderr
+
+
+@needs_namespaces
+def test_a_checkout_that_cannot_be_written_to_trains_elsewhere(tmp_path):
+    for stem, n, seed in (("train", 40, 0), ("valid", 20, 1)):
+        for part, array in zip("XY", make_patterns(n, seed=seed), strict=True):
+            np.save(tmp_path / f"{stem}{part}.npy", array)
+    names = {"dataX": "trainX", "dataY": "trainY", "devX": "validX", "devY": "validY"}
+    flags = [*(f"--{flag}={name}.npy" for flag, name in names.items()), "--hid_dim=9", "--batch_size=8", "--epochs=1"]
+    values = environment(XDG_DATA_HOME=str(tmp_path / "data"), HOME="/proc/none", JAX_PLATFORMS="cpu")
+    command = [sys.executable, EXHIBITS / "glsnn" / "train_glsnn.py", *flags]
+    done = run(*READ_ONLY, REPOSITORY, *command, cwd=tmp_path, env=values)
+    exp = tmp_path / "data" / "snn-museum" / str(REPOSITORY)[1:].replace("/", "-") / "exhibits" / "glsnn" / "exp"
+    assert done.returncode == 0, done.stderr
+    assert f"cannot be written to: the run is in {exp}\n" in done.stdout
+    assert (exp / "run.json").is_file() and "Matplotlib" not in done.stderr
+
+
+def test_files_go_elsewhere_only_if_they_must(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    elsewhere = tmp_path / "snn-museum" / str(REPOSITORY)[1:].replace("/", "-")
+    mnist = datasets.DATA / "mnist"
+    assert places.writable_home(EXHIBITS, "exp") == EXHIBITS / "exp" and datasets.folder_of("mnist") == mnist
+    monkeypatch.setattr(os, "access", lambda path, mode: not Path(path).is_relative_to(REPOSITORY))
+    assert places.writable_home(EXHIBITS, "exp") == elsewhere / "exhibits" / "exp"
+    assert places.writable_home(tmp_path, "exp") == tmp_path / "exp"
+    monkeypatch.setattr(datasets, "ARRAYS", {"dataX": "thirdX"})
+    there = datasets.folder_of("mnist")
+    assert there == elsewhere / "data" / "mnist" and datasets.files("mnist") == {"dataX": there / "thirdX.npy"}
+    assert datasets.known(there / "thirdX.npy", "dataX") == datasets.known(mnist / "thirdX.npy", "dataX") == "mnist"
+    assert datasets.known(tmp_path / "data" / "mnist" / "thirdX.npy", "dataX") is None
+    monkeypatch.setattr(datasets, "ARRAYS", {})  # all that there are, are there
+    assert datasets.folder_of("mnist") == mnist

@@ -14,10 +14,13 @@ def main(args: Sequence[str] | None = None) -> None:
     """Analyzes from the command line."""
     from bfasnn_config import Analysis, Config
     from exhibits.common.config import from_command_line
+    from exhibits.common.environment import pin
+    from exhibits.common.places import say_if_elsewhere
 
     analysis = from_command_line(Analysis, args)
+    say_if_elsewhere(analysis.exp_dir)
 
-    # Only now: ngc-learn reads the command line when it is imported.
+    pin()  # what is imported from here on computes
     from bfasnn_model import BFA_SNN
     from exhibits.common.analysis import analyze
 

@@ -5,6 +5,9 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from exhibits.common.config import MOST, AnalysisConfig, TrainingConfig, positive, require
+from exhibits.common.places import writable_home
+
+EXP = writable_home(Path(__file__).resolve().parent, "exp")
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,7 @@ class Config(CircuitConfig, TrainingConfig):
     schedule: Literal["constant", "cosine"] | None = None
     """How learning rates go on: not at all, or down to 0 along half a cosine. If not given, constant for page and
     cosine for best."""
-    exp_dir: Path = Path(__file__).resolve().parent / "exp"
+    exp_dir: Path = EXP
     """Folder for everything that the run saves."""
 
     def __post_init__(self):

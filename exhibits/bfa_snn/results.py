@@ -13,6 +13,7 @@ with reported():  # a package may be missing
     from exhibits.common.config import REPOSITORY
     from exhibits.common.data import load_for_training
     from exhibits.common.datasets import SOURCES
+    from exhibits.common.environment import pin
     from exhibits.common.results import Row, choose, measure, read_arguments, show, table, train_and_test
 
 ROWS = [
@@ -30,9 +31,10 @@ REFERENCES = [
 
 def run(row: Row, seed: int) -> dict:
     """Trains on the training set, keeps the best epoch on dev, measures once on test."""
+    pin()  # what is imported from here on computes
     from bfasnn_model import BFA_SNN
 
-    config = Config(seed=seed, exp_dir=HERE / "exp" / "results" / f"{row.name}-{seed}", **row.values)
+    config = Config(seed=seed, exp_dir=Config.exp_dir / "results" / f"{row.name}-{seed}", **row.values)
     data = load_for_training(config)
     return train_and_test(BFA_SNN.for_training(config, data), config, data)
 

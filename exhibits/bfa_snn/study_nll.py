@@ -13,15 +13,17 @@ sys.path[:0] = [str(HERE.parents[1]), str(HERE)]  # this repository's, whatever 
 
 from exhibits.common.errors import reported
 
-RUN = HERE / "exp" / "results" / "page-1234"
+ROW = "page-1234"  # of the results
 CLIP = 1e-7  # ngclearn.utils.metric_utils.measure_CatNLL keeps probabilities between this and 1 minus this
 
 
 def main() -> None:
     """Reads out dev and test set with the best parameters of the results run."""
     from exhibits.common.commandline import Parser
+    from exhibits.common.environment import pin
 
     Parser(__doc__.partition("\n\n")[0] + " The run is that of `results.py page`.").parse_args()
+    pin()  # what is imported from here on computes
 
     import numpy as np
 
@@ -49,12 +51,13 @@ def main() -> None:
             state, late, _ = run_steps(state, (self.advance,), self.times[burn_in:], self.dt, sums=watch)
             return state, {f"early {k}": v for k, v in early.items()} | {f"late {k}": v for k, v in late.items()}
 
-    config = from_json(Config, RUN / "config.json")
+    run = Config.exp_dir / "results" / ROW
+    config = from_json(Config, run / "config.json")
     T, window = config.T, config.T - config.burn_in
     sets = {name: load_patterns(config, name)[0] for name in ("dev", "test")}
     keys = Keys.of(config.seed)
     circuit = Probed(keys.init, sets["dev"].x.shape[1], sets["dev"].y.shape[1], config)
-    trained = restore(circuit, RUN)
+    trained = restore(circuit, run)
     rows = {}
     for name, patterns in sets.items():
         out = circuit.read(*patterns, getattr(keys, name))

@@ -18,10 +18,10 @@ from exhibits.common import datasets
 from exhibits.common.commandline import did_you_mean
 from exhibits.common.errors import UserError
 from exhibits.common.files import read_json
+from exhibits.common.places import REPOSITORY as REPOSITORY
 from exhibits.common.schema import FORMAT, MAX_EPOCHS, Form
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-MNIST = REPOSITORY / "data" / "mnist"
+MNIST = datasets.folder_of("mnist")
 
 C = TypeVar("C")
 

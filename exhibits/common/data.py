@@ -108,9 +108,8 @@ def load_patterns(
 
 def digest_of(folder: Path) -> str:
     """One SHA-256 of the values in a folder's trainX.npy, trainY.npy, validX.npy and validY.npy."""
-    for name, source in datasets.SOURCES.items():
-        if folder.resolve() == datasets.DATA / name:  # whoever loads them compares
-            return _combined([source.sha256[datasets.ARRAYS[field]] for field in LEARNED])
+    if (name := datasets.of_folder(folder.resolve())) is not None:  # whoever loads them compares
+        return _combined([datasets.SOURCES[name].sha256[datasets.ARRAYS[field]] for field in LEARNED])
     return load_folder(folder)[2]
 
 
@@ -121,8 +120,9 @@ def load_folder(folder: Path) -> tuple[Patterns, Patterns, str]:
     Raises:
         UserError: if a file is missing or unfit.
     """
-    if folder.parent == datasets.DATA and folder.name in datasets.SOURCES:
-        prepare_if_missing(folder.name)
+    if (name := datasets.of_folder(folder)) is not None:
+        prepare_if_missing(name)
+        folder = datasets.folder_of(name)
     paths = [folder / f"{datasets.ARRAYS[field]}.npy" for field in LEARNED]
     train, form, records = read_patterns(*paths[:2])
     dev, _, more = read_patterns(*paths[2:], form)
@@ -135,9 +135,8 @@ def _combined(digests: Sequence[str]) -> str:
 
 def prepare_if_missing(name: str) -> None:
     """The arrays of known data sets are not in the repository, only the files that they are made from."""
-    folder = datasets.DATA / name
     if not all(path.exists() for path in datasets.files(name).values()):
-        print(f"Preparing {name} in {folder}", flush=True)
+        print(f"Preparing {name} in {datasets.folder_of(name)}", flush=True)
         datasets.prepare(name)
 
 

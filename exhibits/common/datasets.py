@@ -11,8 +11,9 @@ import numpy as np
 
 from exhibits.common.errors import UserError
 from exhibits.common.files import open_regular, write_array
+from exhibits.common.places import REPOSITORY, writable_home
 
-DATA = Path(__file__).resolve().parents[2] / "data"
+DATA = REPOSITORY / "data"
 N_CLASSES = 10
 N_VALID = 10_000  # the last patterns of the training file
 MAX_IDX_BYTES = 1 << 26  # the largest file here has 47 million
@@ -113,13 +114,27 @@ ARRAYS = {  # by the field of a configuration that names it
 
 def files(name: str) -> dict[str, Path]:
     """The arrays of a data set by the fields of a configuration: dataX, dataY, devX, devY, testX, testY."""
-    return {field: DATA / name / f"{stem}.npy" for field, stem in ARRAYS.items()}
+    return {field: folder_of(name) / f"{stem}.npy" for field, stem in ARRAYS.items()}
+
+
+def folder_of(name: str) -> Path:
+    """Folder of a known data set's arrays, which need not be there yet: data/<name>, where that can be written to."""
+    folder = DATA / name
+    if all((folder / f"{array}.npy").is_file() for array in ARRAYS.values()):
+        return folder
+    return writable_home(DATA, name)
+
+
+def of_folder(folder: Path) -> str | None:
+    """Name of the data set whose arrays `prepare` makes in a folder; None if there is none."""
+    name = folder.name
+    return name if name in SOURCES and folder in (DATA / name, folder_of(name)) else None
 
 
 def known(path: Path, field: str) -> str | None:
     """Name of the data set whose array for that field a file is, under whatever spelling; None if it is another."""
     path = Path(os.path.realpath(path.parent)) / path.name
-    return path.parent.name if path.parent.parent == DATA and is_array_of(path, field) else None
+    return of_folder(path.parent) if is_array_of(path, field) else None
 
 
 def is_array_of(path: Path, field: str) -> bool:
@@ -127,8 +142,8 @@ def is_array_of(path: Path, field: str) -> bool:
     return path.parent.name in SOURCES and path.parent.parent.name == "data" and path.name == f"{ARRAYS[field]}.npy"
 
 
-def prepare(name: str, source: Path | None = None, root: Path = DATA) -> Path:
-    """Writes `root/<name>/{train,valid,test}{X,Y}.npy` from a data set's verified IDX files.
+def prepare(name: str, source: Path | None = None, root: Path | None = None) -> Path:
+    """Writes `{train,valid,test}{X,Y}.npy` in a data set's folder from its verified IDX files.
 
     Patterns are float32 (N, 784) in [0, 1], labels float32 one-hot (N, 10): the first 50,000 of the training file
     as train, its last 10,000 as valid, the 10,000 of the test file as test.
@@ -136,7 +151,7 @@ def prepare(name: str, source: Path | None = None, root: Path = DATA) -> Path:
     Args:
         name: "mnist" or "fashion_mnist".
         source: folder with the IDX files, gzipped or not; where they are usually found by default.
-        root: folder to make the data set's folder in.
+        root: folder to make the data set's folder in; by default it is that of `folder_of`.
 
     Returns:
         The data set's folder.
@@ -160,7 +175,7 @@ def prepare(name: str, source: Path | None = None, root: Path = DATA) -> Path:
         "testX": _patterns(test_pixels),
         "testY": one_hot[test_labels],
     }
-    folder = root / name
+    folder = folder_of(name) if root is None else root / name
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for stem, array in arrays.items():
@@ -177,7 +192,7 @@ def suggestion(path: Path) -> str:
     name, file = path.parts[-2:] if len(path.parts) > 1 else ("", "")
     if name not in SOURCES or file not in [f"{array}.npy" for array in ARRAYS.values()]:
         return ""
-    right = DATA / name / file
+    right = folder_of(name) / file
     return f"; did you mean {right if path.is_absolute() else os.path.relpath(right)}?"
 
 

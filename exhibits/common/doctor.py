@@ -22,6 +22,7 @@ with reported():  # a package may be missing
     from exhibits.common.config import REPOSITORY, TrainingConfig
     from exhibits.common.data import load_patterns
     from exhibits.common.datasets import DATA, FILES, SOURCES, files, read_idx
+    from exhibits.common.environment import cpus, pin, unusual
 
 PATTERNS = 500  # for the self-test
 
@@ -74,7 +75,14 @@ def main(args: Sequence[str] | None = None) -> int:
     line("commit", str(runlog.git_commit()))
     line("system", f"{platform.platform()}, Python {platform.python_version()}")
     line("packages", ", ".join(f"{name} {version}" for name, version in runlog.versions().items()))
-    line("device", runlog.hardware())
+    line("environment", ", ".join(f"{name}={value}" for name, value in unusual().items()) or "nothing unusual")
+    try:
+        pin()
+        line("device", runlog.hardware())
+    except UserError as error:
+        failures += 1
+        line("device", f"FAILED: {error}")
+    line("processors", f"{cpus()} to use of {os.cpu_count()}")
     line("memory", memory())
     line("disk", f"{shutil.disk_usage(REPOSITORY).free / 1e9:.1f} GB free in {REPOSITORY}")
     for name in SOURCES:

@@ -27,10 +27,13 @@ def reported() -> Iterator[None]:
     """Turns what a user can mend into one line on standard error and exit code 2, Ctrl-C into 130.
 
     Scripts run in such a block, imports of packages included. What nobody expected keeps its traceback. Output that
-    cannot be written stops nothing.
+    cannot be written stops nothing, and the environment changes no number.
     """
+    from exhibits.common.environment import prepare
+
     with forgiving():
         try:
+            prepare()
             yield
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)

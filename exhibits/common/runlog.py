@@ -10,6 +10,7 @@ from importlib.metadata import version
 from typing import Any
 
 from exhibits.common.config import REPOSITORY
+from exhibits.common.environment import cpus
 
 PACKAGES = ("ngclearn", "ngcsimlib", "jax", "jaxlib", "numpy", "scikit-learn", "numba")
 
@@ -57,7 +58,7 @@ def processor() -> str:
             model = next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
     except (OSError, StopIteration):
         pass
-    n_cores = len(os.sched_getaffinity(0))
+    n_cores = cpus()
     return f"{model}, {n_cores} core{'s' if n_cores > 1 else ''}"
 
 

@@ -18,8 +18,11 @@ from ngclearn import Compartment, Component, MethodProcess
 from ngcsimlib.context import contextManager
 from ngcsimlib.global_state import stateManager
 
+from exhibits.common.environment import pin
 from exhibits.common.evaluation import Readout, interpret
 from exhibits.common.memory import require_memory
+
+pin()
 
 State = dict[str, Any]  # compartment path -> value
 Watch = Mapping[str, Compartment]

@@ -13,11 +13,14 @@ from exhibits.common.errors import reported
 def main(args: Sequence[str] | None = None) -> None:
     """Analyzes from the command line."""
     from exhibits.common.config import from_command_line
+    from exhibits.common.environment import pin
+    from exhibits.common.places import say_if_elsewhere
     from glsnn_config import Analysis, Config
 
     analysis = from_command_line(Analysis, args)
+    say_if_elsewhere(analysis.exp_dir)
 
-    # Only now: ngc-learn reads the command line when it is imported.
+    pin()  # what is imported from here on computes
     from exhibits.common.analysis import analyze
     from glsnn_model import GLSNN
 

@@ -5,7 +5,10 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from exhibits.common.config import LEAST, MOST, AnalysisConfig, TrainingConfig, positive, require
+from exhibits.common.places import writable_home
 from exhibits.common.schema import Form
+
+EXP = writable_home(Path(__file__).resolve().parent, "exp")
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ class Config(CircuitConfig, TrainingConfig):
     hid_dropout: float | None = None
     """Probability that a hidden cell is silent for a pattern while learning (our choice). If not given, 0.1 for
     fashion_mnist and 0.2 for other data."""
-    exp_dir: Path = Path(__file__).resolve().parent / "exp"
+    exp_dir: Path = EXP
     """Folder for everything that the run saves."""
 
     def __post_init__(self):

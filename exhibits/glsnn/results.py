@@ -12,6 +12,7 @@ with reported():  # a package may be missing
     from exhibits.common.config import REPOSITORY
     from exhibits.common.data import load_for_training
     from exhibits.common.datasets import SOURCES
+    from exhibits.common.environment import pin
     from exhibits.common.results import Row, choose, measure, read_arguments, seed_results, show, table, train_and_test
     from glsnn_config import Config
 
@@ -35,9 +36,10 @@ REFERENCES = [
 
 def run(row: Row, seed: int) -> dict:
     """Trains, keeps the best epoch on dev or the last one, measures once on test."""
+    pin()  # what is imported from here on computes
     from glsnn_model import GLSNN
 
-    config = Config(seed=seed, exp_dir=HERE / "exp" / "results" / f"{row.name}-{seed}", **row.values)
+    config = Config(seed=seed, exp_dir=Config.exp_dir / "results" / f"{row.name}-{seed}", **row.values)
     data = load_for_training(config)
     temperature = None
     if config.join_dev:  # nothing is left to fit it on: the temperature of the same seed's run on the 50,000

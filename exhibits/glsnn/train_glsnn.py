@@ -18,12 +18,15 @@ def main(args: Sequence[str] | None = None) -> "Config":
     """Trains from the command line, draws the learning curve and prints a last line like the BFA-SNN's."""
     from exhibits.common.config import from_command_line
     from exhibits.common.data import load_for_training
+    from exhibits.common.environment import pin
+    from exhibits.common.places import say_if_elsewhere
     from glsnn_config import Config
 
     config = from_command_line(Config, args)
+    say_if_elsewhere(config.exp_dir)
     data = load_for_training(config)
 
-    # Only now: ngc-learn reads the command line when it is imported.
+    pin()  # what is imported from here on computes
     from exhibits.common.plots import draw_likelihood
     from exhibits.common.training import fit
     from glsnn_model import GLSNN

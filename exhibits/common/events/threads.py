@@ -11,6 +11,8 @@ import importlib.metadata
 import importlib.util
 import os
 
+from exhibits.common.environment import prepare_numba
+
 
 def _load_tbb() -> bool:
     """Loads the library of the `tbb` package, which Numba does not look for where pip puts it."""
@@ -36,6 +38,7 @@ def _importable(layer: str) -> bool:
     return True
 
 
+prepare_numba()
 if not _load_tbb():
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
 PARALLEL = _importable("tbbpool") or _importable("omppool")
