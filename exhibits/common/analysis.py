@@ -75,7 +75,7 @@ def evaluate(trained: Restored, patterns: Patterns, key: jax.Array) -> tuple[dic
         "nll": float(readout.nll.mean()),
         "nll_calibrated": float(negative_log_likelihood(out["logit"], y, trained.temperature).mean()),
         "temperature": trained.temperature,
-        "spikes_per_pattern": [float(layer.mean()) for layer in readout.spikes],
+        "spikes_per_pattern": {name: float(layer.spikes.mean()) for name, layer in readout.activity.items()},
         "confusion": confusion_matrix(y.argmax(axis=1), readout.label, labels=range(y.shape[1])).tolist(),
     }
     return result, readout
@@ -109,7 +109,7 @@ def analyze(
     result, readout = evaluate(trained, patterns, key)
     print(f" => NLL = {result['nll']}  Acc = {result['acc']}")
     print(f" => NLL = {result['nll_calibrated']}  calibrated: temperature {trained.temperature:.3f}, fitted on dev")
-    spikes = ", ".join(f"z{n} {mean:.1f}" for n, mean in enumerate(result["spikes_per_pattern"]))
+    spikes = ", ".join(f"{name} {mean:.1f}" for name, mean in result["spikes_per_pattern"].items())
     print(f" => Spikes per pattern: {spikes}", flush=True)
     write_json(exp / f"{stem}_analysis.json", result)
 
