@@ -6,7 +6,8 @@ from jax import numpy as jnp
 from ngclearn import Context, MethodProcess
 from ngclearn.components import GaussianErrorCell, SLIFCell
 
-from exhibits.common.components import GatedErrorCell, SecantSLIFCell, secant_surrogate
+from exhibits.common.components import GatedErrorCell, SecantSLIFCell, secant_surrogate, steps_per_spike
+from exhibits.common.events.components import EventSLIFCell
 from exhibits.common.simulation import unique_name
 
 
@@ -40,10 +41,51 @@ def test_cell_by_hand():
     for step in range(1, 6):
         cell.j.set(jnp.ones((1, 1)))
         advance.run(t=float(step), dt=1.0)
-        seen.append([float(c.get()[0, 0]) for c in (cell.v, cell.s, cell.rfr)])
-    np.testing.assert_allclose(seen, [[0.5, 0, 3], [0, 1, 1], [0, 1, 2], [0.5, 0, 3], [0, 1, 1]], rtol=1e-6)
+        seen.append([float(c.get()[0, 0]) for c in (cell.v, cell.s, cell.rfr, cell.onset)])
+    expected = [[0.5, 0, 3, 0], [0, 1, 1, 1], [0, 1, 2, 0], [0.5, 0, 3, 0], [0, 1, 1, 1]]
+    np.testing.assert_allclose(seen, expected, rtol=1e-6)
     # The surrogate sees R j = 2.
     np.testing.assert_allclose(cell.surrogate.get(), [[1 / np.cosh(0.16) ** 2]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [SecantSLIFCell, EventSLIFCell])
+def test_spikes_that_follow_each_other_at_once_have_an_onset_each(kind):
+    # A current so large that the cell fires as soon as it may: s stays 1, and a spike begins every third step.
+    cell, advance = cell_with_process(kind, tau_m=4.0, resist_m=1.0, thr=0.6, refract_time=3.0)
+    seen = []
+    for step in range(1, 8):
+        cell.j.set(jnp.full((1, 1), 100.0))
+        advance.run(t=float(step), dt=1.0)
+        seen.append((int(cell.s.get()[0, 0]), int(cell.onset.get()[0, 0])))
+    assert seen == [(1, 1), (1, 0), (1, 0), (1, 1), (1, 0), (1, 0), (1, 1)]
+
+
+@pytest.mark.parametrize("kind", [SecantSLIFCell, EventSLIFCell])
+@pytest.mark.parametrize("dt", [0.1, 0.25, 1 / 3])
+@pytest.mark.parametrize("refract_time", [0.0, 1e-9, 0.1, 0.25, 0.3, 1.0, 7.0])
+def test_onsets_and_active_steps_agree(kind, refract_time, dt):
+    """An onset is a crossing of the threshold, and the steps with s = 1 over R, rounded up, are as many."""
+    cell, advance = cell_with_process(kind, tau_m=20.0, resist_m=1.5, thr=0.4, refract_time=refract_time)
+    T = 150
+    R = steps_per_spike(refract_time, dt, T)
+    active = onsets = 0
+    for step, j in enumerate(np.random.default_rng(0).normal(9, 10, T).astype(np.float32), start=1):
+        v, rfr = (float(c.get()[0, 0]) for c in (cell.v, cell.rfr))
+        fires = rfr >= np.float32(refract_time) and v + (1.5 * j - v) * dt / 20.0 > 0.4
+        cell.j.set(jnp.full((1, 1), j))
+        advance.run(t=dt * step, dt=dt)
+        assert bool(cell.onset.get()[0, 0]) == fires
+        active += int(cell.s.get()[0, 0])
+        onsets += fires
+        assert onsets == -(-active // R)
+    assert onsets > 1
+
+
+def test_steps_per_spike_by_hand():
+    assert steps_per_spike(1.0, 0.25, 100) == 4  # rfr = 0.25, 0.5, 0.75, 1: the fifth step is free
+    assert steps_per_spike(0.0, 0.25, 100) == steps_per_spike(0.25, 0.25, 100) == 1
+    assert steps_per_spike(0.26, 0.25, 100) == 2
+    assert steps_per_spike(1e30, 0.25, 100) == 100 and steps_per_spike(1.0, 0.25, 1) == 1
 
 
 @pytest.mark.parametrize("refract_time", [0.0, 0.25, 1.0, 5.0])

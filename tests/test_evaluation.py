@@ -35,9 +35,14 @@ def test_temperature_undoes_a_scale():
 
 def test_interpret_orders_layers_by_number():
     out = {"count": np.array([[1, 0]]), "logit": np.zeros((1, 2))}
-    out |= {f"rate{n}": np.full((1, 3), n) for n in (10, 2, 1)} | {f"spikes{n}": np.array([n]) for n in (10, 0, 9)}
+    out |= {f"rate{n}": np.full((1, 3), n) for n in (10, 2, 1)} | {f"onsets{n}": np.full((1, 3), n) for n in (9, 10)}
+    for n in (10, 0, 9):
+        out |= {f"spikes{n}": np.array([n]), f"silent{n}": np.array([n / 10]), f"every{n}": np.array([n / 20])}
     readout = interpret(out, np.array([[0.0, 1.0]]))
     assert [int(rate[0, 0]) for rate in readout.rates] == [1, 2, 10]
-    assert [int(layer[0]) for layer in readout.spikes] == [0, 9, 10]
+    assert [int(layer[0, 0]) for layer in readout.onsets] == [9, 10]
+    assert list(readout.activity) == ["z0", "z9", "z10"]
+    z9 = readout.activity["z9"]
+    assert (z9.spikes[0], z9.silent[0], z9.every[0]) == (9, 0.9, 0.45)
     assert not readout.correct[0]
     np.testing.assert_allclose(readout.nll, np.log(2))

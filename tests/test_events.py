@@ -148,11 +148,11 @@ def test_cell_equals_the_dense_cell():
         for j in currents:
             cell.j.set(jnp.asarray(j))
             advance.run(dt=0.25)
-            rows.append([np.array(c.get()) for c in (cell.s, cell.rfr, cell.v, cell.surrogate)])
+            rows.append([np.array(c.get()) for c in (cell.s, cell.onset, cell.rfr, cell.v, cell.surrogate)])
         seen.append(np.array(rows))
     ours, dense = seen
-    np.testing.assert_array_equal(ours[:, :2], dense[:, :2])
-    np.testing.assert_allclose(ours[:, 2:], dense[:, 2:], rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(ours[:, :3], dense[:, :3])
+    np.testing.assert_allclose(ours[:, 3:], dense[:, 3:], rtol=1e-5, atol=1e-6)
     assert 0.05 < ours[:, 0].mean() < 0.95
 
 

@@ -133,8 +133,14 @@ def test_readouts_equal_numpy():
     assert (out["logit"] - out["count"] < 1).all()  # what is left is less than a spike
     for n in circuit.hidden:
         np.testing.assert_allclose(out[f"rate{n}"], rates[n], atol=1e-6)
-    for n, rate in enumerate(rates):
-        np.testing.assert_allclose(out[f"spikes{n}"], k.T * rate.sum(axis=1), rtol=1e-5)
+    for n in circuit.layers:
+        np.testing.assert_allclose(out[f"spikes{n}"], k.T * rates[n].sum(axis=1), rtol=1e-5)
+        np.testing.assert_allclose(out[f"silent{n}"], (rates[n] == 0).mean(axis=1), rtol=1e-6)
+        np.testing.assert_allclose(out[f"every{n}"], np.isclose(rates[n], 1).mean(axis=1), rtol=1e-6)
+    assert "spikes0" not in out, "pixels sent as rates are no spikes"
+    for n in circuit.hidden:
+        np.testing.assert_allclose(out[f"onsets{n}"], k.T * rates[n], rtol=1e-5)
+    assert 0 < out["silent1"].mean() < 1 and out["every1"].mean() > 0
 
 
 def test_update_by_hand():

@@ -34,6 +34,7 @@ from functools import partial
 from itertools import pairwise
 
 import jax
+import numpy as np
 from jax import numpy as jnp
 from ngclearn import Context, MethodProcess
 from ngclearn.components import BernoulliCell, HebbianSynapse, RateCell
@@ -42,7 +43,8 @@ from ngclearn.utils.distribution_generator import DistributionGenerator
 
 from bfasnn_config import CircuitConfig, Config
 from exhibits.common import events
-from exhibits.common.components import GatedErrorCell, SecantSLIFCell
+from exhibits.common.activity import layer_readouts
+from exhibits.common.components import GatedErrorCell, SecantSLIFCell, steps_per_spike
 from exhibits.common.data import DataSet
 from exhibits.common.schema import Form
 from exhibits.common.simulation import Circuit, run_steps, unique_name
@@ -65,6 +67,7 @@ class BFA_SNN(Circuit):
     def __init__(self, key: jax.Array, in_dim: int, out_dim: int, config: CircuitConfig, n_minibatches: int = 1):
         self.config, self.n_minibatches = config, n_minibatches
         self.batch_size, self.dt = config.batch_size, config.dt
+        self.spike_steps = steps_per_spike(config.refract_time, config.dt, config.T)
         self.times = config.dt * jnp.arange(1, config.T + 1)  # ms
         self.sizes = (in_dim, *config.hid_dim, out_dim)
         self.layers = range(1, len(self.sizes))  # those that spike; the last one is the output
@@ -168,6 +171,9 @@ class BFA_SNN(Circuit):
             sent[n - 1] >> self[f"W{n}"].pre
             (error.dmu if n == out else self[f"d{n}"].dmu) >> self[f"W{n}"].post
         self.sent = sent
+        self.onset = {n: self[f"z{n}"].onset for n in self.layers}  # of layers that spike; of z0 each s0 is one
+        if self.config.encoder == "bernoulli":
+            self.onset[0] = z0.outputs
 
     def _schedule(self) -> None:
         self.reset, self.advance, self.evolve = (MethodProcess(name) for name in ("reset", "advance", "evolve"))
@@ -199,21 +205,35 @@ class BFA_SNN(Circuit):
 
     def present(self, state, x, y, valid, key, *, learn, detail):
         c, out = self.config, self.layers[-1]
-        spikes = {f"s{n}": sent for n, sent in self.sent.items() if detail or n == out}
-        current = {"current": self[f"z{out}"].j}
         learning = (self.advance, self.evolve) if learn else (self.advance,)
+        counted = sorted(self.onset) if not learn else self.hidden if detail else ()
+        sums = {"count": self[f"z{out}"].s} | {f"active{n}": self._active(n) for n in counted}
+        current = {"current": self[f"z{out}"].j}
         state = self._begin(state, x, y, valid, key)
-        state, early, _ = run_steps(state, (self.advance,), self.times[: c.burn_in], c.dt, sums=spikes)
-        state, late, _ = run_steps(state, learning, self.times[c.burn_in :], c.dt, sums=spikes | current)
-        total = {name: early[name] + late[name] for name in spikes}
+        state, early, _ = run_steps(state, (self.advance,), self.times[: c.burn_in], c.dt, sums=sums)
+        state, late, _ = run_steps(state, learning, self.times[c.burn_in :], c.dt, sums=sums | current)
+        total = {name: early[name] + late[name] for name in sums}
         window = c.T - c.burn_in
-        readout = {"count": total[f"s{out}"], "logit": late["current"] / window}
+        readout = {"count": total["count"], "logit": late["current"] / window}
+        onsets = {n: self._onsets(n, total[f"active{n}"]) for n in counted}
         if detail:
-            readout |= {f"rate{n}": c.gamma / window * late[f"s{n}"] for n in self.hidden}
-            readout |= {f"spikes{n}": total[f"s{n}"].sum(axis=1) for n in self.sent}
+            readout |= {f"rate{n}": c.gamma / window * late[f"active{n}"].astype(jnp.float32) for n in self.hidden}
+            readout |= {f"onsets{n}": onsets[n] for n in self.hidden}
+        if not learn:
+            for n in counted:
+                readout |= layer_readouts(n, onsets[n], late[f"active{n}"] == window)
         return state, readout
 
+    def _active(self, n):
+        """Which cells of a layer are active in a step, for `run_steps` to count: in a byte up to T = 255, for speed."""
+        sent, kind = self.sent[n].target, np.min_scalar_type(self.config.T)
+        return lambda state: (state[sent] != 0).astype(kind)
+
+    def _onsets(self, n, active):
+        """(B, n) spikes of a layer's cells from the steps in which they are active: see `steps_per_spike`."""
+        return -(-active.astype(jnp.int32) // (self.spike_steps if n else 1))
+
     def trace(self, state, x, y, valid, key):
-        spikes = {f"z{n}": sent for n, sent in self.sent.items()}
+        shown = {f"z{n}": self.onset.get(n, sent) for n, sent in self.sent.items()}
         state = self._begin(state, x, y, valid, key)
-        return run_steps(state, (self.advance,), self.times, self.dt, traces=spikes)[2]
+        return run_steps(state, (self.advance,), self.times, self.dt, traces=shown)[2]

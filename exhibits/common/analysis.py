@@ -154,7 +154,7 @@ def evaluate(trained: Restored, patterns: Patterns, of: str, key: jax.Array) -> 
         "nll": float(readout.nll.mean()),
         "nll_calibrated": float(negative_log_likelihood(out["logit"], y, temperature).mean()),
         "temperature": temperature,
-        "spikes_per_pattern": [float(layer.mean()) for layer in readout.spikes],
+        "spikes_per_pattern": {name: float(layer.spikes.mean()) for name, layer in readout.activity.items()},
         "confusion": confusion_matrix(y.argmax(axis=1), readout.label, labels=range(y.shape[1])).tolist(),
     }
     return result, readout
@@ -185,15 +185,12 @@ def analyze(kind: type[TrainingConfig], model: type[Circuit], analysis: Analysis
     circuit, y, key = trained.circuit, patterns.y, Keys.of(seed).test
     result, readout = evaluate(trained, patterns, of, key)
     print(f" => NLL = {result['nll']}  Acc = {result['acc']}")
-    calibrated = f"temperature {result['temperature']:.3f}, fitted on the development set"
     if trained.temperature is None:
-        calibrated = "not calibrated: there was no development set to fit a temperature on"
-    print(
-        f" => NLL = {result['nll_calibrated']}  calibrated: {calibrated}"
-        if trained.temperature
-        else f" => {calibrated}"
-    )
-    spikes = ", ".join(f"z{n} {mean:.1f}" for n, mean in enumerate(result["spikes_per_pattern"]))
+        print(" => Not calibrated: there was no development set to fit a temperature on")
+    else:
+        calibrated = f"temperature {trained.temperature:.3f}, fitted on the development set"
+        print(f" => NLL = {result['nll_calibrated']}  calibrated: {calibrated}")
+    spikes = ", ".join(f"{name} {mean:.1f}" for name, mean in result["spikes_per_pattern"].items())
     print(f" => Spikes per pattern: {spikes}", flush=True)
     write_json(exp / f"{stem}_analysis.json", result)
 

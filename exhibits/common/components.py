@@ -3,8 +3,9 @@
 from functools import partial
 
 import jax
+import numpy as np
 from jax import numpy as jnp
-from ngclearn import compilable
+from ngclearn import Compartment, compilable
 from ngclearn.components import GaussianErrorCell, SLIFCell
 
 
@@ -28,6 +29,21 @@ def secant_surrogate(j: jax.Array, c2: float) -> jax.Array:
     return jnp.where(j > 0.0, 1.0 - jnp.square(jnp.tanh(c2 * j)), 0.0)  # sech^2 = 1 - tanh^2, the cheaper one
 
 
+def steps_per_spike(refract_time: float, dt: float, T: int) -> int:
+    """Steps for which a spike sticks in a `SecantSLIFCell`, R, counted in single precision as the cell counts.
+
+    No two spikes of a cell overlap, and only its last one can be cut short by the end: a cell that is active in A steps
+    has spiked A / R times, rounded up.
+
+    Args:
+        refract_time: refractory period, ms.
+        dt: length of a step, ms.
+        T: steps to look at, so that R is at most T.
+    """
+    rfr = np.add.accumulate(np.full(T - 1, dt, np.float32))
+    return 1 + int((rfr < np.float32(refract_time)).sum())
+
+
 class SecantSLIFCell(SLIFCell):
     r"""ngc-learn's simplified leaky integrate-and-fire (SLIF) cell with the estimator of Samadi et al.
 
@@ -38,7 +54,11 @@ class SecantSLIFCell(SLIFCell):
     | v   <- 0 where fired                              hyperpolarization
     | rfr <- dt where fired, rfr + dt elsewhere         refractory variable, ms
     | s   <- fired, or 1 as long as m_rfr = 0           "sticky" spikes
+    | onset <- fired                                    the step at which the cell fires: one a spike
     | surrogate <- sech^2(c2 R j) for j > 0, 0 elsewhere
+
+    What a cell sends is s, 1 for the whole refractory period; its spikes are counted by their onsets. Two spikes can
+    follow each other without a step of s = 0 between them.
 
     The same numbers as the stock cell without lateral inhibition and threshold adaptation, but for the square
     in ``surrogate``. Not kept: ``tols`` (time of last spike), the adaptive threshold, the n x n inhibition
@@ -46,7 +66,7 @@ class SecantSLIFCell(SLIFCell):
 
     | --- Input: ---   j (B, n) electrical current
     | --- State: ---   v (B, n) mV; rfr (B, n) ms; thr (1, n) mV, constant
-    | --- Output: ---  s (B, n) spikes, 0 or 1; surrogate (B, n)
+    | --- Output: ---  s (B, n) 0 or 1; onset (B, n) 0 or 1; surrogate (B, n)
 
     Args:
         name: name of the component.
@@ -88,6 +108,7 @@ class SecantSLIFCell(SLIFCell):
         )
         self.inh_weights = None  # the parent's n x n matrix serves lateral inhibition only
         self.d_spike_fx = partial(secant_surrogate, c2=surr_c2)
+        self.onset = Compartment(jnp.zeros((batch_size, n_units)))
 
     @compilable
     def advance_state(self, dt):
@@ -100,7 +121,19 @@ class SecantSLIFCell(SLIFCell):
         self.v.set((1.0 - fired) * v)
         self.rfr.set((rfr + dt) * (1.0 - fired) + dt * fired)
         self.s.set(fired * m_rfr + (1.0 - m_rfr))
+        self.onset.set(fired)
         self.surrogate.set(self.d_spike_fx(j))
+
+    @compilable
+    def reset(self):
+        rest = jnp.zeros((self.batch_size, self.n_units))
+        self.j.set(rest)
+        self.v.set(rest)
+        self.thr.set(self.threshold0 + 0.0)
+        self.rfr.set(rest + self.refract_T)
+        self.s.set(rest)
+        self.onset.set(rest)
+        self.surrogate.set(rest + 1.0)
 
 
 class GatedErrorCell(GaussianErrorCell):

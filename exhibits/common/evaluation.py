@@ -3,11 +3,13 @@
 One rule for training, development and test sets. `N` patterns, `C` classes.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
+
+from exhibits.common.activity import Activity
 
 
 @dataclass(frozen=True)
@@ -19,20 +21,22 @@ class Readout:
         probability: (N, C) class probabilities.
         nll: (N,) negative log likelihood of the true class, nats.
         correct: (N,) whether the predicted class is the true one.
+        activity: of each layer that spikes, "z0", "z1", ... in this order; empty if the circuit was learning.
         rates: hidden rate codes, an (N, H) array a layer; empty unless they were asked for.
-        spikes: (N,) spikes per pattern of each layer, input first; empty unless they were asked for.
+        onsets: spikes of each hidden cell, an (N, H) array a layer; empty unless they were asked for.
     """
 
     label: np.ndarray
     probability: np.ndarray
     nll: np.ndarray
     correct: np.ndarray
+    activity: dict[str, Activity] = field(default_factory=dict)
     rates: tuple[np.ndarray, ...] = ()
-    spikes: tuple[np.ndarray, ...] = ()
+    onsets: tuple[np.ndarray, ...] = ()
 
 
 def predicted_label(count: np.ndarray, logit: np.ndarray) -> np.ndarray:
-    """(N,) class of the largest output spike count (N, C); among equals the one of the largest logit (N, C)."""
+    """(N,) class of the largest output count (N, C); among equals the one of the largest logit (N, C)."""
     tied = count == count.max(axis=1, keepdims=True)
     return np.where(tied, logit, -np.inf).argmax(axis=1)
 
@@ -60,11 +64,11 @@ def fit_temperature(logit: np.ndarray, y: np.ndarray) -> float:
 
 
 def interpret(out: dict[str, np.ndarray], y: np.ndarray) -> Readout:
-    """Reads labels, probabilities and rate codes off what `Circuit.stream` or `Circuit.read` gives.
+    """Reads labels, probabilities, activity and rate codes off what `Circuit.stream` or `Circuit.read` gives.
 
     Args:
-        out: `count` (N, C) spikes and `logit` (N, C), whose softmax gives the probabilities; with detail
-            also `rate1`, `rate2`, ... (N, H) and `spikes0`, `spikes1`, ... (N,).
+        out: `count` (N, C) steps in which an output cell is active, and `logit` (N, C), whose softmax gives the
+            probabilities; the rest as `Circuit.present` has it.
         y: (N, C) one-hot labels.
     """
     label = predicted_label(out["count"], out["logit"])
@@ -73,11 +77,16 @@ def interpret(out: dict[str, np.ndarray], y: np.ndarray) -> Readout:
         probability=np.exp(log_probability(out["logit"])),
         nll=negative_log_likelihood(out["logit"], y),
         correct=label == y.argmax(axis=1),
-        rates=tuple(_numbered(out, "rate")),
-        spikes=tuple(_numbered(out, "spikes")),
+        activity={
+            f"z{n}": Activity(spikes, out[f"silent{n}"], out[f"every{n}"])
+            for n, spikes in _numbered(out, "spikes").items()
+        },
+        rates=tuple(_numbered(out, "rate").values()),
+        onsets=tuple(_numbered(out, "onsets").values()),
     )
 
 
-def _numbered(out: dict[str, np.ndarray], stem: str) -> list[np.ndarray]:
-    names = [name for name in out if name.startswith(stem)]
-    return [out[name] for name in sorted(names, key=lambda name: int(name.removeprefix(stem)))]
+def _numbered(out: dict[str, np.ndarray], stem: str) -> dict[int, np.ndarray]:
+    """The readouts of one kind by the number of their layer, ascending."""
+    found = {int(name.removeprefix(stem)): value for name, value in out.items() if name.startswith(stem)}
+    return dict(sorted(found.items()))

@@ -26,6 +26,7 @@ pin()
 
 State = dict[str, Any]  # compartment path -> value
 Watch = Mapping[str, Compartment]
+Summand = Compartment | Callable[[State], jax.Array]  # a compartment, or what a function makes of the state
 
 _serial = itertools.count()
 _watchers: list[Callable[[State, Any], None]] = []  # called with state and time, ms, after every process
@@ -69,7 +70,7 @@ def run_steps(
     times: jax.Array,
     dt: float,
     *,
-    sums: Watch | None = None,
+    sums: Mapping[str, Summand] | None = None,
     traces: Watch | None = None,
     unroll: int = 1,
 ) -> tuple[State, dict[str, jax.Array], dict[str, jax.Array]]:
@@ -80,7 +81,7 @@ def run_steps(
         processes: the processes of one time step, in order.
         times: (T,) time at each step, ms; may be empty.
         dt: integration time constant, ms.
-        sums: compartments to add up over the steps; memory does not grow with T.
+        sums: what to add up over the steps, compartments or functions of the state; memory does not grow with T.
         traces: compartments whose first row, that of one pattern, to keep at every step, as (T, n) arrays.
         unroll: steps that the compiler sees at once; more than 1 is faster for cheap steps and slower to compile.
 
@@ -89,14 +90,19 @@ def run_steps(
     """
     sums, traces = sums or {}, traces or {}
 
+    def summands(state):
+        return {
+            name: state[what.target] if isinstance(what, Compartment) else what(state) for name, what in sums.items()
+        }
+
     def body(carry, t):
         state, totals = carry
         state = run_once(state, processes, t, dt)
-        totals = {name: totals[name] + state[c.target] for name, c in sums.items()}
+        totals = {name: totals[name] + value for name, value in summands(state).items()}
         return (state, totals), {name: state[c.target][0] for name, c in traces.items()}
 
     state = _with_shapes_of(jax.eval_shape(lambda s: run_once(s, processes, jnp.float32(0), dt), state), state)
-    zeros = {name: jnp.zeros_like(state[c.target]) for name, c in sums.items()}
+    zeros = {name: jnp.zeros(value.shape, value.dtype) for name, value in jax.eval_shape(summands, state).items()}
     (state, totals), kept = lax.scan(body, (state, zeros), times, unroll=unroll)
     return state, totals, kept
 
@@ -172,15 +178,21 @@ class Circuit:
             valid: (B, 1) 1 for a pattern, 0 for the padding of a last partial minibatch.
             key: PRNG key of this minibatch.
             learn: whether the synapses adapt.
-            detail: whether to read out the hidden layers too.
+            detail: whether to read out each cell of the hidden layers too.
 
         Returns:
-            The new state and the readouts, each with leading axis B.
+            The new state and the readouts, each with leading axis B: `count` and `logit` (B, C). Without learning also
+            the activity of each layer n that spikes: `spikes<n>`, `silent<n>`, `every<n>` (B,), see
+            `activity.layer_readouts`. In detail also `rate<n>` (B, H) rate codes and `onsets<n>` (B, H) spikes of each
+            hidden layer's cells.
         """
         raise NotImplementedError
 
     def trace(self, state: State, x: jax.Array, y: jax.Array, valid: jax.Array, key: jax.Array) -> dict[str, jax.Array]:
-        """Spikes of a minibatch's first pattern at every step, a (T, n) array a layer, without learning."""
+        """Spikes (onsets) of a minibatch's first pattern at every step, a (T, n) array a layer, without learning.
+
+        Of an input layer that does not spike, what it sends.
+        """
         raise NotImplementedError
 
     def _finish(self, parameters: Mapping[str, Compartment], key: jax.Array) -> None:
@@ -261,7 +273,7 @@ class Circuit:
             key: PRNG key; minibatch i draws from ``fold_in(key, i)``.
             order: (N,) order of presentation; as stored by default.
             learn: whether the synapses adapt.
-            detail: whether to read out the hidden layers too.
+            detail: whether to read out each cell of the hidden layers too.
             first: how many patterns to leave out, because they were presented before: whole minibatches.
 
         Yields:
@@ -333,7 +345,7 @@ class Circuit:
         return ""
 
     def raster(self, x: np.ndarray, y: np.ndarray, key: jax.Array) -> dict[str, np.ndarray]:
-        """Spikes at every step of one pattern x (1, D) with label y (1, C): a (T, n) array a layer, input first."""
+        """What `trace` gives of one pattern x (1, D) with label y (1, C): a (T, n) array a layer, input first."""
         pad = partial(self._minibatches, length=self.batch_size)
         spikes = jax.jit(self.trace)(self.state(), pad(x)[0], pad(y)[0], pad(np.ones((1, 1)))[0], key)
         return {name: np.asarray(value) for name, value in spikes.items()}
@@ -349,7 +361,7 @@ class Circuit:
             adapt_synapses: whether the synapses learn.
 
         Returns:
-            Labels, probabilities, NLL and hidden rate codes per pattern.
+            Labels, probabilities, NLL and hidden rate codes per pattern; activity only if nothing learns.
         """
         self._key, key = jax.random.split(self._key)
         obs, lab = np.asarray(obs, np.float32), np.asarray(lab, np.float32)

@@ -41,6 +41,7 @@ from ngclearn import Context, MethodProcess
 from ngclearn.components import BernoulliCell, GaussianErrorCell, HebbianSynapse
 from ngclearn.components.jaxComponent import JaxComponent
 
+from exhibits.common.activity import layer_readouts
 from exhibits.common.data import DataSet, picture_shape
 from exhibits.common.errors import UserError
 from exhibits.common.schema import Form
@@ -242,9 +243,15 @@ class GLSNN(Circuit):
             state = run_once(state, [self.feedback, self.evolve], 0.0, self.dt)
         out = self[f"z{self.layers[-1]}"]
         readout = self._answer(state[out.count.target], state[out.v.target])
+        count = {n: state[self[f"z{n}"].count.target] for n in self.layers}
         if detail:
             readout |= {f"rate{n}": state[self.rate[n].target] for n in self.hidden}
-            readout |= {f"spikes{n}": self.config.T * state[rate.target].sum(axis=1) for n, rate in self.rate.items()}
+            readout |= {f"onsets{n}": count[n] for n in self.hidden}
+        if not learn:
+            if self.config.encoder == "bernoulli":
+                count[0] = jnp.round(self.config.T * state[self.rate[0].target])
+            for n in count:
+                readout |= layer_readouts(n, count[n], count[n] == self.config.T)
         return state, readout
 
     def _answer(self, count, v):

@@ -47,7 +47,9 @@ class EventBernoulliCell(BernoulliCell):
 class EventSLIFCell(SecantSLIFCell):
     """`SecantSLIFCell` with one pass over its state instead of three, for large populations.
 
-    The same equations and compartments; rounding may differ in the last bit.
+    The same equations and compartments; rounding may differ in the last bit. The kernel does not give the onset, which
+    is where s = 1 and rfr = dt: a step later rfr is at least 2 dt, and a cell that has not fired begins with
+    rfr = refract_time and s = 0.
     """
 
     def __init__(self, name: str, n_units: int, **values):
@@ -61,6 +63,7 @@ class EventSLIFCell(SecantSLIFCell):
         self.v.set(state[0])
         self.rfr.set(state[1])
         self.s.set(state[2])
+        self.onset.set(state[2] * (state[1] <= dt))
         self.surrogate.set(self.d_spike_fx(j))
 
 
