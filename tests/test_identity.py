@@ -9,8 +9,14 @@ import pytest
 from conftest import make_patterns
 from test_bad_input import ANALYZE, GLSNN_ANALYZE, GLSNN_TRAIN, TRAIN, start
 
-from exhibits.common.checkpoints import FILE
-from exhibits.common.simulation import Circuit
+from bfasnn_config import Config
+from bfasnn_model import BFA_SNN
+from exhibits.common.checkpoints import FILE, ParameterStore
+from exhibits.common.config import from_json
+from exhibits.common.errors import UserError
+from exhibits.common.files import read_json
+from exhibits.common.schema import RunLog
+from exhibits.common.training import load_snapshot
 
 SETS = {"data": (120, 0), "dev": (40, 1), "test": (30, 2)}
 QUICK = {
@@ -54,6 +60,13 @@ def command(script, folder, *more, prefix=""):
 
 def analysis(folder, *more):
     return [str(ANALYZE), f"--exp_dir={folder / 'exp'}", *more]
+
+
+@pytest.fixture(scope="module")
+def circuit(folder):
+    """The circuit of that run."""
+    log = read_json(folder / "exp" / "run.json", RunLog)
+    return BFA_SNN.for_analysis(from_json(Config, folder / "exp" / "config.json"), log.form)
 
 
 @pytest.fixture
@@ -233,11 +246,20 @@ HALF = ("half a minibatch", "a billion patterns")  # an analysis does not look a
 
 
 @pytest.mark.parametrize("name", CRAFTED)
-def test_checkpoints_that_cannot_be_are_refused(name, run, refused):
+def test_checkpoints_that_cannot_be_are_refused(name, run, circuit):
     spoil(run / "exp", CRAFTED[name])
-    refused(command(TRAIN, run), "exp/checkpoints/", "--resume never")
+    store = ParameterStore(run / "exp" / "checkpoints")
+    with pytest.raises(UserError, match=r"exp/checkpoints/.*--resume never"):
+        load_snapshot(store, circuit, within=(2, 120))
     if name not in HALF:
-        refused(analysis(run), "exp/checkpoints/")
+        with pytest.raises(UserError, match=r"exp/checkpoints/"):
+            load_snapshot(store, circuit)
+
+
+def test_scripts_refuse_such_checkpoints(run, refused):
+    spoil(run / "exp", CRAFTED["weights of NaN"])
+    refused(command(TRAIN, run), "exp/checkpoints/", "W1.weights holds NaN", "--resume never")
+    refused(analysis(run), "exp/checkpoints/", "W1.weights holds NaN")
 
 
 @pytest.mark.parametrize(
@@ -314,7 +336,7 @@ def test_files_have_the_modes_that_the_umask_leaves(run, monkeypatch):
 
 @pytest.mark.parametrize("flags", ["--hid_dim 1000000 1000000", "--batch_size 1000000000", "--T 1000000000"])
 def test_what_does_not_fit_in_memory_is_refused(flags, run, refused, monkeypatch):
-    monkeypatch.setattr(Circuit, "_build", lambda *_: pytest.fail("memory was taken"), raising=False)
+    monkeypatch.setattr(BFA_SNN, "_build", lambda *_: pytest.fail("memory was taken"))
     flags = [*command(TRAIN, run), *flags.split(), f"--exp_dir={run / 'new'}"]
     refused(flags, "GB of memory", "GB are free", "--hid_dim")
     assert not (run / "new").exists()

@@ -65,15 +65,16 @@ class BFA_SNN(Circuit):
     """
 
     def __init__(self, key: jax.Array, in_dim: int, out_dim: int, config: CircuitConfig, n_minibatches: int = 1):
+        sizes = (in_dim, *config.hid_dim, out_dim)
+        weights = sum(a * b for a, b in pairwise(sizes)) + out_dim * sum(config.hid_dim)
+        self.require_memory(sizes, config.batch_size, config.T, weights, self.MINIBATCHES_PER_CALL)
         self.config, self.n_minibatches = config, n_minibatches
         self.batch_size, self.dt = config.batch_size, config.dt
         self.spike_steps = steps_per_spike(config.refract_time, config.dt, config.T)
         self.times = config.dt * jnp.arange(1, config.T + 1)  # ms
-        self.sizes = (in_dim, *config.hid_dim, out_dim)
+        self.sizes = sizes
         self.layers = range(1, len(self.sizes))  # those that spike; the last one is the output
         self.hidden = self.layers[:-1]
-        weights = sum(a * b for a, b in pairwise(self.sizes)) + out_dim * sum(config.hid_dim)
-        self.require_memory(self.sizes, config.batch_size, config.T, weights, self.MINIBATCHES_PER_CALL)
         self.choices = {"synapses": "event" if events.chosen(config.synapses) else "dense"}
         init_key, noise_key = jax.random.split(key)
         with Context(unique_name("bfa_snn")):

@@ -84,18 +84,19 @@ class GLSNN(Circuit):
         n_updates: int = 1,
         picture: tuple[int, int] | None = None,
     ):
+        sizes = (in_dim, *config.hid_dim, out_dim)
+        weights = 3 * sum(a * b for a, b in pairwise(sizes)) + out_dim * sum(config.hid_dim)  # Adam has two more
+        self.require_memory(sizes, config.batch_size, config.T, weights, self.MINIBATCHES_PER_CALL)
         self.config, self.n_updates = config, n_updates
         self.picture = picture or picture_shape(in_dim)
         self.batch_size, self.dt = config.batch_size, config.dt
         self.times = config.dt * jnp.arange(1, config.T + 1)  # ms
         self.unroll = min(config.T, self.UNROLL)
-        self.sizes = (in_dim, *config.hid_dim, out_dim)
+        self.sizes = sizes
         self.layers = range(1, len(self.sizes))  # those that spike; the last one is the output
         self.hidden = self.layers[:-1]
         skipped = 0 if config.n_feedback is None else len(self.hidden) - 1 - config.n_feedback
         self.taught = self.hidden[skipped:]  # hidden layers that get feedback; those below never change
-        weights = 3 * sum(a * b for a, b in pairwise(self.sizes)) + out_dim * sum(config.hid_dim)  # Adam has two more
-        self.require_memory(self.sizes, config.batch_size, config.T, weights, self.MINIBATCHES_PER_CALL)
         init_key, noise_key = jax.random.split(key)
         with Context(unique_name("glsnn")):
             self.components = self._build(init_key)
