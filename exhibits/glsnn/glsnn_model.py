@@ -40,7 +40,7 @@ from ngclearn import Context, MethodProcess
 from ngclearn.components import BernoulliCell, GaussianErrorCell, HebbianSynapse
 from ngclearn.components.jaxComponent import JaxComponent
 
-from exhibits.common.activity import layer_readouts
+from exhibits.common.activity import ADVICE, layer_readouts
 from exhibits.common.data import Patterns
 from exhibits.common.simulation import Circuit, run_once, run_steps, unique_name
 from exhibits.common.training import Keys
@@ -68,6 +68,9 @@ class GLSNN(Circuit):
         n_updates: updates after which the cosine schedule has brought the learning rate to 0; needed to learn.
     """
 
+    ADVICE = ADVICE | {
+        "silent": "lower --thr, give it feedback if it has none (--n_feedback), or lower --eta if it spiked before",
+    }
     MINIBATCHES_PER_CALL = 50
     UNROLL = 10  # steps compiled as one: the cells' state stays in registers between them
 
