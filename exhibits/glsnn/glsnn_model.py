@@ -173,7 +173,7 @@ class GLSNN(Circuit):
         """The learning rate of the next update, from how many there have been."""
         if self.config.schedule == "constant":
             return jnp.float32(self.config.eta)
-        _, _, updates = state[self["W1"].opt_params.target]
+        _, _, updates = state[self[f"W{self.layers[-1]}"].opt_params.target]  # without feedback no other one learns
         return self.config.eta * 0.5 * (1.0 + jnp.cos(jnp.pi * jnp.minimum(updates / self.n_updates, 1.0)))
 
     def _begin(self, state, x, y, valid, key, learn=False):
