@@ -266,6 +266,22 @@ def test_learning_rate_goes_down_along_half_a_cosine():
     assert eta == 0
 
 
+@pytest.mark.parametrize("n_feedback", [0, 1, 2])
+def test_learning_rate_goes_down_whatever_has_feedback(n_feedback):
+    """The last of 5 updates has (1 + cos(4/5 pi)) / 2 = 0.0955 of the learning rate; one more would have none."""
+    config = CircuitConfig(hid_dim=(12, 11, 10), batch_size=8, n_feedback=n_feedback, eta=0.01, **PLAIN)
+    circuit = GLSNN(jax.random.PRNGKey(0), 36, 4, config, 5)
+    x, y = make_patterns(8)
+    largest = []
+    for _ in range(6):
+        before = parameters(circuit)
+        circuit.read(x, y, jax.random.PRNGKey(0), learn=True)
+        change = parameters(circuit)["W4.biases"] - before["W4.biases"]
+        largest.append(np.abs(change).max())
+    assert largest[0] == pytest.approx(0.01, rel=1e-3)  # Adam's first step
+    assert 0 < largest[4] <= 0.0955 * 0.0101 and largest[5] == 0
+
+
 def test_memory_is_flat_in_time():
     def peak(T):
         circuit = make_glsnn(T=T, hid_dim=(50, 50))

@@ -43,7 +43,7 @@ from ngclearn.utils.distribution_generator import DistributionGenerator
 
 from bfasnn_config import CircuitConfig, Config
 from exhibits.common import events
-from exhibits.common.activity import layer_readouts
+from exhibits.common.activity import ADVICE, layer_readouts
 from exhibits.common.components import GatedErrorCell, SecantSLIFCell, steps_per_spike
 from exhibits.common.data import DataSet
 from exhibits.common.schema import Form
@@ -63,6 +63,13 @@ class BFA_SNN(Circuit):
         config: values of the circuit.
         n_minibatches: minibatches after which the cosine schedule has brought the learning rates to 0; needed to learn.
     """
+
+    ADVICE = ADVICE | {
+        "silent": "lower --thr, raise --weight_std, or lower --eta_gain (or --eta) if it spiked before",
+        "every step": "raise --thr, or lower --eta_gain (or --eta)",
+        "silent input": "raise --input_gain; with it at 1, nearly all numbers in the patterns are 0",
+        "every step input": "lower --input_gain",
+    }
 
     def __init__(self, key: jax.Array, in_dim: int, out_dim: int, config: CircuitConfig, n_minibatches: int = 1):
         sizes = (in_dim, *config.hid_dim, out_dim)

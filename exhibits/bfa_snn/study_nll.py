@@ -40,11 +40,11 @@ def main() -> None:
     from exhibits.common.training import Keys
 
     class Probed(BFA_SNN):
-        """Reads out sums of current, voltage and spikes of the output layer, before and after burn-in."""
+        """Reads out sums of current, voltage and active steps (s = 1) of the output layer, before and after burn-in."""
 
         def present(self, state, x, y, valid, key, *, learn, detail):
             out = self[f"z{self.layers[-1]}"]
-            watch = {"current": out.j, "voltage": out.v, "spikes": out.s}
+            watch = {"current": out.j, "voltage": out.v, "active": out.s}
             state = self._begin(state, x, y, valid, key)
             burn_in = self.config.burn_in
             state, early, _ = run_steps(state, (self.advance,), self.times[:burn_in], self.dt, sums=watch)
@@ -61,15 +61,15 @@ def main() -> None:
     rows = {}
     for name, patterns in sets.items():
         out = circuit.read(*patterns, getattr(keys, name))
-        both = {kind: out[f"early {kind}"] + out[f"late {kind}"] for kind in ("current", "voltage", "spikes")}
+        both = {kind: out[f"early {kind}"] + out[f"late {kind}"] for kind in ("current", "voltage", "active")}
         readouts = {
             f"current after burn-in / {window} (ours)": out["late current"] / window,
             f"current after burn-in / {T}": out["late current"] / T,
             f"current of all steps / {T}": both["current"] / T,
             f"voltage after burn-in / {window}": out["late voltage"] / window,
-            f"spikes after burn-in / {window}": out["late spikes"] / window,
-            f"spikes of all steps / {T}": both["spikes"] / T,
-            "spikes of all steps, summed": both["spikes"],
+            f"active steps after burn-in / {window}": out["late active"] / window,
+            f"active steps of all / {T}": both["active"] / T,
+            "active steps of all, summed": both["active"],
         }
         for title, logits in readouts.items():
             nll = negative_log_likelihood(logits, patterns.y)

@@ -5,11 +5,20 @@ fires; a cell can send s = 1 for longer, and is active at each step where it doe
 z0 the input, if it spikes, z1, z2, ... the hidden layers, the highest number the output.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import jax
 import numpy as np
 from jax import numpy as jnp
+
+MOSTLY = 0.99  # of the patterns, or of all pairs of a cell and a pattern
+ADVICE = {
+    "silent": "lower --thr, or --eta if it spiked before",
+    "every step": "raise --thr, or lower --eta",
+    "silent input": "nearly all numbers in the patterns are 0",
+    "every step input": "nearly all numbers in the patterns are 1",
+}
 
 
 @dataclass(frozen=True)
@@ -45,3 +54,70 @@ def layer_readouts(layer: int, onsets: jax.Array, every: jax.Array) -> dict[str,
         f"silent{layer}": (onsets == 0).mean(axis=1),
         f"every{layer}": every.mean(axis=1),
     }
+
+
+def mean_activity(activity: Mapping[str, Activity]) -> dict[str, dict[str, float]]:
+    """Means over N patterns, as JSON can hold them.
+
+    Args:
+        activity: of each layer, as in `evaluation.Readout`.
+
+    Returns:
+        By layer: `spikes_per_pattern`; `silent`, the share of cells that never spike, and `every_step`, the share of
+        cells that are active at every step, both of all pairs of a cell and a pattern; `silent_patterns`, the share of
+        patterns for which no cell of the layer spikes.
+    """
+    return {
+        name: {
+            "spikes_per_pattern": float(layer.spikes.mean()),
+            "silent": float(layer.silent.mean()),
+            "every_step": float(layer.every.mean()),
+            "silent_patterns": float((layer.spikes == 0).mean()),
+        }
+        for name, layer in activity.items()
+    }
+
+
+def dead_layers(
+    means: Mapping[str, Mapping[str, float]], advice: Mapping[str, str] = ADVICE, *, trained: bool = True
+) -> dict[str, str]:
+    """Which layers cannot tell patterns apart, as they are silent or fire at every step.
+
+    | hidden layer     silent where   silent >= 0.99            (share of pairs of a cell and a pattern)
+    | input, output    silent where   silent_patterns >= 0.99   (where one cell may speak for a pattern)
+    | any layer        fires at every step where   every_step >= 0.99
+
+    Before training most layers of both exhibits are silent, whatever the recipe, and learning wakes them up: only what
+    it cannot change, the input, is called silent then.
+
+    Args:
+        means: what `mean_activity` gives; the layer of the highest number is the output.
+        advice: what to change, by the keys of `ADVICE`: the circuit's.
+        trained: whether the circuit has learnt.
+
+    Returns:
+        One line by layer, with what to change; nothing for a layer that is alive.
+    """
+    found: dict[str, str] = {}
+    silent_below = ""
+    order = sorted(means, key=lambda name: int(name[1:]))
+    for name in order:
+        of, kind = means[name], " input" if name == "z0" else ""
+        wholly = bool(kind) or name == order[-1]
+        silent = of["silent_patterns" if wholly else "silent"]
+        if of["every_step"] >= MOSTLY:
+            found[name] = (
+                f"{name} fires at every step, {_percent(of['every_step'])} of its cells do: "
+                + (advice["every step" + kind])
+            )
+        elif silent >= MOSTLY and (trained or kind):
+            share = f"for {_percent(silent)} of the patterns" if wholly else f"{_percent(silent)} of its cells are"
+            change = f"no spikes come from {silent_below}" if silent_below else advice["silent" + kind]
+            found[name] = f"{name} is silent, {share}: {change}"
+        silent_below = name if silent >= MOSTLY else ""
+    return found
+
+
+def _percent(share: float) -> str:
+    """A share, never rounded up to 100 %."""
+    return f"{np.floor(1000 * share) / 10:g} %"

@@ -156,11 +156,13 @@ class Activity(Struct):
         spikes_per_pattern: mean number of spikes.
         silent: mean share of cells without a spike for a pattern.
         every_step: mean share of cells that were active at every step for a pattern.
+        silent_patterns: share of patterns for which no cell spiked.
     """
 
     spikes_per_pattern: list[NonNegative | None] = field(default_factory=list)
     silent: list[Share | None] = field(default_factory=list)
     every_step: list[Share | None] = field(default_factory=list)
+    silent_patterns: list[Share | None] = field(default_factory=list)
 
 
 class Progress(Struct):

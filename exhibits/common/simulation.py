@@ -18,6 +18,7 @@ from ngclearn import Compartment, Component, MethodProcess
 from ngcsimlib.context import contextManager
 from ngcsimlib.global_state import stateManager
 
+from exhibits.common import activity
 from exhibits.common.environment import pin
 from exhibits.common.evaluation import Readout, interpret
 from exhibits.common.memory import require_memory
@@ -128,6 +129,7 @@ class Circuit:
     is in `parameters`; whatever is drawn at random within one derives from the key that `present` is given.
     """
 
+    ADVICE: Mapping[str, str] = activity.ADVICE  # what to change where a layer is silent or fires at every step
     MINIBATCHES_PER_CALL = 10  # one call of the program lasts seconds: the progress bar moves between calls
 
     batch_size: int

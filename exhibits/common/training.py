@@ -262,7 +262,7 @@ class _Run:
             )
         bar.finish(train, dev, time.perf_counter() - begin)
         progress.history.add(train, dev)
-        activity = mean_activity(seen)
+        activity = mean_activity(seen.activity)
         for layer, values in activity.items():
             known = progress.activity.setdefault(layer, Activity())
             for name, value in values.items():
@@ -270,11 +270,12 @@ class _Run:
                 by_epoch += [None] * (len(progress.history.acc) - 1 - len(by_epoch))  # format 1 did not measure it
                 by_epoch.append(float(f"{value:.4g}"))
         self.folder.note(activity=progress.activity)
-        when = f"after epoch {progress.epoch + 1}" if len(progress.history.acc) > 1 else "before training"
-        for layer, message in dead_layers(activity).items():
+        trained = len(progress.history.acc) > 1
+        when = f"After epoch {progress.epoch + 1}" if trained else "Before training"
+        for layer, message in dead_layers(activity, circuit.ADVICE, trained=trained).items():
             if layer not in self.named:
                 self.named.add(layer)
-                print(f"{when}: {message}", file=sys.stderr, flush=True)
+                print(f"{when} {message}", file=sys.stderr, flush=True)
         return dev, logit
 
     def _after_chunk(self, _: Tally) -> None:

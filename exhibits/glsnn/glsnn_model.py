@@ -41,7 +41,7 @@ from ngclearn import Context, MethodProcess
 from ngclearn.components import BernoulliCell, GaussianErrorCell, HebbianSynapse
 from ngclearn.components.jaxComponent import JaxComponent
 
-from exhibits.common.activity import layer_readouts
+from exhibits.common.activity import ADVICE, layer_readouts
 from exhibits.common.data import DataSet, picture_shape
 from exhibits.common.errors import UserError
 from exhibits.common.schema import Form
@@ -72,6 +72,9 @@ class GLSNN(Circuit):
         picture: height and width of a pattern as a picture, for receptive fields; by default of a square one.
     """
 
+    ADVICE = ADVICE | {
+        "silent": "lower --thr, give it feedback if it has none (--n_feedback), or lower --eta if it spiked before",
+    }
     MINIBATCHES_PER_CALL = 50
     UNROLL = 10  # steps compiled as one: the cells' state stays in registers between them
 
@@ -200,7 +203,7 @@ class GLSNN(Circuit):
         """The learning rate of the next update, from how many there have been."""
         if self.config.schedule == "constant":
             return jnp.float32(self.config.eta)
-        _, _, updates = state[self["W1"].opt_params.target]
+        _, _, updates = state[self[f"W{self.layers[-1]}"].opt_params.target]  # without feedback no other one learns
         return self.config.eta * 0.5 * (1.0 + jnp.cos(jnp.pi * jnp.minimum(updates / self.n_updates, 1.0)))
 
     def _begin(self, state, x, y, valid, key, learn=False):
