@@ -35,7 +35,7 @@ class CircuitConfig:
     refract_time: float = 1.0
     """Refractory period, ms (paper)."""
     surr_c2: float = 0.08
-    """Slope c2 of the surrogate sech^2(c2 j) (paper)."""
+    """Slope c2 of the surrogate sech^2(c2 R j), per mV (paper)."""
     weight_std: float = 0.055
     """Standard deviation of the initial forward and the fixed feedback weights (page)."""
     eta: tuple[float, ...] | None = None

@@ -18,8 +18,8 @@ def secant_surrogate(j: jax.Array, c2: float) -> jax.Array:
     learning rate of the synapses that use it.
 
     Args:
-        j: electrical current, any shape.
-        c2: slope of the estimator, per unit of current.
+        j: electrical current times resistance, any shape.
+        c2: slope of the estimator, per unit of j.
 
     Returns:
         The surrogate, same shape as ``j``, in [0, 1].
