@@ -113,16 +113,19 @@ def analyze(
     print(f" => Spikes per pattern: {spikes}", flush=True)
     write_json(exp / f"{stem}_analysis.json", result)
 
-    plots.draw_confusion(np.array(result["confusion"]), classes, exp / f"{stem}_confusion.jpg")
+    of = f"{len(y)} patterns"
+    plots.draw_confusion(np.array(result["confusion"]), classes, of, exp / f"{stem}_confusion.jpg")
     shape = picture_shape(patterns.x.shape[1])
+    spikes = circuit.raster(patterns.x[:1], y[:1], key)
     plots.draw_raster(
-        circuit.raster(patterns.x[:1], y[:1], key),
+        spikes,
+        spikes.keys() - readout.activity.keys(),
         patterns.x[0].reshape(shape) if shape else None,
         circuit.dt,
         f"One pattern of class {classes[y[0].argmax()]}, predicted {classes[readout.label[0]]}",
         exp / f"{stem}_raster.jpg",
     )
-    plots.draw_rates(readout.rates, exp / f"{stem}_rates.jpg")
+    plots.draw_rates(readout.onsets, float(circuit.times[-1]), of, exp / f"{stem}_rates.jpg")
     if shape:
         weights = np.asarray(circuit.get_parameters()["W1.weights"])
         plots.draw_receptive_fields(weights, shape, exp / f"{stem}_receptive_fields.jpg")
@@ -130,7 +133,7 @@ def analyze(
         embed(readout.rates[-1], seed),
         y.argmax(axis=1),
         classes,
-        f"Rate codes of hidden layer z{len(readout.rates)}, {len(y)} patterns",
+        f"Rate codes of hidden layer z{len(readout.rates)}, {of}",
         exp / f"{stem}_codes.jpg",
     )
 

@@ -129,6 +129,7 @@ class Circuit:
 
     batch_size: int
     dt: float  # ms
+    times: jax.Array  # (T,) ms
     components: dict[str, Component]
     parameters: dict[str, Compartment]
 
