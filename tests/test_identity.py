@@ -181,7 +181,7 @@ def test_an_analysis_is_of_the_runs_own_test_set(run, refused, monkeypatch, caps
     (exp / "config.json").write_text(json.dumps(config))
     assert analyzed() == ("test set", 30)
     x, y = run / "dataX.npy", run / "dataY.npy"
-    assert analyzed(f"--dataX={x}", f"--dataY={y}") == (f"set {x}", 120)
+    assert analyzed(f"--dataX={x}", f"--dataY={y}") == ("set dataX.npy", 120)
     np.save(run / "testX.npy", 1 - np.load(run / "testX.npy"))
     refused(analysis(run), "testX.npy: its content differs")
     config["testX"] = config["testY"] = None

@@ -101,7 +101,7 @@ def subject(kind: type[TrainingConfig], analysis: AnalysisConfig) -> Subject:
     if not os.access(exp, os.W_OK):
         raise UserError(f"--exp_dir {exp}: not writable; expected a folder that the pictures can be saved in")
     if analysis.dataX is not None:
-        of = f"set {analysis.dataX}"
+        of = f"set {analysis.dataX.name}"
         patterns, form, _ = read_patterns(analysis.dataX, analysis.dataY, log.form)
     else:
         has_test = "testX" in config.files()
@@ -200,16 +200,19 @@ def analyze(kind: type[TrainingConfig], model: type[Circuit], analysis: Analysis
         saved.append(exp / f"{stem}_{what}.jpg")
         return saved[-1]
 
-    plots.draw_confusion(np.array(result["confusion"]), classes, picture("confusion"))
+    shown = f"{of}, {len(y)} patterns"
+    plots.draw_confusion(np.array(result["confusion"]), classes, shown, picture("confusion"))
     shape = seen.form.picture
+    spikes = circuit.raster(patterns.x[:1], y[:1], key)
     plots.draw_raster(
-        circuit.raster(patterns.x[:1], y[:1], key),
+        spikes,
+        spikes.keys() - readout.activity.keys(),
         patterns.x[0].reshape(shape) if shape else None,
         circuit.dt,
         f"First pattern of the {of}: class {classes[y[0].argmax()]}, predicted {classes[readout.label[0]]}",
         picture("raster"),
     )
-    plots.draw_rates(readout.rates, picture("rates"))
+    plots.draw_rates(readout.onsets, float(circuit.times[-1]), shown, picture("rates"))
     if shape:
         weights = np.asarray(circuit.get_parameters()["W1.weights"])
         plots.draw_receptive_fields(weights, shape, picture("receptive_fields"))
@@ -218,7 +221,7 @@ def analyze(kind: type[TrainingConfig], model: type[Circuit], analysis: Analysis
         embed(readout.rates[-1], seed),
         y.argmax(axis=1),
         classes,
-        f"Rate codes of hidden layer z{len(readout.rates)}, {of}, {len(y)} patterns",
+        f"Rate codes of hidden layer z{len(readout.rates)}, {shown}",
         picture("codes"),
     )
     print("Pictures:", *saved, sep="\n  ", flush=True)

@@ -134,6 +134,7 @@ class Circuit:
 
     batch_size: int
     dt: float  # ms
+    times: jax.Array  # (T,) ms
     sizes: tuple[int, ...]  # cells of each layer, input first
     components: dict[str, Component]
     parameters: dict[str, Compartment]
