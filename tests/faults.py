@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import random
+import shlex
 import shutil
 import signal
 import subprocess
@@ -201,6 +202,17 @@ def asked_to_stop(bench: Bench, number: signal.Signals, twice: bool = False) -> 
     return [stopped and bench.goes_on(exp)]
 
 
+def output_lost(bench: Bench) -> list[bool]:
+    """What is printed goes to a full disk, to a reader that ends, or nowhere."""
+    survived = []
+    for n, streams in enumerate((">/dev/full", "2>/dev/full", ">/dev/full 2>&1", "2>&1 | head -c 1", ">&- 2>&-")):
+        exp, code = bench.folder / f"output{n}", bench.folder / f"code{n}"
+        program = f"({shlex.join(bench.command(exp))}; echo $? >{shlex.quote(str(code))}) {streams}"
+        finish(popen(["bash", "-c", program]))
+        survived.append(code.read_text() == "0\n" and bench.numbers(exp) == bench.expected)
+    return survived
+
+
 def interrupted(bench: Bench, name: str) -> Path:
     """A folder with a run that was killed after its fourth epoch."""
     exp = bench.folder / name
@@ -302,6 +314,8 @@ def suite(bench: Bench, kills: int, quick: bool) -> dict[str, list[bool]]:
         "Ctrl-C": lambda: asked_to_stop(bench, signal.SIGINT),
         "Ctrl-C twice": lambda: asked_to_stop(bench, signal.SIGINT, twice=True),
         "SIGTERM": lambda: asked_to_stop(bench, signal.SIGTERM),
+        "closed terminal (SIGHUP)": lambda: asked_to_stop(bench, signal.SIGHUP),
+        "output that cannot be written": lambda: output_lost(bench),
         "a bit flipped in checkpoints": lambda: damaged_checkpoint(bench, "flipped"),
         "truncated checkpoints": lambda: damaged_checkpoint(bench, "truncated"),
         "disk full": lambda: disk_full(bench, shares),
