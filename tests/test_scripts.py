@@ -111,7 +111,7 @@ def test_training_writes_all_it_promises(trained_exhibit):
     start = done.stdout.splitlines()[:3]
     assert start[0].startswith("Network 36-30-4") and " on " in start[0] and str(exp) in start[2]
     assert (
-        start[1].startswith("Data ") and "160 patterns to learn from, 41 to choose the epoch by, 4 classes" in start[1]
+        start[1].startswith("Data ") and "200 patterns to learn from, 50 to choose the epoch by, 4 classes" in start[1]
     )
     assert "|W1| =" in done.stdout
 
