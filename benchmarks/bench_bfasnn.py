@@ -52,7 +52,7 @@ def build(name: str, batch_size: int, n_minibatches: int) -> Callable[[], None]:
 
 def main() -> None:
     """Measures, prints a table and writes results/bfasnn.json."""
-    settings = options(__doc__.splitlines()[0], "bfasnn.json", batch_size=250, minibatches=10)
+    settings = options(__doc__, "bfasnn.json", batch_size=250, minibatches=10)
     sys.path.insert(0, str(EXHIBITS / "bfa_snn"))
 
     from bfasnn_config import Config

@@ -53,7 +53,7 @@ def build(name: str, batch_size: int, n_minibatches: int) -> Callable[[], None]:
 
 def main() -> None:
     """Measures and writes results/checkpoints.json."""
-    settings = options(__doc__.splitlines()[0], "checkpoints.json", batch_size=0, minibatches=0)
+    settings = options(__doc__, "checkpoints.json", batch_size=0, minibatches=0)
 
     from exhibits.common import runlog
     from exhibits.common.config import TrainingConfig

@@ -34,7 +34,7 @@ def build(name: str, batch_size: int, n_minibatches: int) -> Callable[[], None]:
 
 def main() -> None:
     """Measures, prints a table and writes results/glsnn.json."""
-    settings = options(__doc__.splitlines()[0], "glsnn.json", batch_size=100, minibatches=100)
+    settings = options(__doc__, "glsnn.json", batch_size=100, minibatches=100)
     sys.path.insert(0, str(EXHIBITS / "glsnn"))
 
     from exhibits.common import runlog

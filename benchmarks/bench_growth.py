@@ -49,7 +49,7 @@ def build(name: str, batch_size: int, n_minibatches: int) -> Callable[[], None]:
 
 def main() -> None:
     """Measures and writes results/growth.json; readme.py draws it."""
-    settings = options(__doc__.splitlines()[0], "growth.json", batch_size=250, minibatches=4)
+    settings = options(__doc__, "growth.json", batch_size=250, minibatches=4)
     sys.path.insert(0, str(EXHIBITS / "bfa_snn"))
 
     from bfasnn_config import Config

@@ -109,7 +109,7 @@ def _spikingjelly(T: int) -> Callable:
 
 def main() -> None:
     """Measures and writes results/peers.json."""
-    settings = options(__doc__.splitlines()[0], "peers.json", batch_size=250, minibatches=10)
+    settings = options(__doc__, "peers.json", batch_size=250, minibatches=10)
     if missing := [name for name in ("torch", *LIBRARIES) if find_spec(name) is None]:
         raise UserError(f"{', '.join(missing)} not installed for {sys.executable}; run `make bench-peers`")
 

@@ -22,9 +22,9 @@ RESULTS = Path(__file__).resolve().parent / "results"
 EPOCH = 50_000  # images
 
 
-def options(description: str, output: str, batch_size: int, minibatches: int) -> argparse.Namespace:
+def options(doc: str | None, output: str, batch_size: int, minibatches: int) -> argparse.Namespace:
     """The command line of a benchmark."""
-    parser = Parser(description)
+    parser = Parser(doc)
     parser.add_argument("--rounds", type=int, default=5, help="interleaved repeats (default: %(default)s)")
     parser.add_argument(
         "--minibatches", type=int, default=minibatches, help="minibatches a round (default: %(default)s)"

@@ -348,7 +348,7 @@ def table(result: dict) -> str:
 
 def main() -> None:
     """Tries every fault on both exhibits."""
-    parser = Parser(__doc__.splitlines()[0])
+    parser = Parser(__doc__)
     parser.add_argument("--kills", type=int, default=50, help="SIGKILLs of each exhibit (default: %(default)s)")
     parser.add_argument("--quick", action="store_true", help="fewer disks")
     parser.add_argument("--output", type=Path, default=RESULTS, help="where the numbers go")

@@ -296,7 +296,7 @@ def one_line():
 
 def main() -> None:
     """Fuzzes every loader for some minutes."""
-    parser = Parser(__doc__.splitlines()[0])
+    parser = Parser(__doc__)
     parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"some of {', '.join(TARGETS)} (default: all)")
     parser.add_argument("--minutes", type=float, default=10, help="for each (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the first batch of files (default: %(default)s)")

@@ -129,6 +129,7 @@ def test_settings_made_in_python_are_pinned_too():
         ("XLA_FLAGS", "--xla_allow_excess_precision=true", "excess_precision"),
         ("XLA_FLAGS", "flags.txt", "fast_math"),
         ("XLA_FLAGS", "none.txt", "No such file"),
+        ("XLA_FLAGS", "/dev/zero", "not a regular file"),
         ("NUMBA_NUM_THREADS", "0", "1 to 1024"),
         ("NUMBA_NUM_THREADS", "many", "1 to 1024"),
         ("NUMBA_NUM_THREADS", "-1", "1 to 1024"),

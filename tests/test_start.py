@@ -146,7 +146,7 @@ def test_scripts_find_their_own_repository(tmp_path):
     (tmp_path / "exhibits" / "common").mkdir(parents=True)
     for name in ("exhibits/__init__.py", "exhibits/common/__init__.py", "bfasnn_config.py", "glsnn_config.py"):
         (tmp_path / name).write_text("raise SystemExit('another museum')")
-    strange = environment(PYTHONPATH=str(tmp_path), PYTHONSAFEPATH="1")
+    strange = environment(PYTHONPATH=str(tmp_path), PYTHONSAFEPATH="1", PYTHONOPTIMIZE="2")
     for script in SCRIPTS:
         help_ = run(sys.executable, script, "--help", cwd=tmp_path, env=strange)
         assert help_.returncode == 0 and "usage: " in help_.stdout and not help_.stderr, (script, help_.stderr)

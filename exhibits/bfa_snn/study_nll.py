@@ -22,7 +22,7 @@ def main() -> None:
     from exhibits.common.commandline import Parser
     from exhibits.common.environment import pin
 
-    Parser(__doc__.partition("\n\n")[0] + " The run is that of `results.py page`.").parse_args()
+    Parser(__doc__, "The circuit is that of `results.py page`.").parse_args()
     pin()  # what is imported from here on computes
 
     import numpy as np

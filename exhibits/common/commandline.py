@@ -8,10 +8,16 @@ from exhibits.common.errors import UserError
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse, but a mistake raises `UserError`, and a flag that does not exist is told its nearest neighbour."""
+    """argparse, but a mistake raises `UserError`, and a flag that does not exist is told its nearest neighbour.
 
-    def __init__(self, description: str, **values):
-        super().__init__(description=description.replace("%", "%%"), allow_abbrev=False, **values)
+    Args:
+        doc: of the script; its first paragraph is the description. None if Python was told to leave it out.
+        more: what `--help` says at the end.
+    """
+
+    def __init__(self, doc: str | None, more: str = ""):
+        description = (doc or "").partition("\n\n")[0].replace("%", "%%")
+        super().__init__(description=description, epilog=more, allow_abbrev=False)
 
     def error(self, message: str) -> NoReturn:
         unknown = message.removeprefix("unrecognized arguments: ")

@@ -60,6 +60,7 @@ NUMBA_PINNED = {  # said, because .numba_config.yaml in the working folder would
     "NUMBA_THREADING_LAYER": "default",
 }
 MAX_THREADS = 1024
+MAX_FLAGS_BYTES = 1 << 16
 INEXACT = re.compile("fast_math|fast_min_max|excess_precision")  # of XLA's flags: numbers of its own for the same seed
 
 _ignored: dict[str, str] = {}  # variables of the environment that were taken out of it
@@ -155,8 +156,11 @@ def _pin(values: dict[str, str]) -> None:
 def _refuse_bad_values() -> None:
     flags = os.environ.get("XLA_FLAGS", "")
     if flags and not flags.lstrip().startswith("--"):  # the name of a file with flags
+        from exhibits.common.files import open_regular  # not at the top: it imports NumPy
+
         try:
-            flags = Path(flags).read_text(errors="replace")
+            with open_regular(Path(flags)) as file:
+                flags = file.read(MAX_FLAGS_BYTES).decode(errors="replace")
         except OSError as error:
             raise UserError(f"XLA_FLAGS={flags}: {error.strerror}; expected flags or a file with flags") from None
     if found := next((flag for flag in flags.split() if INEXACT.search(flag)), None):

@@ -45,9 +45,9 @@ class Row:
     seeds: Sequence[int] = (1234,)
 
 
-def read_arguments(description: str, rows: Sequence[Row]) -> list[str] | None:
+def read_arguments(doc: str | None, rows: Sequence[Row]) -> list[str] | None:
     """The names of rows that an exhibit's `results.py` was given; None if only the table is to be written."""
-    parser = Parser(description)
+    parser = Parser(doc)
     names = ", ".join(row.name for row in rows)
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"rows to measure, some of {names} (default: all)")
     parser.add_argument("--table", action="store_true", help="measure nothing, only write the table")

@@ -216,10 +216,11 @@ def perform(where: str, task: Task) -> Row:
         What the script's `run` measured; the seconds that it took, hardware and git commit.
     """
     from exhibits.common import runlog
+    from exhibits.common.environment import pin
 
     script = REPOSITORY / where
     with _one_at_a_time:
-        sys.argv = sys.argv[:1]  # ngc-learn parses it when imported, also that of a worker
+        pin()
         if str(script.parent) not in sys.path:
             sys.path.insert(0, str(script.parent))
         from exhibits.common.simulation import forgetting
