@@ -176,7 +176,7 @@ def killed_while_saving(bench: Bench, n: int, dice: random.Random) -> list[bool]
         after = epoch + dice.randrange(1, 3)
 
         def saving(after=after):
-            return epochs_done(exp) >= after and any((exp / "checkpoints").glob("*.orbax-checkpoint-tmp*"))
+            return epochs_done(exp) >= after and any((exp / "checkpoints").glob(".*.unfinished"))
 
         hit = wait_for(saving, running)
         kill(running)
@@ -244,6 +244,66 @@ def folder_deleted(bench: Bench) -> list[bool]:
     exp.rename(bench.folder / "trash")
     shutil.rmtree(bench.folder / "trash", ignore_errors=True)
     return [refused(running)]
+
+
+def folder_moved(bench: Bench) -> list[bool]:
+    """exp/ renamed while the run goes on: it says so, makes no second folder, and resumes in the new place."""
+    exp, new = bench.folder / "here", bench.folder / "there"
+    running = bench.start(exp)
+    wait_for(lambda: epochs_done(exp) >= 2, running)
+    exp.rename(new)
+    return [refused(running) and not exp.exists() and bench.goes_on(new)]
+
+
+def lock_removed(bench: Bench) -> list[bool]:
+    """exp/.lock deleted while the run goes on: still nobody else may write there."""
+    exp = bench.folder / "unlocked"
+    running = bench.start(exp)
+    wait_for(lambda: epochs_done(exp) >= 1, running)
+    running.send_signal(signal.SIGSTOP)
+    (exp / ".lock").unlink(missing_ok=True)
+    other = refused(bench.start(exp))
+    running.send_signal(signal.SIGCONT)
+    return [other and finish(running)[0] == 0 and bench.numbers(exp) == bench.expected]
+
+
+def data_replaced(bench: Bench) -> list[bool]:
+    """Other patterns under the same name while the run is interrupted, then the old ones again."""
+    exp = interrupted(bench, "replaced")
+    path = bench.folder / "trainX.npy"
+    array = np.load(path)
+    np.save(path, 1 - array)
+    said = refused(bench.start(exp))
+    np.save(path, array)
+    return [said and bench.goes_on(exp)]
+
+
+def config_edited(bench: Bench) -> list[bool]:
+    """A value in config.json changed while the run is interrupted, then put back."""
+    exp = interrupted(bench, "edited")
+    path = exp / "config.json"
+    text = path.read_text()
+    path.write_text(json.dumps(json.loads(text) | {"thr": 0.01}))
+    said = refused(bench.start(exp))
+    path.write_text(text)
+    return [said and bench.goes_on(exp)]
+
+
+def linked(bench: Bench) -> list[bool]:
+    """Links in exp/ to what is not the run's: nothing there is written or deleted."""
+    precious = bench.folder / "precious"
+    (precious / "7").mkdir(parents=True)
+    (precious / "7" / "file").write_text("mine")
+    survived = []
+    for name in ("checkpoints", ".lock", "config.json"):
+        exp = interrupted(bench, f"linked {name}")
+        (exp / name).rename(bench.folder / f"own {name}")
+        (exp / name).symlink_to(precious if name == "checkpoints" else precious / "7" / "file")
+        said = refused(bench.start(exp)) and (precious / "7" / "file").read_text() == "mine"
+        (exp / name).unlink()
+        (bench.folder / f"own {name}").rename(exp / name)
+        survived.append(said and bench.goes_on(exp))
+    return survived
 
 
 def mounted(script: str) -> subprocess.Popen:
@@ -321,6 +381,11 @@ def suite(bench: Bench, kills: int, quick: bool) -> dict[str, list[bool]]:
         "disk full": lambda: disk_full(bench, shares),
         "read-only folder": lambda: read_only(bench),
         "folder deleted": lambda: folder_deleted(bench),
+        "folder moved": lambda: folder_moved(bench),
+        "lock file removed": lambda: lock_removed(bench),
+        "data replaced": lambda: data_replaced(bench),
+        "configuration edited": lambda: config_edited(bench),
+        "links in the folder": lambda: linked(bench),
         "clock set back": lambda: clock_set_back(bench),
         "runs started together": lambda: started_together(bench),
     }
