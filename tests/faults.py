@@ -97,7 +97,7 @@ class Bench:
         from exhibits.common.analysis import restore
 
         config = from_json(Config, exp / "config.json")
-        trained = restore(kind(jax.random.PRNGKey(0), 36, 4, config), exp, config.epochs)
+        trained = restore(kind(jax.random.PRNGKey(0), 36, 4, config), exp)
         weights = jax.tree.leaves(trained.circuit.get_parameters())
         history = [(exp / f"{name}.npy").read_bytes() for name in HISTORY]
         return [*history, str(trained.epoch).encode(), *(np.asarray(each).tobytes() for each in weights)]
