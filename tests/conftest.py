@@ -43,6 +43,27 @@ def data_set(n_train: int, n_dev: int, **values) -> DataSet:
     return DataSet(train, dev, form, tuple(map(str, range(classes))), records)
 
 
+# Files that take longest, in this order: pytest-xdist hands out whole files, and the last one should be a short one.
+LONG = (
+    *(
+        "test_scripts",
+        "test_start",
+        "test_resume",
+        "test_studies",
+        "test_environment",
+        "test_old_runs",
+        "test_own_data",
+    ),
+    *("test_identity", "test_bad_input", "test_glsnn", "test_bfasnn", "test_events"),
+)
+
+
+def pytest_collection_modifyitems(items: list) -> None:
+    """Long files first."""
+    places = {f"{name}.py": place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(item.path.name, len(LONG)))
+
+
 @pytest.fixture(autouse=True)
 def forgotten():
     """No test's circuits are left to the next ones."""

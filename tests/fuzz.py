@@ -198,7 +198,7 @@ def check_checkpoint(folder: Path, content: dict[str, bytes]) -> None:
         (store / name).parent.mkdir(parents=True, exist_ok=True)
         (store / name).write_bytes(data)
     with ParameterStore(store) as opened:
-        step, arrays = opened.load(ARRAYS)
+        step, arrays, _ = opened.load(ARRAYS)
     assert step == 4 and arrays["temperature"] == ARRAYS["temperature"]
     np.testing.assert_array_equal(arrays["parameters"]["W1.weights"], ARRAYS["parameters"]["W1.weights"])
 
@@ -221,7 +221,7 @@ def check_archive(folder: Path, content: bytes) -> None:
     path = folder / "strange" / "4" / "default" / "arrays.npz"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
-    _, arrays = ParameterStore(folder / "strange").load(ARRAYS)
+    _, arrays, _ = ParameterStore(folder / "strange").load(ARRAYS)
     found = {"parameters.W1.weights": arrays["parameters"]["W1.weights"], "temperature": arrays["temperature"]}
     for name, array in MEMBERS.items():
         assert (found[name].shape, found[name].dtype) == (array.shape, array.dtype)

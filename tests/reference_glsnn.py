@@ -54,17 +54,18 @@ def forward(weights, biases, x, k: Values, gates=None):
     return rates, slopes
 
 
-def receptive_fields(n_pixels, n_cells, side):
-    """(D, H) 1 where a cell sees a pixel: square patches of a square image; everywhere if side is 0."""
-    width = int(n_pixels**0.5)
-    if side == 0 or side >= width:
-        return np.ones((n_pixels, n_cells))
+def receptive_fields(height, width, n_cells, side):
+    """(D, H) 1 where a cell sees a pixel: square patches of an image; everywhere if side is 0."""
+    if side == 0 or side >= max(height, width):
+        return np.ones((height * width, n_cells))
     (g,) = (root.real for root in np.roots([1, 0, -1, -1]) if abs(root.imag) < 1e-9)
-    seen = np.zeros((width, width, n_cells))
+    seen = np.zeros((height, width, n_cells))
     for cell in range(n_cells):
-        row, column = (int((width - side + 1) * ((0.5 + cell / each) % 1)) for each in (g, g**2))
+        row, column = (
+            int((size - side + 1) * ((0.5 + cell / each) % 1)) for size, each in ((height, g), (width, g**2))
+        )
         seen[row : row + side, column : column + side, cell] = 1
-    return seen.reshape(n_pixels, n_cells)
+    return seen.reshape(height * width, n_cells)
 
 
 def gradients(weights, biases, feedback, x, y, k: Values, gates=None):

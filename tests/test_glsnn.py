@@ -10,6 +10,7 @@ from jax import numpy as jnp
 from ngclearn.components import BernoulliCell, GaussianErrorCell, HebbianSynapse
 from reference_glsnn import Adam, Values, forward, gradients, receptive_fields
 
+from exhibits.common.data import picture_shape
 from exhibits.common.errors import UserError
 from glsnn_components import dropout_gate
 from glsnn_config import CircuitConfig
@@ -78,7 +79,7 @@ def test_minibatch_update_equals_numpy_in_every_layer(values):
         shapes = [(c.batch_size, size) for size in circuit.sizes]
         gates = [np.array(dropout_gate(*each)) for each in zip(keys, shapes, silent, strict=False)]
         expected = gradients(*as_reference(circuit)[:3], x, y, as_reference(circuit)[3], gates)
-        seen = receptive_fields(x.shape[1], circuit.sizes[1], c.receptive_field)
+        seen = receptive_fields(*picture_shape(x.shape[1]), circuit.sizes[1], c.receptive_field)
         expected[0][0][:] *= seen
         circuit.read(x, y, key, learn=True)
         learnt = parameters(circuit)

@@ -130,25 +130,28 @@ def test_receptive_fields_by_hand():
     # An image of 3 x 3, patches of 2 x 2: they begin in rows and columns 0 or 1, by fractions below and above 1/2.
     # Cell 0: 0.5, 0.5; cell 1: 0.5 + 0.7549 - 1 = 0.2549, 0.5 + 0.5698 - 1 = 0.0698; cell 2: 0.0098, 0.6397.
     expected = [[0, 0, 0, 0, 1, 1, 0, 1, 1], [1, 1, 0, 1, 1, 0, 0, 0, 0], [0, 1, 1, 0, 1, 1, 0, 0, 0]]
-    np.testing.assert_array_equal(receptive_fields(9, 3, side=2).T, expected)
+    np.testing.assert_array_equal(receptive_fields((3, 3), 3, side=2).T, expected)
 
 
-@pytest.mark.parametrize(("n_pixels", "n_cells", "side"), [(784, 800, 14), (784, 30, 5), (36, 1, 1)])
-def test_receptive_fields_equal_numpy(n_pixels, n_cells, side):
-    mask = np.asarray(receptive_fields(n_pixels, n_cells, side))
-    np.testing.assert_array_equal(mask, reference_receptive_fields(n_pixels, n_cells, side))
+@pytest.mark.parametrize(
+    ("shape", "n_cells", "side"),
+    [((28, 28), 800, 14), ((28, 28), 30, 5), ((6, 6), 1, 1), ((4, 9), 40, 3), ((9, 4), 7, 4)],
+)
+def test_receptive_fields_equal_numpy(shape, n_cells, side):
+    mask = np.asarray(receptive_fields(shape, n_cells, side))
+    np.testing.assert_array_equal(mask, reference_receptive_fields(*shape, n_cells, side))
     assert (mask.sum(axis=0) == side * side).all()
 
 
 def test_receptive_fields_are_spread_evenly():
-    patches, counts = np.unique(np.asarray(receptive_fields(784, 800, 14)), axis=1, return_counts=True)
+    patches, counts = np.unique(np.asarray(receptive_fields((28, 28), 800, 14)), axis=1, return_counts=True)
     assert patches.shape[1] == 15 * 15, "every patch that fits has a cell"
     assert counts.min() >= 2 and counts.max() <= 5  # 800 / 225 = 3.6
 
 
 def test_receptive_fields_as_large_as_the_image_are_all_of_it():
     for side in (6, 100):
-        np.testing.assert_array_equal(receptive_fields(36, 5, side), np.ones((36, 5)))
+        np.testing.assert_array_equal(receptive_fields((6, 6), 5, side), np.ones((36, 5)))
 
 
 @pytest.mark.parametrize("shape", [(30, 50), (50, 30), (4, 4), (1, 3)])

@@ -1,11 +1,14 @@
 """The pictures of the museum; each function draws one and saves it whole or not at all."""
 
+import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
+os.environ["MPLBACKEND"] = "Agg"  # pictures go to files; Matplotlib does not start with a name that it does not know
+
 import matplotlib
 
-matplotlib.use("Agg")
+matplotlib.use("Agg")  # where it was imported before
 
 import numpy as np
 from matplotlib import pyplot as plt

@@ -206,7 +206,7 @@ def show(readme: Path, new: str, name: str = "results") -> None:
 
 def _split(readme: Path, name: str) -> tuple[str, str, str]:
     begin, end = marks(name)
-    head, found, rest = readme.read_text().partition(begin)
+    head, found, rest = readme.read_text(encoding="utf-8").partition(begin)
     part, closed, tail = rest.partition(end)
     if not (found and closed):
         raise UserError(f"{readme}: expected a line {begin} and after it a line {end}")

@@ -12,8 +12,6 @@ from ngclearn.components import HebbianSynapse
 from ngclearn.components.jaxComponent import JaxComponent
 from ngclearn.utils.distribution_generator import DistributionGenerator
 
-from exhibits.common.errors import UserError
-
 
 def triangular_surrogate(x: jax.Array, a: float) -> jax.Array:
     r"""Surrogate derivative of a spike with respect to the membrane potential.
@@ -257,7 +255,7 @@ def orthogonal(shape: tuple[int, int], key: jax.Array, gain: float = 1.0) -> jax
     return jnp.asarray(gain * (u @ v_transposed), jnp.float32)
 
 
-def receptive_fields(shape: tuple[int, int] | None, n_pixels: int, n_cells: int, side: int) -> jax.Array:
+def receptive_fields(shape: tuple[int, int], n_cells: int, side: int) -> jax.Array:
     r"""Which pixels of an image each cell sees: a square patch, the patches spread evenly over the image.
 
     The first pixel of cell i's patch is in row :math:`\lfloor P \{1/2 + i/g\} \rfloor` and column
@@ -265,28 +263,22 @@ def receptive_fields(shape: tuple[int, int] | None, n_pixels: int, n_cells: int,
     and g the real root of :math:`g^3 = g + 1`. Nothing is drawn at random.
 
     Args:
-        shape: height and width of the image, pixels; None if patterns are no images.
-        n_pixels: D, pixels of the image, row by row.
+        shape: height and width of the image of D pixels, which come row by row.
         n_cells: H, cells.
         side: of a patch, pixels; no longer than the image.
 
     Returns:
         (D, H) 1 where the cell sees the pixel, else 0.
 
-    Raises:
-        UserError: if patterns are no images.
-
     Source: McDonnell et al. (2015), "Fast, simple and accurate handwritten digit classification by training shallow
     neural network classifiers with the extreme learning machine algorithm", whose patches are random; Roberts (2018),
     "The unreasonable effectiveness of quasirandom sequences", for the even spread.
     """
-    if shape is None:
-        raise UserError(f"--receptive_field {side}: expected 0, as patterns of {n_pixels} pixels are no square image")
     sides = np.minimum(side, shape)[:, None]  # of a patch, down and across
     g = 1.324717957244746
     spread = (0.5 + np.arange(n_cells) / np.array([[g], [g * g]])) % 1.0
     first = ((np.array(shape)[:, None] - sides + 1) * spread).astype(int)  # (2, H)
-    pixel = np.stack(np.divmod(np.arange(n_pixels), shape[1]))[:, :, None]  # (2, D, 1)
+    pixel = np.stack(np.divmod(np.arange(math.prod(shape)), shape[1]))[:, :, None]  # (2, D, 1)
     seen = (first[:, None] <= pixel) & (pixel < first[:, None] + sides[:, None])
     return jnp.asarray(seen.all(axis=0), jnp.float32)
 

@@ -148,7 +148,12 @@ class GLSNN(Circuit):
             shape = self.sizes[n - 1 : n + 1]
             seen, gain = None, 1.0
             if n == 1 and c.receptive_field:
-                seen = receptive_fields(self.picture, *shape, c.receptive_field)
+                if self.picture is None:
+                    raise UserError(
+                        f"--receptive_field {c.receptive_field}: expected 0, as patterns of {shape[0]} pixels are no "
+                        "square image"
+                    )
+                seen = receptive_fields(self.picture, shape[1], c.receptive_field)
                 gain = float(seen.mean()) ** -0.5  # so that the currents begin as large as from the whole image
             initial = partial(orthogonal, gain=gain)
             add(f"W{n}", AdamSynapse, shape=shape, weight_init=initial, decay=c.weight_decay, mask=seen)
