@@ -1,5 +1,7 @@
 """The simulation core: chunks, partial minibatches, reproducibility, memory."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import jax
 import numpy as np
 import pytest
@@ -114,3 +116,14 @@ def test_circuits_are_forgotten(make_circuit):
             assert len(stateManager.state) > n
         assert len(stateManager.state) == n
     np.testing.assert_array_equal(kept.read(x, y, jax.random.PRNGKey(0))["count"], before["count"])
+
+
+def test_circuits_are_built_in_several_threads(make_circuit):
+    """ngc-learn's registers are the process's."""
+    x, y = make_patterns(8)
+    key = jax.random.PRNGKey(3)
+    expected = [make_circuit(seed=seed).read(x, y, key)["logit"] for seed in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda seed: make_circuit(seed=seed).read(x, y, key)["logit"], range(4)))
+    for one, other in zip(expected, found, strict=True):
+        np.testing.assert_array_equal(one, other)

@@ -36,7 +36,7 @@ from itertools import pairwise
 import jax
 import numpy as np
 from jax import numpy as jnp
-from ngclearn import Context, MethodProcess
+from ngclearn import MethodProcess
 from ngclearn.components import BernoulliCell, HebbianSynapse, RateCell
 from ngclearn.components.jaxComponent import JaxComponent
 from ngclearn.utils.distribution_generator import DistributionGenerator
@@ -47,7 +47,7 @@ from exhibits.common.activity import ADVICE, layer_readouts
 from exhibits.common.components import GatedErrorCell, SecantSLIFCell, steps_per_spike
 from exhibits.common.data import DataSet
 from exhibits.common.schema import Form
-from exhibits.common.simulation import Circuit, run_steps, unique_name
+from exhibits.common.simulation import Circuit, building, run_steps
 from exhibits.common.training import Keys
 
 
@@ -84,7 +84,7 @@ class BFA_SNN(Circuit):
         self.hidden = self.layers[:-1]
         self.choices = {"synapses": "event" if events.chosen(config.synapses) else "dense"}
         init_key, noise_key = jax.random.split(key)
-        with Context(unique_name("bfa_snn")):
+        with building("bfa_snn"):
             self.components = self._build(init_key)
             vars(self).update(self.components)
             self._wire()

@@ -5,6 +5,7 @@
 
 import contextlib
 import itertools
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
@@ -14,7 +15,7 @@ import jax
 import numpy as np
 from jax import lax
 from jax import numpy as jnp
-from ngclearn import Compartment, Component, MethodProcess
+from ngclearn import Compartment, Component, Context, MethodProcess
 from ngcsimlib.context import contextManager
 from ngcsimlib.global_state import stateManager
 
@@ -30,12 +31,20 @@ Watch = Mapping[str, Compartment]
 Summand = Compartment | Callable[[State], jax.Array]  # a compartment, or what a function makes of the state
 
 _serial = itertools.count()
+_one_at_a_time = threading.RLock()
 _watchers: list[Callable[[State, Any], None]] = []  # called with state and time, ms, after every process
 
 
 def unique_name(stem: str) -> str:
     """Name for a new ngc-learn context: contexts of one name silently share their components."""
     return f"{stem}_{next(_serial)}"
+
+
+@contextlib.contextmanager
+def building(stem: str) -> Iterator[None]:
+    """A new ngc-learn context of a name of its own, for one thread at a time: the registers are the process's."""
+    with _one_at_a_time, Context(unique_name(stem)):
+        yield
 
 
 @contextlib.contextmanager

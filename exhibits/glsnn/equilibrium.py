@@ -20,10 +20,10 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 from jax import numpy as jnp
-from ngclearn import Compartment, Context, MethodProcess, compilable
+from ngclearn import Compartment, MethodProcess, compilable
 from ngclearn.components.jaxComponent import JaxComponent
 
-from exhibits.common.simulation import Circuit, run_once, run_steps, unique_name
+from exhibits.common.simulation import Circuit, building, run_once, run_steps
 from glsnn_components import TransposedSynapse
 
 
@@ -146,7 +146,7 @@ class EquilibriumNetwork(Circuit):
         self.layers = range(1, len(sizes))
         init_key, noise_key = jax.random.split(key)
         keys = jax.random.split(init_key, len(sizes))
-        with Context(unique_name("equilibrium")):
+        with building("equilibrium"):
             self.components = {}
             for n in self.layers:
                 shape = sizes[n - 1 : n + 1]

@@ -37,7 +37,7 @@ from itertools import pairwise
 
 import jax
 from jax import numpy as jnp
-from ngclearn import Context, MethodProcess
+from ngclearn import MethodProcess
 from ngclearn.components import BernoulliCell, GaussianErrorCell, HebbianSynapse
 from ngclearn.components.jaxComponent import JaxComponent
 
@@ -45,7 +45,7 @@ from exhibits.common.activity import ADVICE, layer_readouts
 from exhibits.common.data import DataSet, picture_shape
 from exhibits.common.errors import UserError
 from exhibits.common.schema import Form
-from exhibits.common.simulation import Circuit, run_once, run_steps, unique_name
+from exhibits.common.simulation import Circuit, building, run_once, run_steps
 from exhibits.common.training import Keys
 from glsnn_components import (
     AdamSynapse,
@@ -101,7 +101,7 @@ class GLSNN(Circuit):
         skipped = 0 if config.n_feedback is None else len(self.hidden) - 1 - config.n_feedback
         self.taught = self.hidden[skipped:]  # hidden layers that get feedback; those below never change
         init_key, noise_key = jax.random.split(key)
-        with Context(unique_name("glsnn")):
+        with building("glsnn"):
             self.components = self._build(init_key)
             vars(self).update(self.components)
             self._wire()
