@@ -210,8 +210,8 @@ def test_bytes_are_divided_and_pictures_are_rows(files, shape, capsys):
     assert form.picture == (None if shape == (12, 6) else (2, 3)) and form.divisor == 255
     assert record.shape == shape and record.dtype == "uint8"
     said = capsys.readouterr().out
-    assert said.count("\n") == 1 and f"{files[0]}: " in said and "from 0 to 71 divided by 255" in said
-    assert ("pictures of 2 x 3" in said) == (len(shape) > 2)
+    assert said.count("\n") == 1 and f"{files[0]}: " in said and "from 0 to 71, divided by 255" in said
+    assert ("2 x 3 pictures" in said) == (len(shape) > 2)
 
 
 def test_the_same_values_have_the_same_digest(files):
@@ -289,7 +289,7 @@ def test_arrays_of_known_data_sets_are_compared_with_the_published_ones(tmp_path
     (tmp_path / "mnist").mkdir()
     for path in datasets.files("mnist").values():
         np.save(path, np.zeros((12, 784), np.float32) if path.stem[-1] == "X" else np.eye(10)[[1] * 12])
-    with pytest.raises(UserError, match=r"trainX\.npy: not the values of the published files.*prepare\.py mnist"):
+    with pytest.raises(UserError, match=r"trainX\.npy: differs from the published data set.*prepare\.py mnist"):
         load_for_training(TrainingConfig())
 
 

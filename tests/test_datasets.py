@@ -42,9 +42,9 @@ def test_damaged_idx_is_refused(tmp_path):
         (TWO_BY_TWO + b"\0", "more than 8"),
         (TWO_BY_TWO[:9], "header"),
         (b"\0\0\x0d\x03" + TWO_BY_TWO[4:], "unsigned bytes"),
-        (b"\0\0\x08\x03" + b"\xff" * 12, "honest size"),
-        (b"\0\0\x08\x03" + b"\0\0\4\0" * 3, "honest size"),
-        (b"\0\0\x08\x03" + b"\0" * 4 + b"\xff" * 8, "honest size"),
+        (b"\0\0\x08\x03" + b"\xff" * 12, "implausible size"),
+        (b"\0\0\x08\x03" + b"\0\0\4\0" * 3, "implausible size"),
+        (b"\0\0\x08\x03" + b"\0" * 4 + b"\xff" * 8, "implausible size"),
         (gzip.compress(TWO_BY_TWO)[:-12], "images"),
         (gzip.compress(TWO_BY_TWO)[:14] + b"\xff\xff\xff\xff" + gzip.compress(TWO_BY_TWO)[18:], "images"),
     ):

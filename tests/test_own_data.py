@@ -17,14 +17,14 @@ PYTHON, SHELL = (
 def test_the_readmes_example(tmp_path):
     (tmp_path / "museum").symlink_to(REPOSITORY)
     (tmp_path / "digits.py").write_text(PYTHON)
-    commands = SHELL.replace("museum/.venv/bin/python", sys.executable)
+    commands = SHELL
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     environment["VIRTUAL_ENV"] = sys.prefix
     done = subprocess.run(
         ["sh", "-euc", commands], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600
     )
     assert done.returncode == 0, done.stderr
-    assert "pictures of 8 x 8, a row each, bytes from 0 to 255 divided by 255" in done.stdout
+    assert "8 x 8 pictures, each flattened to a row, uint8 values from 0 to 255, divided by 255" in done.stdout
     assert "integer labels, 10 classes: 0 to 9" in done.stdout
     assert done.stdout.count("Analysis of the test set, 300 patterns") == 2
     for exhibit, stem in (("bfa_snn", "bfasnn"), ("glsnn", "glsnn")):

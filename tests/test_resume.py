@@ -123,7 +123,7 @@ def test_another_configuration_is_refused_with_what_differs(make_circuit, sets, 
     config = interrupted(make_circuit, sets, tmp_path / "exp", monkeypatch)
     before = {path: path.read_bytes() for path in config.exp_dir.rglob("*") if path.is_file() and path.name != ".lock"}
     with pytest.raises(
-        UserError, match=r"differs in epochs \(3 there, 4 here\), T \(100 there, 90 here\)\).*--resume never"
+        UserError, match=r"differs in epochs \(3 there, 4 here\), T \(100 there, 90 here\);.*--resume never"
     ):
         fit(make_circuit(), Config(exp_dir=config.exp_dir, epochs=4, seed=3, T=90), sets)
     assert before == {path: path.read_bytes() for path in before}

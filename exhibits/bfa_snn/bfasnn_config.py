@@ -44,7 +44,7 @@ class CircuitConfig:
     eta_gain: float = 1.0
     """Factor of the learning rates that are not given (paper: 1)."""
     schedule: Literal["constant", "cosine"] = "constant"
-    """How learning rates go on: not at all (paper), or down to 0 along half a cosine."""
+    """Learning-rate schedule: constant (paper), or cosine decay to 0."""
     gamma: float = 1.0
     """Gain of the rate codes that the analysis reads out (page)."""
     batch_size: int = 250

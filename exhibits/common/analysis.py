@@ -104,10 +104,12 @@ def subject(kind: type[TrainingConfig], analysis: AnalysisConfig) -> Subject:
         of = f"set {analysis.dataX.name}"
         patterns, form, _ = read_patterns(analysis.dataX, analysis.dataY, log.form)
     else:
-        has_test = "testX" in config.files()
-        fields = "test" if has_test else "dev"
-        of = "test set" if has_test else "development set, learned from" if config.join_dev else "development set"
-        patterns, form, records = load_patterns(config, fields, log.form)
+        name, of = "dev", "development set"
+        if "testX" in config.files():
+            name, of = "test", "test set"
+        elif config.join_dev:
+            of += " (part of the training set)"
+        patterns, form, records = load_patterns(config, name, log.form)
         for name, record in records.items():
             if name in log.data and record.sha256 != log.data[name].sha256:
                 raise UserError(
@@ -122,7 +124,9 @@ def subject(kind: type[TrainingConfig], analysis: AnalysisConfig) -> Subject:
             config = dataclasses.replace(config, **{name: value})
     if log.format > 1 and log.settings != (here := settings()):
         names = ", ".join(name for name in log.settings | here if log.settings.get(name) != here.get(name))
-        raise UserError(f"{names}: not as in the run; set it as {exp / 'run.json'} has it under settings")
+        raise UserError(
+            f"{names}: differs from the run; set it to its value under settings in {exp / 'run.json'}, or unset it"
+        )
     if log.choices.get("device", jax.default_backend()) != jax.default_backend():
         print(
             f"Trained on a {log.choices['device']}, analyzed on a {jax.default_backend()}: the last digits may differ"

@@ -188,7 +188,7 @@ class ParameterStore:
                 print(f"{each}; going back to {step}", file=sys.stderr)
             self._own |= {each for each in steps if each == step or self._is_own(each)}
             return step, jax.tree.unflatten(kind, arrays.values()), record
-        raise UserError(f"{wrong[0]}; put back what the training wrote, or train again with --resume never")
+        raise UserError(f"{wrong[0]}; restore the original file, or train again with --resume never")
 
     def _differences(self, record: Record | None) -> list[str]:
         """In what a save is of another run; empty if it is of this one, or as old as not to tell."""

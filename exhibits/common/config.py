@@ -65,13 +65,13 @@ class TrainingConfig:
     devY: Path | None = None
     """Own development labels."""
     testX: Path | None = None
-    """Own test patterns, for the analysis; without them it is of the development set."""
+    """Own test patterns, for the analysis; without them, the development set is analyzed."""
     testY: Path | None = None
     """Own test labels."""
     classes: tuple[str, ...] = ()
     """Names of the classes, in the order of the labels; those of a known data set, or numbers, if not given."""
     join_dev: bool = False
-    """Whether to learn from the development set too and keep the last epoch: for final runs, after all choices."""
+    """Whether to learn from the development set too and keep the last epoch: for final runs, once all is chosen."""
     verbosity: int = 0
     """0: progress; 1: also the norm of every weight matrix after each epoch."""
     epochs: int = 30
@@ -143,8 +143,8 @@ def _settle_data(config: TrainingConfig) -> None:
         missing.append("--testY" if "testX" in given else "--testX")
     if missing:
         raise UserError(
-            f"{' '.join(f'--{name}' for name in given)}: own data need also {' '.join(missing)} "
-            "(a test set, --testX --testY, may be left out)"
+            f"{' '.join(f'--{name}' for name in given)}: your own data also need {' '.join(missing)} "
+            "(a test set, --testX with --testY, is optional)"
         )
 
 
@@ -160,7 +160,7 @@ class AnalysisConfig:
     classes: tuple[str, ...] = ()
     """Names of the classes, in the order of the labels; the run's if not given."""
     verbosity: int = 0
-    """0: results; 1: also which parameters they are of."""
+    """0: results; 1: also the epoch that the parameters are from."""
     exp_dir: Path = Path("exp")
     """Folder of the training run."""
 

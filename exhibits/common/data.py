@@ -100,8 +100,8 @@ def load_patterns(
         for field, record in zip(fields, records, strict=True):
             if record.sha256 != published[datasets.ARRAYS[field]]:
                 raise UserError(
-                    f"{paths[field]}: not the values of the published files; "
-                    f"`python data/prepare.py {config.dataset}` writes it anew"
+                    f"{paths[field]}: differs from the published data set; "
+                    f"`python data/prepare.py {config.dataset}` rewrites it"
                 )
     return patterns, form, dict(zip(fields, records, strict=True))
 
@@ -215,17 +215,17 @@ def _as_patterns(
         raise UserError(f"{path}: values from {low:g} to {high:g}; expected all in [0, 1]{hint}")
     with np.errstate(over="ignore"):
         x = raw.reshape(len(raw), n_pixels).astype(np.float32, order="C", copy=False)
-    done = [f"pictures of {_by(height_width)}, a row each"] if height_width else []
+    done = [f"{_by(height_width)} pictures, each flattened to a row"] if height_width else []
     if divisor == 255:
         x = x / np.float32(255)
-        done.append(f"bytes from {low} to {high} divided by 255")
+        done.append(f"uint8 values from {low} to {high}, divided by 255")
     if done:
         print(f"{path}: {', '.join(done)}", flush=True)
     return x, height_width or (form.picture if form else picture_shape(n_pixels)), divisor
 
 
 def _by(shape: tuple[int, int] | None) -> str:
-    return f"{shape[0]} x {shape[1]}" if shape else "no height and width"
+    return f"{shape[0]} x {shape[1]}" if shape else "rows of numbers"
 
 
 def _as_one_hot(path: Path, raw: np.ndarray, form: Form | None) -> tuple[np.ndarray, tuple[int, ...] | None]:

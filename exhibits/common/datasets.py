@@ -255,7 +255,9 @@ def read_idx(path: Path, md5: str | None = None) -> np.ndarray:
             shape = np.frombuffer(head[4 : 4 + 4 * (len(head) // 4 - 1)], ">u4").astype(int)
             size = int(np.prod(shape, dtype=object))
             if len(head) != 4 + 4 * head[3] or not 0 < size <= MAX_IDX_BYTES:
-                raise UserError(f"{path}: header {head.hex()} of no honest size; expected 1 to {MAX_IDX_BYTES} bytes")
+                raise UserError(
+                    f"{path}: header {head.hex()} gives an implausible size; expected 1 to {MAX_IDX_BYTES} bytes"
+                )
             body = file.read(size + 1)  # no more, whatever a compressed file would swell to
     except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"{path}: {getattr(error, 'strerror', None) or error}; expected an IDX file") from None

@@ -103,7 +103,7 @@ def pin() -> None:
             raise
         said = ", ".join(f"{name}={value}" for name, value in asked.items())
         reason = " ".join(str(error).split())[:200] or "nothing of that name is there"
-        raise UserError(f"{said}: JAX does not start with it ({reason}); unset it, or JAX_PLATFORMS=cpu") from None
+        raise UserError(f"{said}: JAX does not start with it ({reason}); unset it, or set JAX_PLATFORMS=cpu") from None
     if "ngclearn" not in sys.modules:  # which reads the command line, and json_files/config.json in the working folder
         argv, sys.argv = sys.argv, [*sys.argv[:1], "--config="]
         try:

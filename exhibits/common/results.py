@@ -173,7 +173,7 @@ def table(rows: Sequence[Row], folder: Path, references: Sequence[Sequence[str]]
         cells = [
             row.title,
             str(len(runs)),
-            spread(dev, 2) if dev else "learnt from",
+            spread(dev, 2) if dev else "in training set",
             spread([100 * run.acc for run in runs], 2),
             spread([run.nll for run in runs], 3),
             spread([run.nll_calibrated for run in runs], 3),

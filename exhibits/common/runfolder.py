@@ -77,8 +77,8 @@ class RunFolder:
             there = None
         if there is None or (there.st_dev, there.st_ino) != (held.st_dev, held.st_ino):
             raise UserError(
-                f"{self.path}: was deleted or moved while the run was writing to it; what was saved went with it, "
-                "and --exp_dir with its new place resumes it"
+                f"{self.path}: was deleted or moved while the run was writing to it; what was saved went with it; "
+                "if it was moved, --exp_dir with its new path resumes it"
             )
 
     def note(self, **values: Any) -> None:
@@ -152,7 +152,7 @@ def refuse_links(exp: Path) -> None:
             places += (exp / store).rglob("*")  # which does not follow links
     for place in places:
         if place.is_symlink():
-            raise UserError(f"{place}: is a link; a run's folder must hold its own files, put them in its place")
+            raise UserError(f"{place}: is a link; replace it with the file or folder that it points to")
 
 
 def _refuse_another_run(config: TrainingConfig, identity: Identity, known: RunLog) -> None:
@@ -163,13 +163,13 @@ def _refuse_another_run(config: TrainingConfig, identity: Identity, known: RunLo
     before = recorded_identity(from_json(type(config), exp / "config.json"), known, identity.form)
     if names := _differences(before, identity):
         raise UserError(
-            f"--exp_dir {exp}: holds an interrupted run of another configuration (differs in {', '.join(names)}); "
-            "resume it with what it began with, give another --exp_dir, or set it aside with --resume never"
+            f"--exp_dir {exp}: holds an interrupted run that differs in {', '.join(names)}; "
+            "resume it with its own settings and data, give another --exp_dir, or set it aside with --resume never"
         )
     if known.format < FORMAT:
         print(
-            f"The run in {exp} began in format {known.format}, which did not record its data and settings: from here "
-            "on it is trained and measured as this version does it",
+            f"The run in {exp} began in format {known.format}, which did not record its data and settings, so that "
+            "these cannot be checked; from here on, this version trains and measures it",
             flush=True,
         )
 

@@ -256,9 +256,11 @@ class _Run:
             out = circuit.read(*self.dev, self.keys.dev)
             dev, logit = tally_of(interpret(out, self.dev.y)), out["logit"]
         if not all(math.isfinite(tally.nll_sum) for tally in (train, dev) if tally is not None):
+            if not progress.history.acc:
+                raise UserError("before training: the NLL is not a finite number; try smaller initial weights")
             raise UserError(
                 f"after epoch {progress.epoch + 1}: the NLL is not a finite number; try a smaller --eta. "
-                f"The checkpoint before is in {self.folder.path}"
+                f"The last checkpoint is in {self.folder.path}"
             )
         bar.finish(train, dev, time.perf_counter() - begin)
         progress.history.add(train, dev)
@@ -316,17 +318,17 @@ class _Run:
             raise UserError(
                 f"epoch {epoch}, minibatch {minibatch}: {', '.join(bad) or 'NLL'} is not a finite number, the weights "
                 f"diverged{self._first_not_finite(epoch)}; try a smaller --eta. "
-                f"The checkpoint before is in {self.folder.path}"
+                f"The last checkpoint is in {self.folder.path}"
             )
 
     def _first_not_finite(self, epoch: int) -> str:
         if not self.config.debug_nans:
-            return " (--debug_nans finds out where)"
+            return " (--debug_nans shows where)"
         first, parameters = self.before
         self.circuit.set_parameters(parameters)
         order, key = order_and_key(self.config.seed, epoch, len(self.train.x))
         found = self.circuit.first_not_finite(*self.train, key, order=order, first=first)
-        return f" ({found or 'not so when run step by step'})"
+        return f" ({found or 'all values stayed finite when run step by step'})"
 
     def _checkpoint(self) -> None:
         """Saves where the run is. The best epoch's checkpoint stays, and that of the best epoch until then."""

@@ -39,7 +39,7 @@ class CircuitConfig:
     eta: float = 1e-3
     """Learning rate of Adam at the start (BrainCog)."""
     schedule: Literal["cosine", "constant"] = "cosine"
-    """How the learning rate goes on: down to 0 along half a cosine, or not at all (our choice)."""
+    """Learning-rate schedule: cosine decay to 0, or constant (our choice)."""
     weight_decay: float = 0.1
     """Share of each weight that is lost in an update, per unit of learning rate (our choice)."""
     in_dropout: float = 0.2

@@ -24,7 +24,7 @@ Shown for hidden layer 1 of 3 and output layer 4; layer 2 is like 1, layer 3 dif
 
     forward       r0 --W1--> z1 --W2--> z2 --W3--> z3 --W4--> z4
     error                                                     z4 --> e4 <-- label
-    feedback                 e1 <--F1-- e4     e2 <--F2-- e4     e3 <--F3-- e4        (F3 shows W4 its back)
+    feedback                 e1 <--F1-- e4     e2 <--F2-- e4     e3 <--F3-- e4        (F3 = W4 transposed)
     plasticity    W1 (r0, e1)   W2 (z1, e2)   W3 (z2, e3)   W4 (z3, e4)
 
 Source: D. Zhao, Y. Zeng, T. Zhang, M. Shi and F. Zhao, "GLSNN: A multi-layer spiking neural network based on global
