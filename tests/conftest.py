@@ -1,6 +1,7 @@
 """Small circuits and data that several test files use."""
 
 import hashlib
+import signal
 import sys
 
 import jax
@@ -41,6 +42,12 @@ def data_set(n_train: int, n_dev: int, **values) -> DataSet:
     }
     form = Form(pixels, picture_shape(pixels), classes)
     return DataSet(train, dev, form, tuple(map(str, range(classes))), records)
+
+
+def heed_signals() -> None:
+    """For `preexec_fn`: the child heeds SIGHUP and SIGINT, also if pytest runs under nohup or in the background."""
+    for number in (signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
 
 
 # Files that take longest, in this order: pytest-xdist hands out whole files, and the last one should be a short one.

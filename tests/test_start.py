@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import make_patterns
+from conftest import heed_signals, make_patterns
 
 from exhibits.common import datasets, places
 from exhibits.common.errors import UserError, reported
@@ -112,7 +112,10 @@ def test_sim_ends_after_the_help(museum):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_to_sim_reaches_the_training(number, museum):
     command = [museum / "exhibits" / "bfa_snn" / "sim.sh", "--wait"]
-    running = subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, text=True, start_new_session=True)
+    pipe = subprocess.PIPE
+    running = subprocess.Popen(
+        command, env=environment(), stdout=pipe, text=True, start_new_session=True, preexec_fn=heed_signals
+    )
     assert running.stdout.readline() == "training\n"
     running.send_signal(number)
     running.communicate(timeout=20)
@@ -260,7 +263,9 @@ print("stopped", flush=True)
 
 def waiting(seconds, *before):
     command = [*before, sys.executable, "-c", WAIT, str(REPOSITORY), str(seconds)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, preexec_fn=heed_signals
+    )
     assert process.stdout.readline() == "ready\n"
     return process
 
