@@ -1,7 +1,6 @@
 """Small circuits and data that several test files use."""
 
 import hashlib
-import signal
 import sys
 
 import jax
@@ -44,10 +43,13 @@ def data_set(n_train: int, n_dev: int, **values) -> DataSet:
     return DataSet(train, dev, form, tuple(map(str, range(classes))), records)
 
 
-def heed_signals() -> None:
-    """For `preexec_fn`: the child heeds SIGHUP and SIGINT, also if pytest runs under nohup or in the background."""
-    for number in (signal.SIGHUP, signal.SIGINT):
-        signal.signal(number, signal.SIG_DFL)
+# Before a command: it heeds SIGHUP and SIGINT, also if pytest runs under nohup or in the background.
+HEEDING = (
+    sys.executable,
+    "-c",
+    "import os, sys; from signal import *; [signal(number, SIG_DFL) for number in (SIGHUP, SIGINT)]; "
+    "os.execvp(sys.argv[1], sys.argv[1:])",
+)
 
 
 # Files that take longest, in this order: pytest-xdist hands out whole files, and the last one should be a short one.

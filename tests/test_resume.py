@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import data_set, heed_signals, make_patterns
+from conftest import HEEDING, data_set, make_patterns
 from test_scripts import EXHIBITS, flags
 
 from bfasnn_config import Config
@@ -188,9 +188,7 @@ def start(name, data, exp, *more):
     command = [sys.executable, str(EXHIBITS[name].train), *flags(data, exp), *SMALL[name], "--epochs", EPOCHS, *more]
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[1]), "JAX_PLATFORMS": "cpu"}
     pipe = subprocess.PIPE
-    return subprocess.Popen(
-        list(map(str, command)), env=environment, stdout=pipe, stderr=pipe, text=True, preexec_fn=heed_signals
-    )
+    return subprocess.Popen([*HEEDING, *map(str, command)], env=environment, stdout=pipe, stderr=pipe, text=True)
 
 
 def wait_for_epoch(process, exp, n):

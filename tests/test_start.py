@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import heed_signals, make_patterns
+from conftest import HEEDING, make_patterns
 
 from exhibits.common import datasets, places
 from exhibits.common.errors import UserError, reported
@@ -111,11 +111,8 @@ def test_sim_ends_after_the_help(museum):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_to_sim_reaches_the_training(number, museum):
-    command = [museum / "exhibits" / "bfa_snn" / "sim.sh", "--wait"]
-    pipe = subprocess.PIPE
-    running = subprocess.Popen(
-        command, env=environment(), stdout=pipe, text=True, start_new_session=True, preexec_fn=heed_signals
-    )
+    command = [*HEEDING, str(museum / "exhibits" / "bfa_snn" / "sim.sh"), "--wait"]
+    running = subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, text=True, start_new_session=True)
     assert running.stdout.readline() == "training\n"
     running.send_signal(number)
     running.communicate(timeout=20)
@@ -263,9 +260,7 @@ print("stopped", flush=True)
 
 def waiting(seconds, *before):
     command = [*before, sys.executable, "-c", WAIT, str(REPOSITORY), str(seconds)]
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, preexec_fn=heed_signals
-    )
+    process = subprocess.Popen([*HEEDING, *command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     assert process.stdout.readline() == "ready\n"
     return process
 
