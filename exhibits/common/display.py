@@ -26,7 +26,7 @@ class EpochBar:
 
     def __init__(self, title: str, total: int, done: int = 0):
         self.title, self.moves = title, sys.stderr.isatty()
-        shape = "{desc} {percentage:3.0f}%|{bar:8}| {elapsed} {postfix}"
+        shape = "{desc} {percentage:3.0f}%|{bar:8}| {elapsed}{postfix}"
         self.bar = tqdm(
             total=total,
             initial=done,
@@ -51,7 +51,8 @@ class EpochBar:
     def finish(self, train: Tally, dev: Tally | None, seconds: float) -> None:
         """Shows the scores after the epoch."""
         if self.moves:
-            self.bar.set_postfix_str(f"train {shown(train)} dev {shown(dev)}")
+            self.bar.set_postfix_str(f"train {shown(train)} dev {shown(dev)}", refresh=False)
+            self.bar.update(self.bar.total - self.bar.n)
             return
         parts = [f"{self.title}: train acc {train.acc:.4f}, nll {train.nll:.3f}"]
         parts += [f"dev acc {dev.acc:.4f}, nll {dev.nll:.3f}"] if dev else []
