@@ -92,6 +92,12 @@ def interrupted(make_circuit, sets, exp, monkeypatch, n_calls=4):
     return config
 
 
+def test_a_run_that_was_killed_at_once_starts_again_and_leaves_nothing_over(make_circuit, sets, tmp_path, monkeypatch):
+    config = interrupted(make_circuit, sets, tmp_path / "exp", monkeypatch, n_calls=1)  # the initial parameters' save
+    fit(make_circuit(), config, sets)
+    assert [path.name for path in (config.exp_dir / "initial").iterdir()] == ["0"]
+
+
 def test_damaged_checkpoints_are_found_out(make_circuit, sets, tmp_path, monkeypatch, capsys):
     config = interrupted(make_circuit, sets, tmp_path / "exp", monkeypatch)
     fit(make_circuit(), Config(exp_dir=tmp_path / "whole", epochs=3, seed=3), sets)

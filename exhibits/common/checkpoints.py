@@ -109,6 +109,8 @@ class ParameterStore:
         (unfinished / FILE).parent.mkdir(parents=True)
         write_arrays(unfinished / FILE, arrays)
         self.check()
+        if self._is_own(step):  # of an earlier part of this run, which did not load it
+            self._delete(step)
         if folder.exists():  # damaged, or a stranger's
             folder.rename(self.folder / f"{step}.set-aside-{secrets.token_hex(4)}")
         unfinished.rename(folder)
@@ -198,7 +200,8 @@ class ParameterStore:
 
     def _is_own(self, step: int) -> bool:
         try:
-            return not self._differences(self.record(step))
+            record = self.record(step)
+            return record is not None and not self._differences(record)
         except Exception:  # damaged: not to be told
             return False
 

@@ -210,8 +210,8 @@ class _Run:
 
     def _begin(self) -> None:
         """Evaluates the fresh circuit and saves it."""
-        with ParameterStore(self.folder.path / INITIAL, check=self.folder.check) as initial:
-            initial.save(0, self.circuit.get_parameters())
+        with ParameterStore(self.folder.path / INITIAL, identity=self.identity, check=self.folder.check) as initial:
+            initial.save(0, self.circuit.get_parameters(), record=Record(self.identity, Progress()))
         begin = time.perf_counter()
         total = len(self.sample.x) + (0 if self.dev is None else len(self.dev.x))
         with EpochBar("before training", total) as bar:
