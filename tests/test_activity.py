@@ -1,11 +1,13 @@
 """Activity of layers, by hand, and which layers are dead."""
 
+from functools import partial
+
 import jax
 import numpy as np
 from conftest import make_patterns
 from jax import numpy as jnp
 
-from exhibits.common.activity import Activity, dead_layers, layer_readouts, mean_activity
+from exhibits.common.activity import ROWS, Activity, dead_layers, layer_readouts, mean_activity
 from exhibits.common.evaluation import interpret
 
 
@@ -20,10 +22,11 @@ def means(**layers):
 def test_layer_readouts_by_hand():
     onsets = jnp.array([[0, 3, 1, 0], [0, 0, 0, 0]])
     every = jnp.array([[False, True, False, False], [False, False, False, False]])
-    out = layer_readouts(2, onsets, every)
-    assert {name: value.tolist() for name, value in out.items()} == {
+    out = layer_readouts(2, onsets, every, batch_size=3)
+    assert {name: value[:2].tolist() for name, value in out.items()} == {
         "spikes2": [4.0, 0.0], "silent2": [0.5, 1.0], "every2": [0.25, 0.0],
     }  # fmt: skip
+    assert all(np.isnan(value[2]) and value.shape == (3,) for value in out.values())
 
 
 def test_means_by_hand():
@@ -61,6 +64,20 @@ def test_before_training_silence_is_no_fault_but_the_input_s():
 def dead(circuit, x, y):
     out = circuit.read(x, y, jax.random.PRNGKey(1))
     return dead_layers(mean_activity(interpret(out, y).activity), circuit.ADVICE)
+
+
+def test_in_training_activity_is_that_of_the_first_patterns_of_each_minibatch(make_circuit):
+    circuit = make_circuit(batch_size=40, weight_std=1.0)
+    x, y = make_patterns(90)
+    read = partial(circuit.read, x, y, jax.random.PRNGKey(1))
+    whole, some = (interpret(read(detail=detail), y).activity for detail in (True, False))
+    shown = np.arange(90) % 40 < ROWS
+    assert list(whole) == list(some) == ["z0", "z1", "z2"]
+    assert whole["z0"].spikes.sum() > 0 and whole["z1"].spikes.sum() > 0
+    for layer in whole:
+        assert len(whole[layer].spikes) == 90
+        for name in ("spikes", "silent", "every"):
+            np.testing.assert_array_equal(getattr(whole[layer], name)[shown], getattr(some[layer], name))
 
 
 def test_a_threshold_out_of_reach(make_circuit):

@@ -43,7 +43,7 @@ from ngclearn.utils.distribution_generator import DistributionGenerator
 
 from bfasnn_config import CircuitConfig, Config
 from exhibits.common import events
-from exhibits.common.activity import ADVICE, layer_readouts
+from exhibits.common.activity import ADVICE, ROWS, layer_readouts
 from exhibits.common.components import GatedErrorCell, SecantSLIFCell, steps_per_spike
 from exhibits.common.data import DataSet
 from exhibits.common.schema import Form
@@ -215,7 +215,8 @@ class BFA_SNN(Circuit):
         c, out = self.config, self.layers[-1]
         learning = (self.advance, self.evolve) if learn else (self.advance,)
         counted = sorted(self.onset) if not learn else self.hidden if detail else ()
-        sums = {"count": self[f"z{out}"].s} | {f"active{n}": self._active(n) for n in counted}
+        rows = c.batch_size if detail else min(c.batch_size, ROWS)
+        sums = {"count": self[f"z{out}"].s} | {f"active{n}": self._active(n, rows) for n in counted}
         current = {"current": self[f"z{out}"].j}
         state = self._begin(state, x, y, valid, key)
         state, early, _ = run_steps(state, (self.advance,), self.times[: c.burn_in], c.dt, sums=sums)
@@ -229,13 +230,18 @@ class BFA_SNN(Circuit):
             readout |= {f"onsets{n}": onsets[n] for n in self.hidden}
         if not learn:
             for n in counted:
-                readout |= layer_readouts(n, onsets[n], late[f"active{n}"] == window)
+                readout |= layer_readouts(n, onsets[n], late[f"active{n}"] == window, c.batch_size)
         return state, readout
 
-    def _active(self, n):
-        """Which cells of a layer are active in a step, for `run_steps` to count: in a byte up to T = 255, for speed."""
+    def _active(self, n, rows):
+        """Which cells of a layer are active in a step, for `run_steps` to count: in a byte up to T = 255, for speed.
+
+        Args:
+            n: number of the layer.
+            rows: how many patterns of the minibatch to look at, from its first.
+        """
         sent, kind = self.sent[n].target, np.min_scalar_type(self.config.T)
-        return lambda state: (state[sent] != 0).astype(kind)
+        return lambda state: (state[sent][:rows] != 0).astype(kind)
 
     def _onsets(self, n, active):
         """(B, n) spikes of a layer's cells from the steps in which they are active: see `steps_per_spike`."""

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 
+ROWS = 32  # patterns of a minibatch that activity is read out for unless in detail: what training pays for
 MOSTLY = 0.99  # of the patterns, or of all pairs of a cell and a pattern
 ADVICE = {
     "silent": "lower --thr, or --eta if it spiked before",
@@ -23,7 +24,7 @@ ADVICE = {
 
 @dataclass(frozen=True)
 class Activity:
-    """How active a layer of n cells is for each of N patterns.
+    """How active a layer of n cells is for each of N patterns, those that it was read out for.
 
     Attributes:
         spikes: (N,) spikes of all of its cells.
@@ -37,23 +38,22 @@ class Activity:
     every: np.ndarray
 
 
-def layer_readouts(layer: int, onsets: jax.Array, every: jax.Array) -> dict[str, jax.Array]:
+def layer_readouts(layer: int, onsets: jax.Array, every: jax.Array, batch_size: int) -> dict[str, jax.Array]:
     """A layer's activity for each pattern of a minibatch, under the names that `Circuit.present` reads out.
 
     Args:
         layer: its number.
-        onsets: (B, n) spikes of each cell.
-        every: (B, n) whether each cell is active at every step that the layer's rate code is counted over.
+        onsets: (b, n) spikes of each cell for the first b patterns.
+        every: (b, n) whether each cell is active at every step that the layer's rate code is counted over.
+        batch_size: B, at least b.
 
     Returns:
         `spikes<layer>` (B,) spikes of all cells, `silent<layer>` (B,) share of cells that never spike, and
-        `every<layer>` (B,) share of cells that are active at every step.
+        `every<layer>` (B,) share of cells that are active at every step; NaN for all patterns but the first b.
     """
-    return {
-        f"spikes{layer}": onsets.sum(axis=1).astype(jnp.float32),
-        f"silent{layer}": (onsets == 0).mean(axis=1),
-        f"every{layer}": every.mean(axis=1),
-    }
+    readouts = {"spikes": onsets.sum(axis=1), "silent": (onsets == 0).mean(axis=1), "every": every.mean(axis=1)}
+    unknown = jnp.full(batch_size, jnp.nan, jnp.float32)
+    return {f"{name}{layer}": unknown.at[: len(onsets)].set(value) for name, value in readouts.items()}
 
 
 def mean_activity(activity: Mapping[str, Activity]) -> dict[str, dict[str, float]]:

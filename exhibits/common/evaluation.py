@@ -78,7 +78,7 @@ def interpret(out: dict[str, np.ndarray], y: np.ndarray) -> Readout:
         nll=negative_log_likelihood(out["logit"], y),
         correct=label == y.argmax(axis=1),
         activity={
-            f"z{n}": Activity(spikes, out[f"silent{n}"], out[f"every{n}"])
+            f"z{n}": Activity(*(out[f"{name}{n}"][~np.isnan(spikes)] for name in ("spikes", "silent", "every")))
             for n, spikes in _numbered(out, "spikes").items()
         },
         rates=tuple(_numbered(out, "rate").values()),

@@ -195,8 +195,8 @@ class Circuit:
         Returns:
             The new state and the readouts, each with leading axis B: `count` and `logit` (B, C). Without learning also
             the activity of each layer n that spikes: `spikes<n>`, `silent<n>`, `every<n>` (B,), see
-            `activity.layer_readouts`. In detail also `rate<n>` (B, H) rate codes and `onsets<n>` (B, H) spikes of each
-            hidden layer's cells.
+            `activity.layer_readouts`; unless in detail only for the first patterns. In detail also `rate<n>` (B, H)
+            rate codes and `onsets<n>` (B, H) spikes of each hidden layer's cells.
         """
         raise NotImplementedError
 

@@ -41,7 +41,7 @@ from ngclearn import MethodProcess
 from ngclearn.components import BernoulliCell, GaussianErrorCell, HebbianSynapse
 from ngclearn.components.jaxComponent import JaxComponent
 
-from exhibits.common.activity import ADVICE, layer_readouts
+from exhibits.common.activity import ADVICE, ROWS, layer_readouts
 from exhibits.common.data import DataSet, picture_shape
 from exhibits.common.errors import UserError
 from exhibits.common.schema import Form
@@ -259,8 +259,9 @@ class GLSNN(Circuit):
         if not learn:
             if self.config.encoder == "bernoulli":
                 count[0] = jnp.round(self.config.T * state[self.rate[0].target])
-            for n in count:
-                readout |= layer_readouts(n, count[n], count[n] == self.config.T)
+            rows = self.batch_size if detail else min(self.batch_size, ROWS)
+            for n, each in count.items():
+                readout |= layer_readouts(n, each[:rows], each[:rows] == self.config.T, self.batch_size)
         return state, readout
 
     def _answer(self, count, v):
