@@ -29,7 +29,7 @@ def build(name: str, batch_size: int, n_minibatches: int) -> Callable[[], None]:
     from bfasnn_config import Config
     from bfasnn_model import BFA_SNN
     from exhibits.common.data import load_patterns
-    from stock_bfasnn import ScannedStock, StockBFA
+    from stock_bfasnn import ScannedStock, StockBFA, StockConfig
 
     config = Config(batch_size=batch_size)
     x, y = (array[: n_minibatches * batch_size] for array in load_patterns(config, "data")[0])
@@ -39,7 +39,8 @@ def build(name: str, batch_size: int, n_minibatches: int) -> Callable[[], None]:
         return lambda: circuit.read(x, y, key, learn=True)
     stock = StockBFA(x.shape[1], *config.hid_dim, y.shape[1], batch_size, T=config.T, burn_in=config.burn_in)
     if name == "scan":
-        circuit = ScannedStock(stock)
+        stock_config = StockConfig(config.hid_dim, batch_size, config.T, config.burn_in)
+        circuit = ScannedStock(key, x.shape[1], y.shape[1], stock_config)
         return lambda: circuit.read(x, y, key, learn=True)
 
     def step() -> None:

@@ -4,26 +4,31 @@ One Python call for each process and time step, each compiled by ngc-learn (`jax
 by calls of their own, nothing waited for within a minibatch.
 """
 
+from dataclasses import dataclass
+
 import jax
 from jax import numpy as jnp
 from ngclearn import Context, MethodProcess
 from ngclearn.components import BernoulliCell, GaussianErrorCell, HebbianSynapse, SLIFCell
 from ngclearn.utils.distribution_generator import DistributionGenerator
 
-from exhibits.common.simulation import Circuit, run_steps
+from exhibits.common.circuit import Answer, Builder, Circuit, Run
+
+INPUT_GAIN = 0.25
+SYNAPSE = {"weight_init": DistributionGenerator.gaussian(mean=0.0, std=0.055), "w_bound": 0.0}
+CELL = {
+    "tau_m": 20.0, "resist_m": 1.0, "thr": 0.4, "refract_time": 1.0, "sticky_spikes": True, "thr_jitter": 0.0,
+}  # fmt: skip
 
 
 class StockBFA:
     """784-1000-10 with the page's values; T, batch size and widths as given."""
 
     def __init__(self, in_dim: int, hid_dim: int, out_dim: int, batch_size: int, T: int = 100, burn_in: int = 20):
-        self.T, self.burn_in, self.dt, self.gain = T, burn_in, 0.25, 0.25
+        self.T, self.burn_in, self.dt = T, burn_in, 0.25
         keys = iter(jax.random.split(jax.random.PRNGKey(0), 8))
-        weight_init = DistributionGenerator.gaussian(mean=0.0, std=0.055)
         plastic = {"bias_init": DistributionGenerator.constant(value=0.0), "sign_value": -1.0, "optim_type": "sgd"}
-        synapse = {"weight_init": weight_init, "w_bound": 0.0, "batch_size": batch_size}
-        cell = {"tau_m": 20.0, "resist_m": 1.0, "thr": 0.4, "refract_time": 1.0, "sticky_spikes": True}
-        cell |= {"thr_jitter": 0.0, "batch_size": batch_size}
+        synapse, cell = SYNAPSE | {"batch_size": batch_size}, CELL | {"batch_size": batch_size}
 
         def cable(name, shape, **values):
             return HebbianSynapse(name, shape=shape, key=next(keys), **synapse, **values)
@@ -51,10 +56,8 @@ class StockBFA:
             self.z1.s >> self.W2.pre
             self.e2.dmu >> self.W2.post
 
-            names = ("z0", "W1", "z1", "W2", "z2", "e2", "E2", "d1")
-            self.components = {name: getattr(self, name) for name in names}
             self.reset, self.advance = MethodProcess("reset"), MethodProcess("advance")
-            for part in self.components.values():
+            for part in (self.z0, self.W1, self.z1, self.W2, self.z2, self.e2, self.E2, self.d1):
                 self.reset >> part.reset
                 self.advance >> part.advance_state
             self.evolve = MethodProcess("evolve") >> self.W1.evolve >> self.W2.evolve
@@ -63,7 +66,7 @@ class StockBFA:
         """Learns from one minibatch; returns output spike counts and mean currents after burn-in."""
         count = jnp.zeros(lab.shape)
         current = jnp.zeros(lab.shape)
-        obs = self.gain * obs
+        obs = INPUT_GAIN * obs
         self.reset.run()
         for step in range(1, self.T + 1):
             self.z0.inputs.set(obs)
@@ -81,22 +84,42 @@ def _add(x, y):
     return x + y
 
 
-class ScannedStock(Circuit):
+@dataclass(frozen=True)
+class StockConfig:
+    """The page's values."""
+
+    hid_dim: tuple[int, ...]
+    batch_size: int
+    T: int = 100
+    burn_in: int = 20
+    dt: float = 0.25
+
+
+class ScannedStock(Circuit[StockConfig]):
     """The rival's components in this museum's simulation core: what the core alone is worth."""
 
-    def __init__(self, stock: StockBFA):
-        self.stock, self.components, self.dt = stock, stock.components, stock.dt
-        self.batch_size = stock.z0.batch_size
-        parts = [(w, part) for w in ("W1", "W2") for part in ("weights", "biases", "opt_params")] + [("E2", "weights")]
-        lasting = {f"{w}.{part}": getattr(self.components[w], part) for w, part in parts}
-        self._finish(lasting, jax.random.PRNGKey(0))
+    def build(self, make: Builder, sizes: tuple[int, ...]) -> None:
+        in_dim, hid_dim, out_dim = sizes
+        learning = {"eta": 1.0, "bias_init": DistributionGenerator.constant(value=0.0), "sign_value": -1.0}
+        learning |= {"optim_type": "sgd"} | SYNAPSE
+        z0 = make(BernoulliCell, "z0", n_units=in_dim)
+        to_hidden = {"shape": (in_dim, hid_dim), "inputs": z0.outputs, "pre": z0.outputs, "post_wght": 1.0 / in_dim}
+        W1 = make(HebbianSynapse, "W1", **to_hidden, **learning)
+        z1 = make(SLIFCell, "z1", n_units=hid_dim, j=W1.outputs, **CELL)
+        to_output = {"shape": (hid_dim, out_dim), "inputs": z1.s, "pre": z1.s, "post_wght": 1.0 / hid_dim}
+        W2 = make(HebbianSynapse, "W2", **to_output, **learning)
+        z2 = make(SLIFCell, "z2", n_units=out_dim, j=W2.outputs, **CELL)
+        e2 = make(GaussianErrorCell, "e2", n_units=out_dim, mu=z2.s)
+        E2 = make(HebbianSynapse, "E2", shape=(out_dim, hid_dim), eta=0.0, inputs=e2.dmu, **SYNAPSE)
+        d1 = make(GaussianErrorCell, "d1", n_units=hid_dim, target=E2.outputs, modulator=z1.surrogate)
+        make.wire(d1.dmu, W1.post)
+        make.wire(e2.dmu, W2.post)
+        self.advance, self.evolve = make.advance("advance"), make.evolve("evolve", W1, W2)
+        self.input, self.label, self.out = z0.inputs, e2.target, z2
 
-    def present(self, state, x, y, valid, key, *, learn, detail):
-        s = self.stock
-        state, _ = s.reset.run.compiled(state, [])
-        state |= {s.z0.inputs.target: s.gain * x, s.z0.key.target: key, s.e2.target.target: y}
-        times = s.dt * jnp.arange(1, s.T + 1)
-        count, current = {"count": s.z2.s}, {"current": s.z2.j}
-        state, early, _ = run_steps(state, (s.advance,), times[: s.burn_in], s.dt, sums=count)
-        state, late, _ = run_steps(state, (s.advance, s.evolve), times[s.burn_in :], s.dt, sums=count | current)
-        return state, {"count": early["count"] + late["count"], "logit": late["current"] / (s.T - s.burn_in)}
+    def present(self, run: Run, x: jax.Array, y: jax.Array) -> Answer:
+        c, window = self.config, self.config.T - self.config.burn_in
+        run[self.input], run[self.label] = INPUT_GAIN * x, y
+        early = run.steps(c.burn_in, self.advance, count=self.out.s)
+        late = run.steps(window, self.advance, self.evolve, count=self.out.s, current=self.out.j)
+        return Answer(early.count + late.count, late.current / window)

@@ -7,17 +7,11 @@ import jax
 import numpy as np
 import pytest
 
-ARGV = sys.argv[:]
-sys.argv = sys.argv[:1]  # importing ngc-learn parses the command line, pytest's too
-import ngclearn  # noqa: E402, F401
-
-sys.argv = ARGV
-
-from bfasnn_config import CircuitConfig  # noqa: E402
-from bfasnn_model import BFA_SNN  # noqa: E402
-from exhibits.common.data import DataSet, Patterns, picture_shape  # noqa: E402
-from exhibits.common.schema import ArrayRecord, Form  # noqa: E402
-from exhibits.common.simulation import forgetting  # noqa: E402
+from bfasnn_config import CircuitConfig
+from bfasnn_model import BFA_SNN
+from exhibits.common.data import DataSet, Patterns, picture_shape
+from exhibits.common.ngc import temporary
+from exhibits.common.schema import ArrayRecord, Form
 
 
 def make_patterns(n: int, n_pixels: int = 36, n_classes: int = 4, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -76,7 +70,7 @@ def pytest_collection_modifyitems(items: list) -> None:
 @pytest.fixture(autouse=True)
 def forgotten():
     """No test's circuits are left to the next ones."""
-    with forgetting():
+    with temporary():
         yield
 
 

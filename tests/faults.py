@@ -418,7 +418,8 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer disks")
     parser.add_argument("--output", type=Path, default=RESULTS, help="where the numbers go")
     options = parser.parse_args()
-    sys.argv = sys.argv[:1]  # ngc-learn parses it when imported
+    for number in (signal.SIGHUP, signal.SIGINT):  # ignored under nohup or in the background, and so in the runs
+        signal.signal(number, signal.SIG_DFL)
     sys.path[:0] = [str(REPOSITORY / "exhibits" / name) for name in RUNS]
 
     from exhibits.common import runlog

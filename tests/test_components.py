@@ -3,16 +3,16 @@
 import numpy as np
 import pytest
 from jax import numpy as jnp
-from ngclearn import Context, MethodProcess
+from ngclearn import MethodProcess
 from ngclearn.components import GaussianErrorCell, SLIFCell
 
 from exhibits.common.components import GatedErrorCell, SecantSLIFCell, secant_surrogate, steps_per_spike
 from exhibits.common.events.components import EventSLIFCell
-from exhibits.common.simulation import unique_name
+from exhibits.common.ngc import wiring
 
 
 def cell_with_process(kind, **values):
-    with Context(unique_name("cell")):
+    with wiring("cell"):
         cell = kind("z", n_units=1, **values)
         advance = MethodProcess("advance") >> cell.advance_state
     return cell, advance
@@ -111,7 +111,7 @@ def test_error_cell_equals_the_stock_cell():
     values = {name: draw.normal(size=(3, 4)).astype(np.float32) for name in ("mu", "target", "modulator")}
     results = []
     for kind in (GatedErrorCell, GaussianErrorCell):
-        with Context(unique_name("error")):
+        with wiring("error"):
             cell = kind("e", n_units=4, batch_size=3)
             advance = MethodProcess("advance") >> cell.advance_state
         for name, value in values.items():

@@ -7,7 +7,7 @@ from conftest import make_patterns
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax import numpy as jnp
-from ngclearn import Context, MethodProcess
+from ngclearn import MethodProcess
 from ngclearn.components import HebbianSynapse
 from ngclearn.utils.distribution_generator import DistributionGenerator
 
@@ -17,7 +17,7 @@ from exhibits.common.errors import UserError
 from exhibits.common.events import bridge
 from exhibits.common.events.components import EventBernoulliCell, EventHebbianSynapse, EventSLIFCell
 from exhibits.common.events.kernels import draw, forward, update
-from exhibits.common.simulation import unique_name
+from exhibits.common.ngc import wiring
 
 SIZES = st.one_of(st.integers(1, 40), st.sampled_from([63, 64, 65, 255, 256, 257, 300, 520]))
 
@@ -89,14 +89,14 @@ def test_a_draw_depends_on_key_and_step_alone():
     np.testing.assert_array_equal(draw(jax.random.PRNGKey(1), 5, p)[:3], draw(jax.random.PRNGKey(1), 5, p[:3]))
 
 
-def test_encoder_counts_steps_from_reset():
-    with Context(unique_name("encoder")):
+def test_encoder_counts_steps_from_0():
+    with wiring("encoder"):
         cell = EventBernoulliCell("z0", n_units=50, batch_size=4, key=jax.random.PRNGKey(0))
-        advance, reset = MethodProcess("advance") >> cell.advance_state, MethodProcess("reset") >> cell.reset
+        advance = MethodProcess("advance") >> cell.advance_state
     cell.inputs.set(jnp.full((4, 50), 0.5))
     runs = []
     for _ in range(2):
-        reset.run()
+        cell.step.set(jnp.uint32(0))
         spikes = []
         for _ in range(3):
             advance.run()
@@ -116,7 +116,7 @@ def test_synapse_equals_the_stock_synapse(shape):
     stock_only = {"w_bound": 0.0, "optim_type": "sgd"}
     synapses = []
     for kind, more in ((EventHebbianSynapse, {}), (HebbianSynapse, stock_only)):
-        with Context(unique_name("synapse")):
+        with wiring("synapse"):
             synapse = kind("W", key=jax.random.PRNGKey(4), **values, **more)
             advance = MethodProcess("advance") >> synapse.advance_state
             evolve = MethodProcess("evolve") >> synapse.evolve
@@ -141,7 +141,7 @@ def test_cell_equals_the_dense_cell():
     currents = np.random.default_rng(0).normal(3, 10, (200, 5, 70)).astype(np.float32)
     seen = []
     for kind in (EventSLIFCell, SecantSLIFCell):
-        with Context(unique_name("cell")):
+        with wiring("cell"):
             cell = kind("z", **values)
             advance = MethodProcess("advance") >> cell.advance_state
         rows = []

@@ -4,12 +4,12 @@ import jax
 import numpy as np
 import pytest
 from jax import numpy as jnp
-from ngclearn import Context, MethodProcess
+from ngclearn import MethodProcess
 from ngclearn.components import HebbianSynapse
 from ngclearn.utils.distribution_generator import DistributionGenerator
 from reference_glsnn import receptive_fields as reference_receptive_fields
 
-from exhibits.common.simulation import unique_name
+from exhibits.common.ngc import wiring
 from glsnn_components import (
     AdamSynapse,
     TracingSLIFCell,
@@ -43,7 +43,7 @@ def test_sensitivity_is_the_derivative_of_the_rate_by_autodiff():
         return total / T
 
     j = jnp.linspace(-1.5, 3.0, 1801)
-    with Context(unique_name("cell")):
+    with wiring("cell"):
         cell = TracingSLIFCell("z", n_units=len(j), tau_m=tau, thr=thr, n_steps=T, surr_a=a)
         advance = MethodProcess("advance") >> cell.advance_state
     cell.j.set(j[None])
@@ -57,10 +57,9 @@ def test_sensitivity_is_the_derivative_of_the_rate_by_autodiff():
 
 def test_tracing_cell_by_hand():
     # dt / tau = 1/2, j = 1.2, gate 3, T = 2. v = 0.6 fires: trace 1/2, phi(0.1) = 1.6; then the same again from 0.
-    with Context(unique_name("cell")):
+    with wiring("cell"):
         cell = TracingSLIFCell("z", n_units=1, tau_m=2.0, thr=0.5, n_steps=2)
         advance = MethodProcess("advance") >> cell.advance_state
-        reset = MethodProcess("reset") >> cell.reset
     cell.gate.set(jnp.full((1, 1), 3.0))
     cell.j.set(jnp.full((1, 1), 1.2))
     advance.run(dt=1.0)
@@ -68,8 +67,6 @@ def test_tracing_cell_by_hand():
     np.testing.assert_allclose(seen, [0, 0, 1, 1, 1.5, 1.2], rtol=1e-6)
     advance.run(dt=1.0)
     np.testing.assert_allclose([cell.rate.get()[0, 0], cell.sensitivity.get()[0, 0]], [3, 2.4], rtol=1e-6)
-    reset.run()
-    assert cell.gate.get() == 1 and cell.rate.get() == cell.sensitivity.get() == cell.count.get() == 0
 
 
 @pytest.mark.parametrize("mask", [None, jnp.asarray(np.eye(5, 3) + np.eye(5, 3, -1))])
@@ -77,7 +74,7 @@ def test_adam_synapse_equals_the_stock_synapse(mask):
     values = {"shape": (5, 3), "weight_init": orthogonal, "mask": mask, "batch_size": 4, "key": jax.random.PRNGKey(0)}
     zero = DistributionGenerator.constant(value=0.0)
     stock_only = {"eta": 2e-3, "bias_init": zero, "w_bound": 0.0, "sign_value": -1.0, "optim_type": "adam"}
-    with Context(unique_name("synapses")):
+    with wiring("synapses"):
         ours = AdamSynapse("ours", eta=2e-3, **values)
         stock = HebbianSynapse("stock", **stock_only, **values)
         ours_evolve, stock_evolve = (MethodProcess(s.name + "_evolve") >> s.evolve for s in (ours, stock))
@@ -102,7 +99,7 @@ def test_adam_synapse_equals_the_stock_synapse(mask):
 
 
 def test_weights_decay_and_biases_do_not():
-    with Context(unique_name("synapse")):
+    with wiring("synapse"):
         synapse = AdamSynapse("W", shape=(2, 2), weight_init=orthogonal, eta=0.5, decay=0.2)
         evolve = MethodProcess("evolve") >> synapse.evolve
     before = np.array(synapse.weights.get())
@@ -113,7 +110,7 @@ def test_weights_decay_and_biases_do_not():
 
 
 def test_transposed_synapse_sends_back_through_the_weights():
-    with Context(unique_name("synapses")):
+    with wiring("synapses"):
         forward = AdamSynapse("W", shape=(3, 2), weight_init=orthogonal)
         back = TransposedSynapse("F", shape=(2, 3), gain=0.5)
         forward.weights >> back.weights

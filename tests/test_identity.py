@@ -336,7 +336,7 @@ def test_files_have_the_modes_that_the_umask_leaves(run, monkeypatch):
 
 @pytest.mark.parametrize("flags", ["--hid_dim 1000000 1000000", "--batch_size 1000000000", "--T 1000000000"])
 def test_what_does_not_fit_in_memory_is_refused(flags, run, refused, monkeypatch):
-    monkeypatch.setattr(BFA_SNN, "_build", lambda *_: pytest.fail("memory was taken"))
+    monkeypatch.setattr(BFA_SNN, "build", lambda *_: pytest.fail("memory was taken"))
     flags = [*command(TRAIN, run), *flags.split(), f"--exp_dir={run / 'new'}"]
     refused(flags, "GB of memory", "GB are free", "--hid_dim")
     assert not (run / "new").exists()

@@ -68,7 +68,7 @@ def killed_after(monkeypatch, n_calls, name):
 @pytest.mark.parametrize("join_dev", [False, True])
 @pytest.mark.parametrize("n_calls", [1, 2, 3, 5, 8])
 def test_a_run_goes_on_wherever_it_was_killed(n_calls, join_dev, make_circuit, sets, tmp_path, monkeypatch):
-    monkeypatch.setattr("exhibits.common.simulation.Circuit.MINIBATCHES_PER_CALL", 5)
+    monkeypatch.setattr("exhibits.common.circuit.Circuit.MINIBATCHES_PER_CALL", 5)
     values = {"epochs": 3, "seed": 3, "join_dev": join_dev, "checkpoint_minutes": 1e-9}
     data = dataclasses.replace(sets, dev=None) if join_dev else sets
     make = lambda seed=0: make_circuit(seed=seed, eta=(0.01, 0.01))  # noqa: E731

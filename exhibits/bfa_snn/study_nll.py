@@ -31,25 +31,26 @@ def main() -> None:
     from bfasnn_model import BFA_SNN
     from exhibits.common import runlog
     from exhibits.common.analysis import restore
+    from exhibits.common.circuit import Answer
     from exhibits.common.config import from_json
     from exhibits.common.data import load_patterns
     from exhibits.common.evaluation import negative_log_likelihood
     from exhibits.common.files import write_json
     from exhibits.common.results import show
-    from exhibits.common.simulation import run_steps
-    from exhibits.common.training import Keys
+    from exhibits.common.seeds import Keys
 
     class Probed(BFA_SNN):
         """Reads out sums of current, voltage and active steps (s = 1) of the output layer, before and after burn-in."""
 
-        def present(self, state, x, y, valid, key, *, learn, detail):
-            out = self[f"z{self.layers[-1]}"]
-            watch = {"current": out.j, "voltage": out.v, "active": out.s}
-            state = self._begin(state, x, y, valid, key)
-            burn_in = self.config.burn_in
-            state, early, _ = run_steps(state, (self.advance,), self.times[:burn_in], self.dt, sums=watch)
-            state, late, _ = run_steps(state, (self.advance,), self.times[burn_in:], self.dt, sums=watch)
-            return state, {f"early {k}": v for k, v in early.items()} | {f"late {k}": v for k, v in late.items()}
+        def present(self, run, x, y):
+            sums = {"current": self.out.j, "voltage": self.out.v, "sent": self.out.s}
+            self.begin(run, x, y)
+            early = run.steps(self.config.burn_in, self.advance, **sums)
+            late = run.steps(self.config.T - self.config.burn_in, self.advance, **sums)
+            more = {
+                f"{when} {name}": getattr(of, name) for when, of in (("early", early), ("late", late)) for name in sums
+            }
+            return Answer(early.sent + late.sent, late.current, more=more)
 
     run = Config.exp_dir / "results" / ROW
     config = from_json(Config, run / "config.json")
@@ -61,15 +62,15 @@ def main() -> None:
     rows = {}
     for name, patterns in sets.items():
         out = circuit.read(*patterns, getattr(keys, name))
-        both = {kind: out[f"early {kind}"] + out[f"late {kind}"] for kind in ("current", "voltage", "active")}
+        both = {kind: out[f"early {kind}"] + out[f"late {kind}"] for kind in ("current", "voltage", "sent")}
         readouts = {
             f"current after burn-in / {window} (ours)": out["late current"] / window,
             f"current after burn-in / {T}": out["late current"] / T,
             f"current of all steps / {T}": both["current"] / T,
             f"voltage after burn-in / {window}": out["late voltage"] / window,
-            f"active steps after burn-in / {window}": out["late active"] / window,
-            f"active steps of all / {T}": both["active"] / T,
-            "active steps of all, summed": both["active"],
+            f"active steps after burn-in / {window}": out["late sent"] / window,
+            f"active steps of all / {T}": both["sent"] / T,
+            "active steps of all, summed": both["sent"],
         }
         for title, logits in readouts.items():
             nll = negative_log_likelihood(logits, patterns.y)

@@ -13,6 +13,7 @@ from sklearn.metrics import confusion_matrix
 
 from exhibits.common import plots
 from exhibits.common.checkpoints import ParameterStore
+from exhibits.common.circuit import Circuit
 from exhibits.common.config import AnalysisConfig, TrainingConfig, from_json
 from exhibits.common.data import Patterns, class_names, load_patterns, read_patterns
 from exhibits.common.environment import settings
@@ -21,8 +22,8 @@ from exhibits.common.evaluation import Readout, interpret, negative_log_likeliho
 from exhibits.common.files import read_json, write_json
 from exhibits.common.runfolder import CHECKPOINTS, recorded_identity, refuse_links
 from exhibits.common.schema import Form, Identity, RunLog
-from exhibits.common.simulation import Circuit
-from exhibits.common.training import Keys, load_snapshot
+from exhibits.common.seeds import Keys
+from exhibits.common.training import load_snapshot
 
 
 @dataclasses.dataclass(frozen=True)
@@ -216,7 +217,7 @@ def analyze(kind: type[TrainingConfig], model: type[Circuit], analysis: Analysis
         f"First pattern of the {of}: class {classes[y[0].argmax()]}, predicted {classes[readout.label[0]]}",
         picture("raster"),
     )
-    plots.draw_rates(readout.onsets, float(circuit.times[-1]), shown, picture("rates"))
+    plots.draw_rates(readout.onsets, circuit.dt * circuit.n_steps, shown, picture("rates"))
     if shape:
         weights = np.asarray(circuit.get_parameters()["W1.weights"])
         plots.draw_receptive_fields(weights, shape, picture("receptive_fields"))

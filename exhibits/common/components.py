@@ -1,12 +1,15 @@
-"""Components that ngc-learn does not have, as drop-ins for those it has."""
+"""Components that ngc-learn does not have, as drop-ins for those it has.
+
+They need no `reset`: a circuit begins every minibatch with the values that its components were made with.
+"""
 
 from functools import partial
 
 import jax
 import numpy as np
 from jax import numpy as jnp
-from ngclearn import Compartment, compilable
-from ngclearn.components import GaussianErrorCell, SLIFCell
+
+from exhibits.common.ngc import Compartment, compilable, stock
 
 
 def secant_surrogate(j: jax.Array, c2: float) -> jax.Array:
@@ -44,7 +47,7 @@ def steps_per_spike(refract_time: float, dt: float, T: int) -> int:
     return 1 + int((rfr < np.float32(refract_time)).sum())
 
 
-class SecantSLIFCell(SLIFCell):
+class SecantSLIFCell(stock.SLIFCell):
     r"""ngc-learn's simplified leaky integrate-and-fire (SLIF) cell with the estimator of Samadi et al.
 
     One Euler step of ``dt`` ms, refractory mask ``m_rfr = (rfr >= refract_time)``:
@@ -124,19 +127,8 @@ class SecantSLIFCell(SLIFCell):
         self.onset.set(fired)
         self.surrogate.set(self.d_spike_fx(j))
 
-    @compilable
-    def reset(self):
-        rest = jnp.zeros((self.batch_size, self.n_units))
-        self.j.set(rest)
-        self.v.set(rest)
-        self.thr.set(self.threshold0 + 0.0)
-        self.rfr.set(rest + self.refract_T)
-        self.s.set(rest)
-        self.onset.set(rest)
-        self.surrogate.set(rest + 1.0)
 
-
-class GatedErrorCell(GaussianErrorCell):
+class GatedErrorCell(stock.GaussianErrorCell):
     r"""ngc-learn's Gaussian error cell of unit variance, without the one-step mask and the energy that it keeps.
 
     .. math:: d\mu = (target - \mu) \odot modulator

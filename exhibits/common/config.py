@@ -108,6 +108,13 @@ class TrainingConfig:
         """Where a picture of the training goes: `<stem>_<data set>_<what>.jpg`."""
         return self.exp_dir / f"{'_'.join(filter(None, (stem, self.dataset, what)))}.jpg"
 
+    def require_form(self, form: Form) -> None:
+        """Refuses values that do not go with data of this form.
+
+        Raises:
+            UserError: if there is one.
+        """
+
     def numbers(self, form: Form) -> dict[str, Any]:
         """The fields that numbers depend on, as JSON can hold them, for data of this form."""
         return {name: value for name, value in to_json(self).items() if name not in (*FREE, "format")}

@@ -4,7 +4,6 @@ Scripts call `prepare` before any package is imported, all who compute call `pin
 """
 
 import atexit
-import importlib
 import math
 import os
 import re
@@ -104,12 +103,6 @@ def pin() -> None:
         said = ", ".join(f"{name}={value}" for name, value in asked.items())
         reason = " ".join(str(error).split())[:200] or "nothing of that name is there"
         raise UserError(f"{said}: JAX does not start with it ({reason}); unset it, or set JAX_PLATFORMS=cpu") from None
-    if "ngclearn" not in sys.modules:  # which reads the command line, and json_files/config.json in the working folder
-        argv, sys.argv = sys.argv, [*sys.argv[:1], "--config="]
-        try:
-            importlib.import_module("ngclearn")
-        finally:
-            sys.argv = argv
 
 
 def prepare_numba() -> None:

@@ -20,7 +20,7 @@ from exhibits.common.files import locked, read_json, replacing, write_json
 from exhibits.common.schema import ResultsRow, SeedResult, to_plain
 
 if TYPE_CHECKING:  # ngc-learn reads the command line when it is imported
-    from exhibits.common.simulation import Circuit
+    from exhibits.common.circuit import Circuit
 
 
 def marks(name: str) -> tuple[str, str]:
@@ -117,7 +117,8 @@ def train_and_test(
     """
     from exhibits.common.analysis import evaluate, restore
     from exhibits.common.runfolder import finished
-    from exhibits.common.training import Keys, fit, identity_of
+    from exhibits.common.seeds import Keys
+    from exhibits.common.training import fit, identity_of
 
     identity = identity_of(circuit, config, data)
     log = finished(config, identity)

@@ -26,7 +26,7 @@ from exhibits.common.files import locked, read_json, write_json
 from exhibits.common.schema import MAX_EPOCHS, StudyRow
 
 if TYPE_CHECKING:  # ngc-learn reads the command line when it is imported
-    from exhibits.common.simulation import Circuit
+    from exhibits.common.circuit import Circuit
 
 Task = dict[str, Any]
 Row = dict[str, Any]  # {"task": Task, ...}
@@ -223,10 +223,10 @@ def perform(where: str, task: Task) -> Row:
         pin()
         if str(script.parent) not in sys.path:
             sys.path.insert(0, str(script.parent))
-        from exhibits.common.simulation import forgetting
+        from exhibits.common.ngc import temporary
 
         start = time.perf_counter()
-        with forgetting():
+        with temporary():
             measured = _load(script).run(task)
         seconds = time.perf_counter() - start
     return measured | {"seconds": seconds, "device": runlog.hardware(), "git_commit": runlog.git_commit()}
@@ -255,7 +255,8 @@ def patterns_of(task: Task) -> tuple[Patterns, Patterns]:
 
 def learning_curve(circuit: "Circuit", task: Task) -> Iterator[float]:
     """Trains a circuit as `training.fit` does and yields its accuracy on the development set after each epoch."""
-    from exhibits.common.training import Keys, learn_epoch, score
+    from exhibits.common.seeds import Keys
+    from exhibits.common.training import learn_epoch, score
 
     train, dev = patterns_of(task)
     for epoch in range(1, task["epochs"] + 1):

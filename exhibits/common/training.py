@@ -4,7 +4,6 @@ import math
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import jax
@@ -14,6 +13,7 @@ from jax import numpy as jnp
 from exhibits.common import runlog
 from exhibits.common.activity import dead_layers, mean_activity
 from exhibits.common.checkpoints import ParameterStore
+from exhibits.common.circuit import Circuit
 from exhibits.common.config import TrainingConfig
 from exhibits.common.data import DataSet, Patterns
 from exhibits.common.display import EpochBar, duration
@@ -24,32 +24,12 @@ from exhibits.common.files import write_array
 from exhibits.common.interruption import CODE, stoppable
 from exhibits.common.runfolder import CHECKPOINTS, INITIAL, RunFolder, claimed
 from exhibits.common.schema import FORMAT, Activity, Best, History, Identity, Progress, Record, RunLog, Tally
-from exhibits.common.simulation import Circuit
+from exhibits.common.seeds import Keys
 
 WEIGHTS = (".weights", ".biases")
 TIMED_SECONDS = 2.0  # of learning, before it is said how long it takes
 EVALUATION = 1.2  # time of an epoch over that of learning
 SAMPLE = 10_000  # patterns of the training set on which training scores are measured
-
-
-@dataclass(frozen=True)
-class Keys:
-    """One PRNG key for each thing that is drawn at random, all from one seed."""
-
-    init: jax.Array
-    train: jax.Array
-    dev: jax.Array
-    test: jax.Array
-
-    @classmethod
-    def of(cls, seed: int) -> "Keys":
-        """The keys of a run."""
-        return cls(*jax.random.split(jax.random.PRNGKey(seed), 4))
-
-    @property
-    def sample(self) -> jax.Array:
-        """Of the presentations that training scores are measured by."""
-        return jax.random.fold_in(self.train, 0)  # epochs begin at 1
 
 
 def identity_of(circuit: Circuit, config: TrainingConfig, data: DataSet) -> Identity:

@@ -20,10 +20,9 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 from jax import numpy as jnp
-from ngclearn import Compartment, MethodProcess, compilable
-from ngclearn.components.jaxComponent import JaxComponent
 
-from exhibits.common.simulation import Circuit, building, run_once, run_steps
+from exhibits.common.circuit import Answer, Builder, Circuit, Run
+from exhibits.common.ngc import Compartment, JaxComponent, compilable
 from glsnn_components import TransposedSynapse
 
 
@@ -76,11 +75,6 @@ class RelaxingCell(JaxComponent):
         pull = self.nudge.get() * (self.target.get() - s)
         self.s.set(jnp.clip(s + dt * (-s + self.below.get() + self.above.get() + pull), 0.0, 1.0))
 
-    @compilable
-    def reset(self):
-        rest = jnp.zeros((self.batch_size, self.n_units))
-        self.s.set(rest)
-
 
 class ContrastiveSynapse(JaxComponent):
     """A synapse that learns from the difference of two products of rates: Eq. (3).
@@ -128,77 +122,48 @@ class ContrastiveSynapse(JaxComponent):
         self.biases.set(self.biases.get() + gain * (jnp.sum(post, axis=0, keepdims=True) - self.free_biases.get()))
 
 
-class EquilibriumNetwork(Circuit):
+class EquilibriumNetwork(Circuit[EquilibriumConfig]):
     """The network above: synapses W1..WL, their transposes B2..BL, cells z1..zL, the last of them the output.
 
     Reads out the output's rates after the free phase, as `count` and as `logit`.
-
-    Args:
-        key: PRNG key of the initial weights.
-        in_dim: D, number of pixels.
-        out_dim: C, number of classes.
-        config: values of the network.
     """
 
-    def __init__(self, key: jax.Array, in_dim: int, out_dim: int, config: EquilibriumConfig):
-        self.config, self.batch_size, self.dt = config, config.batch_size, config.dt
-        sizes = (in_dim, *config.hid_dim, out_dim)
-        self.layers = range(1, len(sizes))
-        init_key, noise_key = jax.random.split(key)
-        keys = jax.random.split(init_key, len(sizes))
-        with building("equilibrium"):
-            self.components = {}
-            for n in self.layers:
-                shape = sizes[n - 1 : n + 1]
-                self.components[f"W{n}"] = ContrastiveSynapse(f"W{n}", shape, config.batch_size, keys[n])
-                self.components[f"z{n}"] = RelaxingCell(f"z{n}", shape[1], config.batch_size)
-                if n > 1:
-                    self.components[f"B{n}"] = TransposedSynapse(f"B{n}", shape[::-1], batch_size=config.batch_size)
-            vars(self).update(self.components)
-            self._wire()
-        parts = [(f"W{n}", part) for n in self.layers for part in ("weights", "biases")]
-        self._finish({f"{n}.{part}": getattr(self.components[n], part) for n, part in parts}, noise_key)
-
-    def _wire(self):
-        part = self.components
-        self.drive, self.relax, self.reset, self.remember, self.evolve = (
-            MethodProcess(name) for name in ("drive", "relax", "reset", "remember", "evolve")
-        )
-        for n in self.layers:
-            synapse, cell = part[f"W{n}"], part[f"z{n}"]
-            synapse.outputs >> cell.below
-            cell.s >> synapse.post
+    def build(self, make: Builder, sizes: tuple[int, ...]) -> None:
+        keys = jax.random.split(make.key, len(sizes))
+        W, z, B = {}, {}, {}
+        for n in range(1, len(sizes)):
+            below = {"inputs": z[n - 1].s, "pre": z[n - 1].s} if n > 1 else {}
+            W[n] = make(ContrastiveSynapse, f"W{n}", shape=sizes[n - 1 : n + 1], key=keys[n], **below)
+            z[n] = make(RelaxingCell, f"z{n}", n_units=sizes[n], below=W[n].outputs)
+            make.wire(z[n].s, W[n].post)
             if n > 1:
-                part[f"z{n - 1}"].s >> synapse.inputs
-                part[f"z{n - 1}"].s >> synapse.pre
-                back = part[f"B{n}"]
-                synapse.weights >> back.weights
-                cell.s >> back.inputs
-                back.outputs >> part[f"z{n - 1}"].above
-        self.drive >> part["W1"].advance_state  # the input is clamped: its current is needed once
-        for n in self.layers[1:]:
-            self.relax >> part[f"W{n}"].advance_state >> part[f"B{n}"].advance_state
-        for n in self.layers:
-            self.relax >> part[f"z{n}"].advance_state
-            self.reset >> part[f"z{n}"].reset
-            self.remember >> part[f"W{n}"].remember
-            self.evolve >> part[f"W{n}"].evolve
+                back = {"shape": sizes[n - 1 : n + 1][::-1], "inputs": z[n].s, "weights": W[n].weights}
+                B[n] = make(TransposedSynapse, f"B{n}", **back)
+                make.wire(B[n].outputs, z[n - 1].above)
+        self.drive = make.advance("drive", W[1])  # the input is clamped: its current is needed once
+        upper = [part for n in B for part in (W[n], B[n])]
+        self.relax = make.advance("relax", *upper, *z.values())  # Eqs. (1), (2)
+        self.remember = make.process("remember", (synapse.remember for synapse in W.values()))
+        self.evolve = make.evolve("evolve", *W.values())  # Eq. (3)
+        self.W, self.out = W, z[len(z)]
 
-    def present(self, state, x, y, valid, key, *, learn, detail):
-        c, last = self.config, self.components[f"z{self.layers[-1]}"]
-        state = run_once(state, [self.reset], 0.0, self.dt)
-        state |= {self.W1.inputs.target: x, self.W1.pre.target: x}
-        state = run_once(state, [self.drive], 0.0, self.dt)
-        state, _, _ = run_steps(state, [self.relax], jnp.arange(c.n_free), self.dt)
-        rate = state[last.s.target]
-        if learn:
-            state = run_once(state, [self.remember], 0.0, self.dt)
-            beta = jnp.where(jax.random.bernoulli(key), c.beta, -c.beta)
-            state |= {last.target.target: y, last.nudge.target: beta}
-            state, _, _ = run_steps(state, [self.relax], jnp.arange(c.n_clamped), self.dt)
-            for n in self.layers:
-                synapse = self.components[f"W{n}"]
-                eta = c.eta / c.eta_ratio ** (n - 1)
-                state |= {synapse.gain.target: eta / (beta * valid.sum()), synapse.gate.target: valid}
-            state = run_once(state, [self.evolve], 0.0, self.dt)
-        return state, {"count": rate, "logit": rate}
+    @property
+    def n_steps(self) -> int:
+        return self.config.n_free + self.config.n_clamped
+
+    def present(self, run: Run, x: jax.Array, y: jax.Array) -> Answer:
+        c = self.config
+        run[self.W[1].inputs] = run[self.W[1].pre] = x
+        run.once(self.drive)
+        run.steps(c.n_free, self.relax)
+        rate = run[self.out.s]
+        if run.learn:
+            run.once(self.remember)
+            beta = jnp.where(jax.random.bernoulli(run.key), c.beta, -c.beta)
+            run[self.out.target], run[self.out.nudge] = y, beta
+            run.steps(c.n_clamped, self.relax)
+            for n, synapse in self.W.items():
+                run[synapse.gain] = c.eta / c.eta_ratio ** (n - 1) / (beta * run.valid.sum())
+                run[synapse.gate] = run.valid
+            run.once(self.evolve)
+        return Answer(rate, rate)

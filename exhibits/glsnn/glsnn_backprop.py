@@ -14,7 +14,7 @@ import numpy as np
 from jax import lax
 from jax import numpy as jnp
 
-from exhibits.common.simulation import run_once
+from exhibits.common.circuit import Answer, Run
 from glsnn_components import triangular_surrogate
 from glsnn_model import GLSNN
 
@@ -60,40 +60,39 @@ def cascade(circuit: GLSNN, weights: list, rate: jax.Array, gates: list) -> tupl
     return j + lax.stop_gradient(rate - j), count, v
 
 
-def gradients(circuit: GLSNN, state) -> tuple[list, tuple[jax.Array, jax.Array]]:
-    """Gradients of the cost by (weights, biases) of each layer, summed over the minibatch that `state` begins with.
+def gradients(circuit: GLSNN, run: Run) -> tuple[list, tuple[jax.Array, jax.Array]]:
+    """Gradients of the cost by (weights, biases) of each layer, summed over the minibatch that `run` begins with.
 
     Returns:
         The gradients, 0 where there is no synapse; spike counts and membrane potentials (mV) of the output layer.
     """
-    error = circuit[f"e{circuit.layers[-1]}"]
-    y, valid = state[error.target.target], state[error.modulator.target]
-    gates = [state[circuit[f"z{n}"].gate.target] for n in circuit.hidden]
-    parts = [(circuit[f"W{n}"].weights.target, circuit[f"W{n}"].biases.target) for n in circuit.layers]
+    y, valid = run[circuit.error.target], run[circuit.error.modulator]
+    gates = [run[cell.gate] for cell in circuit.z.values()][:-1]
+    synapses = circuit.W.values()
 
     def cost(weights):
-        rate, count, v = cascade(circuit, weights, state[circuit.rate[0].target], gates)
+        rate, count, v = cascade(circuit, weights, run[circuit.rates[0]], gates)
         return 0.5 * jnp.sum(valid * jnp.square(rate - y)), (count, v)
 
-    found, answer = jax.grad(cost, has_aux=True)([(state[w], state[b]) for w, b in parts])
-    masks = [state[circuit[f"W{n}"].mask.target] for n in circuit.layers]
-    return [(mask * dw, db) for mask, (dw, db) in zip(masks, found, strict=True)], answer
+    weights = [(run[synapse.weights], run[synapse.biases]) for synapse in synapses]
+    found, answer = jax.grad(cost, has_aux=True)(weights)
+    return [(run[synapse.mask] * dw, db) for synapse, (dw, db) in zip(synapses, found, strict=True)], answer
 
 
 class BackpropGLSNN(GLSNN):
     """The GLSNN's cells and synapses, taught by backpropagation instead; its feedback F has no part in it."""
 
-    def present(self, state, x, y, valid, key, *, learn, detail):
-        if not learn:
-            return super().present(state, x, y, valid, key, learn=learn, detail=detail)
-        state, _ = self._begin(state, x, y, valid, key, learn)
-        found, (count, v) = gradients(self, state)
-        for n, gradient in zip(self.layers, found, strict=True):
-            synapse = self[f"W{n}"]
-            parts = [part.target for part in (synapse.weights, synapse.biases, synapse.opt_params)]
-            new = synapse.adam(*(state[part] for part in parts), gradient, state[synapse.eta.target])
-            state |= dict(zip(parts, new, strict=True))
-        return state, self._answer(count, v)
+    def present(self, run: Run, x: jax.Array, y: jax.Array) -> Answer:
+        if not run.learn:
+            return super().present(run, x, y)
+        self.begin(run, x, y)
+        found, (count, v) = gradients(self, run)
+        for synapse, gradient in zip(self.W.values(), found, strict=True):
+            parts = (synapse.weights, synapse.biases, synapse.opt_params)
+            new = synapse.adam(*(run[part] for part in parts), gradient, run[synapse.eta])
+            for part, value in zip(parts, new, strict=True):
+                run[part] = value
+        return self.answer(count, v)
 
 
 def angles(circuit: GLSNN, x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -106,19 +105,19 @@ def angles(circuit: GLSNN, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
     Returns:
         (L + 1,) degrees between the two updates of W1, ..., W{L+1}, before Adam; below 90, both lower the cost.
-        Not a number for a layer of which one of them is 0.
+        NaN for a layer of which one of them is 0.
     """
     padding = ((0, circuit.batch_size - len(x)), (0, 0))
     x, y, valid = (np.pad(rows, padding) for rows in (x, y, np.ones((len(x), 1), np.float32)))
 
-    def measure(state):
-        state, _ = circuit._begin(state, x, y, valid, jax.random.PRNGKey(0))
-        true = [dw for dw, _ in gradients(circuit, state)[0]]
-        state, _ = circuit._forward(state)
-        state = run_once(state, [circuit.feedback], 0.0, circuit.dt)
-        synapses = [circuit[f"W{n}"] for n in circuit.layers]
-        local = [-state[s.mask.target] * (state[s.pre.target].T @ state[s.post.target]) for s in synapses]
+    def measure(parameters):
+        run = circuit.run(parameters, valid, jax.random.PRNGKey(0), learn=False)
+        circuit.begin(run, x, y)
+        true = [dw for dw, _ in gradients(circuit, run)[0]]
+        circuit.forward(run)
+        run.once(circuit.feedback)
+        local = [-run[s.mask] * (run[s.pre].T @ run[s.post]) for s in circuit.W.values()]
         cosines = [jnp.vdot(a, b) / (jnp.linalg.norm(a) * jnp.linalg.norm(b)) for a, b in zip(true, local, strict=True)]
         return jnp.degrees(jnp.arccos(jnp.clip(jnp.stack(cosines), -1.0, 1.0)))
 
-    return np.asarray(jax.jit(measure)(circuit.state()))
+    return np.asarray(jax.jit(measure)(circuit.get_parameters()))

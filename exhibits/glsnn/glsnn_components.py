@@ -7,10 +7,8 @@ from functools import partial
 import jax
 import numpy as np
 from jax import numpy as jnp
-from ngclearn import Compartment, compilable
-from ngclearn.components import HebbianSynapse
-from ngclearn.components.jaxComponent import JaxComponent
-from ngclearn.utils.distribution_generator import DistributionGenerator
+
+from exhibits.common.ngc import Compartment, DistributionGenerator, JaxComponent, compilable, stock
 
 
 def triangular_surrogate(x: jax.Array, a: float) -> jax.Array:
@@ -108,19 +106,8 @@ class TracingSLIFCell(JaxComponent):
         self.count.set(count)
         self.rate.set(gate * (count / self.n_steps))
 
-    @compilable
-    def reset(self):
-        rest = jnp.zeros((self.batch_size, self.n_units))
-        self.gate.set(rest + 1.0)
-        self.v.set(rest)
-        self.trace.set(rest)
-        self.count.set(rest)
-        self.s.set(rest)
-        self.rate.set(rest)
-        self.sensitivity.set(rest)
 
-
-class AdamSynapse(HebbianSynapse):
+class AdamSynapse(stock.HebbianSynapse):
     r"""ngc-learn's Hebbian synapse with Adam at a learning rate that can change, and decoupled weight decay.
 
     The update of weights W (n, m) and biases b (1, m), at update t with learning rate eta:
@@ -239,10 +226,6 @@ class TransposedSynapse(JaxComponent):
     @compilable
     def advance_state(self):
         self.outputs.set(self.gain * jnp.matmul(self.inputs.get(), self.weights.get().T) + self.biases.get())
-
-    @compilable
-    def reset(self):
-        self.outputs.set(jnp.zeros((self.batch_size, self.shape[1])))
 
 
 def orthogonal(shape: tuple[int, int], key: jax.Array, gain: float = 1.0) -> jax.Array:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from exhibits.common.config import LEAST, MOST, AnalysisConfig, TrainingConfig, positive, require
+from exhibits.common.errors import UserError
 from exhibits.common.places import writable_home
 from exhibits.common.schema import Form
 
@@ -106,6 +107,13 @@ class Config(CircuitConfig, TrainingConfig):
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
         CircuitConfig.__post_init__(self)
+
+    def require_form(self, form: Form) -> None:
+        side = self.receptive_field
+        if side and (form.picture is None or side > min(form.picture)):
+            size = f"{form.picture[0]} x {form.picture[1]}" if form.picture else f"of {form.pixels} pixels, no picture"
+            most = f"at most {min(form.picture)}" if form.picture else "0"
+            raise UserError(f"--receptive_field {side}: expected {most}, as patterns are {size}")
 
     def numbers(self, form: Form) -> dict[str, Any]:
         whole = form.picture is not None and self.receptive_field >= max(form.picture)

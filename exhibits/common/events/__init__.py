@@ -6,10 +6,41 @@ make them fast.
 
 import importlib.util
 import sys
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 
+from exhibits.common.components import SecantSLIFCell
 from exhibits.common.errors import UserError
+from exhibits.common.ngc import stock
+
+
+class Kinds(NamedTuple):
+    """Classes of components with the same equations, dense or event-driven.
+
+    Attributes:
+        bernoulli: an encoder.
+        cell: a `SecantSLIFCell`.
+        synapse: a two-factor Hebbian synapse for spikes, plain gradient steps.
+        graded: the same for inputs that are no spikes.
+    """
+
+    bernoulli: Callable[..., Any]
+    cell: Callable[..., Any]
+    synapse: Callable[..., Any]
+    graded: Callable[..., Any]
+
+
+def kinds(event: bool) -> Kinds:
+    """What to build a circuit from, event-driven or dense."""
+    hebbian = partial(stock.HebbianSynapse, w_bound=0.0, optim_type="sgd")
+    if not event:
+        return Kinds(stock.BernoulliCell, SecantSLIFCell, hebbian, hebbian)
+    from exhibits.common.events.components import EventBernoulliCell, EventHebbianSynapse, EventSLIFCell
+
+    return Kinds(EventBernoulliCell, EventSLIFCell, EventHebbianSynapse, hebbian)
 
 
 def chosen(synapses: str) -> bool:

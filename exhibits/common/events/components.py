@@ -2,20 +2,19 @@
 
 import jax
 from jax import numpy as jnp
-from ngclearn import Compartment, compilable
-from ngclearn.components import BernoulliCell, HebbianSynapse
 
 from exhibits.common.components import SecantSLIFCell
 from exhibits.common.events.kernels import draw, forward, slif, update
+from exhibits.common.ngc import Compartment, compilable, stock
 
 
-class EventBernoulliCell(BernoulliCell):
+class EventBernoulliCell(stock.BernoulliCell):
     """ngc-learn's Bernoulli cell, with a generator that costs little and carries nothing.
 
     | s ~ Bernoulli(p)
 
-    The numbers are a function of (key, step, place) alone: reset counts steps from 0 again, and whoever presents a
-    minibatch sets the key. Not kept: ``tols`` (time of last spike).
+    The numbers are a function of (key, step, place) alone: each minibatch counts steps from 0 and has a key of its own.
+    Not kept: ``tols`` (time of last spike).
 
     | --- Input: ---   inputs (B, n) probabilities p in [0, 1]
     | --- State: ---   key (2,) uint32; step () uint32
@@ -37,11 +36,6 @@ class EventBernoulliCell(BernoulliCell):
     def advance_state(self):
         self.outputs.set(self.draw(self.key.get(), self.step.get(), self.inputs.get()))
         self.step.set(self.step.get() + jnp.uint32(1))
-
-    @compilable
-    def reset(self):
-        self.outputs.set(jnp.zeros((self.batch_size, self.n_units)))
-        self.step.set(jnp.uint32(0))
 
 
 class EventSLIFCell(SecantSLIFCell):
@@ -67,7 +61,7 @@ class EventSLIFCell(SecantSLIFCell):
         self.surrogate.set(self.d_spike_fx(j))
 
 
-class EventHebbianSynapse(HebbianSynapse):
+class EventHebbianSynapse(stock.HebbianSynapse):
     r"""ngc-learn's two-factor Hebbian synapse for binary inputs, which adds up only what spikes.
 
     | outputs <- inputs W + b
@@ -138,8 +132,3 @@ class EventHebbianSynapse(HebbianSynapse):
         self.weights.set(adapted[0])
         self.biases.set(adapted[1])
         self.opt_params.set(self.opt_params.get() + 1.0)
-
-    @compilable
-    def reset(self):
-        self.outputs.set(jnp.zeros((self.batch_size, self.shape[1])))
-        self.count.set(jnp.zeros(self.batch_size, jnp.int32))

@@ -8,7 +8,7 @@ import pytest
 from conftest import make_patterns
 from ngcsimlib.global_state import stateManager
 
-from exhibits.common.simulation import forgetting
+from exhibits.common.ngc import temporary
 
 
 def run(circuit, x, y, seed=0, **options):
@@ -104,13 +104,13 @@ def test_raster_is_what_the_pattern_caused(make_circuit):
     assert "spikes0" not in out
 
 
-def test_circuits_are_forgotten(make_circuit):
+def test_circuits_of_a_temporary_block_are_unregistered(make_circuit):
     x, y = make_patterns(8)
     kept = make_circuit(seed=1)
     n = len(stateManager.state)
     before = kept.read(x, y, jax.random.PRNGKey(0))
     for seed in range(3):
-        with forgetting():
+        with temporary():
             circuit = make_circuit(seed=seed)
             circuit.read(x, y, jax.random.PRNGKey(0), learn=True)
             assert len(stateManager.state) > n

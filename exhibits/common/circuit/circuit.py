@@ -1,0 +1,371 @@
+"""What a model is a subclass of: a circuit that presents patterns to its components, minibatch by minibatch."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from types import MappingProxyType
+from typing import Any, Generic, Protocol, Self, TypeVar
+
+import jax
+import numpy as np
+from jax import lax
+from jax import numpy as jnp
+
+from exhibits.common import activity
+from exhibits.common.circuit.builder import Builder
+from exhibits.common.circuit.run import Answer, Run, State, path, shaped_like
+from exhibits.common.data import DataSet, picture_shape
+from exhibits.common.evaluation import Readout, interpret
+from exhibits.common.memory import require_memory
+from exhibits.common.ngc import Compartment, wiring
+from exhibits.common.schema import Form
+from exhibits.common.seeds import Keys
+
+
+class CircuitConfig(Protocol):
+    """What the core reads of a configuration."""
+
+    @property
+    def hid_dim(self) -> tuple[int, ...]: ...
+    @property
+    def batch_size(self) -> int: ...
+    @property
+    def dt(self) -> float: ...
+
+
+Config = TypeVar("Config", bound=CircuitConfig)
+
+
+class NotFiniteError(ArithmeticError):
+    """A compartment holds a NaN or an infinity."""
+
+
+class Circuit(Generic[Config]):
+    """Base of an exhibit's model, which writes `build` and `present` and no more.
+
+    Everything that outlives a minibatch is in `parameters`; all else begins each minibatch at the values that the
+    components were made with.
+
+    Args:
+        key: PRNG key of the initial weights.
+        in_dim: D, number of pixels.
+        out_dim: C, number of classes.
+        config: values of the circuit.
+        n_updates: minibatches after which a schedule has brought the learning rates to their end; needed to learn.
+        picture: height and width of a pattern as a picture; by default of a square one, if it can be.
+
+    Raises:
+        UserError: if it does not fit in memory, or `build` refuses the configuration.
+    """
+
+    ADVICE: Mapping[str, str] = activity.ADVICE  # what to change where a layer is silent or fires at every step
+    MINIBATCHES_PER_CALL = 10  # one call of the program lasts seconds: the progress bar moves between calls
+    NUMBERS_PER_WEIGHT = 1  # of a plastic synapse: itself, and what its optimizer keeps
+
+    spikes: Sequence[Compartment]  # for `build` to set: of each layer, input first, what a raster shows
+    choices: Mapping[str, str] = MappingProxyType({})  # what was left to the program, such as how synapses are computed
+
+    def __init__(
+        self,
+        key: jax.Array,
+        in_dim: int,
+        out_dim: int,
+        config: Config,
+        n_updates: int = 1,
+        picture: tuple[int, int] | None = None,
+    ):
+        self.config, self.n_updates = config, n_updates
+        self.sizes = (in_dim, *config.hid_dim, out_dim)
+        self.picture = picture or picture_shape(in_dim)
+        self.batch_size, self.dt = config.batch_size, config.dt
+        self._require_memory()
+        init_key, self._key = jax.random.split(key)
+        with wiring(type(self).__name__):
+            make = Builder(init_key, self.batch_size)
+            self.build(make, self.sizes)
+            make.check()
+        self.components, self.parameters, self._learning = make.components, make.lasting(), make.learning
+        self.set_parameters(self.get_parameters())
+        lasting = {path(c) for c in self.parameters.values()}
+        compartments = [c for part in self.components.values() for _, c in part.compartments]
+        self._rest = {path(c): c.get() for c in compartments if not c.targeted and path(c) not in lasting}
+        # Whoever draws at random is a cell: no synapse does.
+        self._noise = [part.key for part in self.components.values() if not hasattr(part, "weights")]
+        self._program = jax.jit(self._present_chunk, static_argnames=("learn", "detail"))
+
+    def build(self, make: Builder, sizes: tuple[int, ...]) -> None:
+        """Makes the components and processes for layers of these sizes, pixels and classes included."""
+        raise NotImplementedError
+
+    def present(self, run: Run, x: jax.Array, y: jax.Array) -> Answer:
+        """Presents one minibatch, as a pure function of what `run` begins with.
+
+        The key of the circuit's only encoder, or of the first one, is `run.key`; further cells have keys from it.
+
+        Args:
+            run: the minibatch: state, padding, key, whether to learn.
+            x: (B, D) patterns.
+            y: (B, C) one-hot labels.
+        """
+        raise NotImplementedError
+
+    @property
+    def layers(self) -> range:
+        """Numbers of the layers that synapses lead to: the hidden ones and the output."""
+        return range(1, len(self.sizes))
+
+    @property
+    def hidden(self) -> range:
+        """Numbers of the hidden layers."""
+        return self.layers[:-1]
+
+    @property
+    def n_steps(self) -> int:
+        """T, time steps for which a pattern is presented."""
+        config: Any = self.config
+        return config.T
+
+    @property
+    def summary(self) -> str:
+        """The network in a few words."""
+        return "-".join(map(str, self.sizes)) + "".join(f", {name} {value}" for name, value in self.choices.items())
+
+    def __getitem__(self, name: str) -> Any:
+        """The component of that name."""
+        return self.components[name]
+
+    @classmethod
+    def for_training(cls, config: Any, data: DataSet) -> Self:
+        """The circuit of a training run, for the patterns that it learns from.
+
+        Raises:
+            UserError: if the configuration does not go with them.
+        """
+        config.require_form(data.form)
+        n_updates = config.epochs * -(-len(data.train.x) // config.batch_size)
+        return cls._for_form(config, data.form, n_updates)
+
+    @classmethod
+    def for_analysis(cls, config: Any, form: Form) -> Self:
+        """The circuit of a run, to put its parameters into; it is not to learn."""
+        return cls._for_form(config, form, 1)
+
+    @classmethod
+    def _for_form(cls, config: Any, form: Form, n_updates: int) -> Self:
+        return cls(Keys.of(config.seed).init, form.pixels, form.classes, config, n_updates, form.picture)
+
+    def _require_memory(self) -> None:
+        """Refuses a circuit that does not fit in memory, before any of it is built."""
+        sizes, B, T = self.sizes, self.batch_size, self.n_steps
+        feedback = sizes[-1] * sum(sizes[1:-1])
+        weights = self.NUMBERS_PER_WEIGHT * sum(a * b for a, b in pairwise(sizes)) + feedback
+        numbers = (
+            4.0 * weights  # in the components, on the way in and out of the program, in a checkpoint
+            + 12 * B * sum(sizes)  # compartments
+            + 2 * self.MINIBATCHES_PER_CALL * B * (sizes[0] + sizes[-1])  # a chunk of minibatches
+            + T * sum(sizes)  # a raster
+        )
+        require_memory(
+            4 * numbers,
+            f"layers of {' '.join(map(str, sizes))} cells, minibatches of {B}, {T} steps",
+            "give fewer cells (--hid_dim), a smaller --batch_size or fewer steps (--T)",
+        )
+
+    def get_parameters(self) -> dict[str, Any]:
+        """Values of everything that learning changes or that was drawn at the start, by `component.compartment`."""
+        return {name: compartment.get() for name, compartment in self.parameters.items()}
+
+    def set_parameters(self, values: Mapping[str, Any]) -> None:
+        """Puts back what `get_parameters` gave."""
+        for name, compartment in self.parameters.items():
+            # With an explicit type: a weakly typed value would have the program compiled twice.
+            compartment.set(jax.tree.map(lambda value: jnp.asarray(value, jnp.asarray(value).dtype), values[name]))
+
+    def run(self, parameters: Mapping[str, Any], valid: Any, key: Any, *, learn: bool, **options: Any) -> Run:
+        """A minibatch that is about to be presented: all at rest but for the parameters and the keys of noise.
+
+        Args:
+            parameters: as `get_parameters` gives them.
+            valid: (B, 1) 1 for a pattern, 0 for padding.
+            key: PRNG key of the minibatch.
+            learn: whether the synapses adapt.
+            options: of `Run`.
+        """
+        state = self._rest | {path(self.parameters[name]): value for name, value in parameters.items()}
+        for i, noise in enumerate(self._noise):
+            state[path(noise)] = jax.random.fold_in(key, i) if i else key
+        options = {"rows": self.batch_size} | options
+        return Run(state, self.dt, valid, key, learn, self._learning, **options)
+
+    def _readouts(self, answer: Answer, rows: int, *, learn: bool, detail: bool) -> dict[str, jax.Array]:
+        """What `stream` gives, by name, of what `present` answered."""
+        out = {"count": answer.count, "logit": answer.logit} | dict(answer.more)
+        if detail:
+            out |= {f"rate{n}": answer.rates[n] for n in self.hidden if n in answer.rates}
+            out |= {f"onsets{n}": answer.spikes[n] for n in self.hidden if n in answer.spikes}
+        if not learn:
+            for n, spikes in answer.spikes.items():
+                out |= activity.layer_readouts(n, spikes[:rows], answer.every[n][:rows], self.batch_size)
+        return out
+
+    def _present_chunk(self, parameters, x, y, valid, key, first, count, *, learn: bool, detail: bool):
+        """`count` of the M minibatches in x (M, B, D), y (M, B, C), valid (M, B, 1), numbered from `first`."""
+        paths = {name: path(c) for name, c in self.parameters.items()}
+        rows = self.batch_size if detail else min(self.batch_size, activity.ROWS)
+
+        def minibatch(parameters, m):
+            run = self.run(parameters, valid[m], jax.random.fold_in(key, first + m), learn=learn, rows=rows)
+            out = self._readouts(self.present(run, x[m], y[m]), rows, learn=learn, detail=detail)
+            return {name: run.state[path] for name, path in paths.items()}, out
+
+        def body(m, carry):
+            parameters, out = carry
+            parameters, readout = minibatch(parameters, m)
+            return parameters, jax.tree.map(lambda all_, one: all_.at[m].set(one), out, readout)
+
+        shaped, readout = jax.eval_shape(minibatch, parameters, 0)
+        out = jax.tree.map(lambda r: jnp.zeros((x.shape[0], *r.shape), r.dtype), readout)
+        return lax.fori_loop(0, count, body, (shaped_like(shaped, parameters), out))
+
+    def stream(
+        self,
+        x: np.ndarray,
+        y: np.ndarray,
+        key: jax.Array,
+        *,
+        order: np.ndarray | None = None,
+        learn: bool = False,
+        detail: bool = False,
+        first: int = 0,
+    ) -> Iterator[dict[str, np.ndarray]]:
+        """Presents patterns in minibatches, a chunk of them per call of the compiled program.
+
+        The numbers do not depend on the size of a chunk. A last partial minibatch is padded on the way in; its
+        padding neither learns nor is read out.
+
+        Args:
+            x: (N, D) patterns.
+            y: (N, C) one-hot labels.
+            key: PRNG key; minibatch i draws from ``fold_in(key, i)``.
+            order: (N,) order of presentation; as stored by default.
+            learn: whether the synapses adapt.
+            detail: whether to read out each cell of the hidden layers too.
+            first: how many patterns to leave out, because they were presented before: whole minibatches.
+
+        Yields:
+            Readouts of the chunk's patterns, each with leading axis n; the n add up to N - first. `count` and `logit`
+            (n, C), see `Answer`. Without learning also the activity of each layer l that spikes: `spikes<l>`,
+            `silent<l>`, `every<l>` (n,), see `activity.layer_readouts`; unless in detail only for the first patterns of
+            each minibatch. In detail also `rate<l>` (n, H) rate codes and `onsets<l>` (n, H) spikes of each hidden
+            layer's cells.
+        """
+        order = np.arange(len(x)) if order is None else order
+        size = self.batch_size * min(self.MINIBATCHES_PER_CALL, -(-len(order) // self.batch_size))
+        parameters = self.get_parameters()
+        for start in range(first, len(order), size):
+            chosen = order[start : start + size]
+            rows = self._minibatches(x[chosen], y[chosen], length=size)
+            counted = (start // self.batch_size, -(-len(chosen) // self.batch_size))
+            parameters, out = self._program(parameters, *rows, key, *counted, learn=learn, detail=detail)
+            if learn:
+                self.set_parameters(parameters)
+            yield {name: _flat(value)[: len(chosen)] for name, value in out.items()}
+
+    def read(self, x: np.ndarray, y: np.ndarray, key: jax.Array, **options: Any) -> dict[str, np.ndarray]:
+        """`stream` at one go: readouts of all N patterns."""
+        chunks = list(self.stream(x, y, key, **options))
+        return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+
+    def process(self, obs: np.ndarray, lab: np.ndarray, adapt_synapses: bool = True) -> Readout:
+        """Presents patterns once, in minibatches, and reads out the answers.
+
+        Each call draws new noise. Afterwards the components hold the new values: `circuit["W1"].weights.get()`.
+
+        Args:
+            obs: (N, D) patterns in [0, 1]; N need not be a multiple of the batch size.
+            lab: (N, C) one-hot labels.
+            adapt_synapses: whether the synapses learn.
+
+        Returns:
+            Labels, probabilities, NLL and hidden rate codes per pattern; activity only if nothing learns.
+        """
+        self._key, key = jax.random.split(self._key)
+        obs, lab = np.asarray(obs, np.float32), np.asarray(lab, np.float32)
+        return interpret(self.read(obs, lab, key, learn=adapt_synapses, detail=True), lab)
+
+    def raster(self, x: np.ndarray, y: np.ndarray, key: jax.Array) -> dict[str, np.ndarray]:
+        """Spikes (onsets) of one pattern at every step, without learning.
+
+        Args:
+            x: (1, D) pattern.
+            y: (1, C) one-hot label.
+            key: PRNG key.
+
+        Returns:
+            A (T, n) array a layer, input first, as "z0", "z1", ...; of an input that does not spike, what it sends.
+        """
+        watch = {path(c).split(":")[-2]: c for c in self.spikes}
+
+        def trace(parameters, x, y, valid):
+            run = self.run(parameters, valid, key, learn=False, watch=watch)
+            self.present(run, x, y)
+            constant = {name: run[c][0] for name, c in watch.items() if name not in run.traces}
+            return run.traces | {
+                name: jnp.broadcast_to(sent, (self.n_steps, len(sent))) for name, sent in constant.items()
+            }
+
+        rows = [array[0] for array in self._minibatches(x, y, length=self.batch_size)]
+        seen = jax.jit(trace)(self.get_parameters(), *rows)
+        return {f"z{n}": np.asarray(seen[name]) for n, name in enumerate(watch)}
+
+    def first_not_finite(self, x: np.ndarray, y: np.ndarray, key: jax.Array, *, order: np.ndarray, first: int) -> str:
+        """Learns on, process by process instead of compiled, until a compartment holds a NaN or an infinity.
+
+        Args:
+            x: (N, D) patterns.
+            y: (N, C) one-hot labels.
+            key: PRNG key, as `stream` had it.
+            order: (N,) order of presentation.
+            first: how many patterns the circuit's parameters have learned from.
+
+        Returns:
+            Compartment, minibatch and time of the first such number; empty if no minibatch of a chunk makes one.
+        """
+        names = {path(c): f"{n}.{what}" for n, part in self.components.items() for what, c in part.compartments}
+        names |= {path(c): name for name, c in self.parameters.items()}
+        parameters, m = self.get_parameters(), first // self.batch_size
+
+        def inspect(state: State, t: Any) -> None:
+            leaves = {where: jax.tree.leaves(value) for where, value in state.items() if where in names}
+            if any(isinstance(leaf, jax.core.Tracer) for each in leaves.values() for leaf in each):
+                return  # only the shapes are asked for
+            for where, each in leaves.items():
+                if not all(np.isfinite(leaf).all() for leaf in each if jnp.issubdtype(leaf.dtype, jnp.inexact)):
+                    raise NotFiniteError(f"{names[where]} is the first, in minibatch {m + 1} at t = {float(t):g} ms")
+
+        last = min(m + self.MINIBATCHES_PER_CALL, -(-len(order) // self.batch_size))
+        try:
+            with jax.disable_jit():
+                while m < last:
+                    chosen = order[m * self.batch_size : (m + 1) * self.batch_size]
+                    minibatch = self._minibatches(x[chosen], y[chosen], length=self.batch_size)
+                    x_m, y_m, valid = (jnp.asarray(array[0]) for array in minibatch)
+                    run = self.run(parameters, valid, jax.random.fold_in(key, m), learn=True, inspect=inspect)
+                    self.present(run, x_m, y_m)
+                    parameters = {name: run[c] for name, c in self.parameters.items()}
+                    m += 1
+        except NotFiniteError as found:
+            return str(found)
+        return ""
+
+    def _minibatches(self, x: np.ndarray, y: np.ndarray, length: int) -> list[np.ndarray]:
+        """x (n, D), y (n, C) and 1 for each, padded with zeros to `length`, as (M, B, D), (M, B, C) and (M, B, 1)."""
+        return [self._padded(rows, length) for rows in (x, y, np.ones((len(x), 1), np.float32))]
+
+    def _padded(self, rows: np.ndarray, length: int) -> np.ndarray:
+        padded = np.zeros((length, *rows.shape[1:]), np.float32)
+        padded[: len(rows)] = rows
+        return padded.reshape(-1, self.batch_size, *rows.shape[1:])
+
+
+def _flat(value: jax.Array) -> np.ndarray:
+    return np.asarray(value).reshape(-1, *value.shape[2:])

@@ -1,0 +1,72 @@
+"""The one place that knows ngc-learn's argument parser and its global registers: import ngc-learn from here."""
+
+import contextlib
+import itertools
+import sys
+import threading
+from collections.abc import Iterator
+
+from exhibits.common.environment import pin
+
+pin()
+# When it is imported, ngc-learn parses the command line, and reads json_files/config.json in the working folder.
+_argv, sys.argv = sys.argv, [*sys.argv[:1], "--config="]
+try:
+    from ngclearn import Compartment, Component, Context, MethodProcess, compilable
+    from ngclearn import components as stock
+    from ngclearn.components.jaxComponent import JaxComponent
+    from ngclearn.utils.distribution_generator import DistributionGenerator
+    from ngcsimlib.context import contextManager
+    from ngcsimlib.global_state import stateManager
+    from ngcsimlib.operations import Product, Summation
+finally:
+    sys.argv = _argv
+
+__all__ = [
+    "Compartment",
+    "Component",
+    "DistributionGenerator",
+    "JaxComponent",
+    "MethodProcess",
+    "Product",
+    "Summation",
+    "compilable",
+    "stock",
+    "temporary",
+    "wiring",
+]
+
+_serial = itertools.count()
+_one_at_a_time = threading.RLock()  # the registers are the process's
+
+
+@contextlib.contextmanager
+def wiring(stem: str) -> Iterator[None]:
+    """A new context, for one thread at a time; leaving the block compiles the processes that were made in it.
+
+    Its name is its own: contexts of one name would silently share their components.
+
+    Args:
+        stem: what the name begins with.
+    """
+    context = Context(f"{stem}_{next(_serial)}")
+    assert context is not None  # as its constructor is declared, it could be
+    with _one_at_a_time, context:
+        yield
+
+
+@contextlib.contextmanager
+def temporary() -> Iterator[None]:
+    """Unregisters the contexts and compartments that are made in the block.
+
+    Otherwise ngc-learn keeps every array of every circuit ever built, and hands all of them to every process that is
+    run.
+    """
+    registers = [value for owner in (stateManager, contextManager) for value in vars(owner).values()]
+    before = [(register, set(register)) for register in registers if isinstance(register, dict)]
+    try:
+        yield
+    finally:
+        for register, names in before:
+            for name in register.keys() - names:
+                del register[name]

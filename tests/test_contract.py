@@ -1,0 +1,172 @@
+"""What every circuit keeps to, whatever it computes: run on both exhibits, and on the one that README teaches."""
+
+import jax
+import numpy as np
+import pytest
+from conftest import data_set, make_patterns
+from drtp_snn import DRTP_SNN
+from drtp_snn import Config as DRTPConfig
+
+from bfasnn_config import CircuitConfig as BFAConfig
+from bfasnn_model import BFA_SNN
+from exhibits.common.checkpoints import ParameterStore
+from exhibits.common.evaluation import interpret
+from exhibits.common.schema import Progress, Record
+from exhibits.common.training import fit
+from glsnn_config import CircuitConfig as GLSNNConfig
+from glsnn_model import GLSNN
+
+BFA = {"hid_dim": (20, 15), "T": 30, "burn_in": 6, "batch_size": 8, "weight_std": 0.6, "input_gain": 0.5}
+DEEP = {"hid_dim": (24, 20, 16), "batch_size": 8, "receptive_field": 3, "eta": 0.01}
+DRTP = {"hid_dim": (20, 15), "T": 30, "burn_in": 6, "batch_size": 8, "weight_std": 0.6, "input_gain": 0.5}
+CIRCUITS = {
+    "bfa_snn-dense": (BFA_SNN, BFAConfig, BFA | {"synapses": "dense"}),
+    "bfa_snn-event": (BFA_SNN, BFAConfig, BFA | {"synapses": "event"}),
+    "bfa_snn-rate": (BFA_SNN, BFAConfig, BFA | {"encoder": "rate"}),
+    "glsnn-direct": (GLSNN, GLSNNConfig, DEEP),
+    "glsnn-bernoulli": (GLSNN, GLSNNConfig, DEEP | {"encoder": "bernoulli", "n_feedback": 1}),
+    "drtp_snn": (DRTP_SNN, DRTPConfig, DRTP),
+}
+SILENT = ("bfa_snn-rate", "glsnn-direct")  # circuits without noise
+
+
+class Subject:
+    """A circuit that is compiled once for all tests, and can be put back to where it began."""
+
+    def __init__(self, name: str):
+        kind, config, values = CIRCUITS[name]
+        self.name = name
+        self.circuit = kind(jax.random.PRNGKey(0), 36, 4, config(**values), n_updates=100)
+        # Larger parameters than at the start of training, so that every layer of so small a circuit fires.
+        rng = np.random.default_rng(0)
+        self.start = self.circuit.get_parameters()
+        for n in self.circuit.layers:
+            weights, biases = (np.asarray(self.start[f"W{n}.{part}"]) for part in ("weights", "biases"))
+            if kind is GLSNN:
+                weights = (weights != 0) * (1.8 * weights + rng.normal(0.05, 0.1, weights.shape))
+                biases = rng.normal(1.5 if n == len(self.circuit.layers) else 0.3, 0.1, biases.shape)
+            else:
+                biases = rng.uniform(0.5, 3.0, biases.shape)
+            self.start |= {f"W{n}.weights": np.float32(weights), f"W{n}.biases": np.float32(biases)}
+        self.reset()
+
+    def reset(self) -> None:
+        self.circuit.set_parameters(self.start)
+
+
+@pytest.fixture(scope="module", params=CIRCUITS)
+def subject(request):
+    return Subject(request.param)
+
+
+@pytest.fixture
+def circuit(subject):
+    subject.reset()
+    return subject.circuit
+
+
+def leaves(tree):
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(tree)]
+
+
+def equal(one, other):
+    return all(np.array_equal(a, b) for a, b in zip(leaves(one), leaves(other), strict=True))
+
+
+def test_padding_teaches_nothing(circuit):
+    (x, y), rng = make_patterns(8), np.random.default_rng(1)
+    valid = np.arange(8)[:, None] < 5
+    after = []
+    for _ in range(2):  # what is in the padding does not matter
+        rows = [np.where(valid, rows, rng.random(rows.shape)).astype(np.float32) for rows in (x, y)]
+
+        def present(parameters, x, y):
+            run = circuit.run(parameters, np.float32(valid), jax.random.PRNGKey(2), learn=True)
+            circuit.present(run, x, y)
+            return {name: run[compartment] for name, compartment in circuit.parameters.items()}
+
+        after.append(jax.jit(present)(circuit.get_parameters(), *rows))
+    assert equal(*after)
+    assert not equal(after[0], circuit.get_parameters())
+
+
+def test_noise_is_new_in_each_minibatch_and_in_each_pattern(subject, circuit):
+    x, y = make_patterns(1)
+    out = circuit.read(np.repeat(x, 24, axis=0), np.repeat(y, 24, axis=0), jax.random.PRNGKey(3))
+    answers = {row.tobytes() for row in out["logit"]}
+    assert len(answers) == 1 if subject.name in SILENT else len(answers) > 12
+    again = circuit.read(np.repeat(x, 24, axis=0), np.repeat(y, 24, axis=0), jax.random.PRNGKey(3))
+    assert equal(out, again)
+
+
+def test_the_size_of_a_chunk_changes_nothing(subject, circuit, monkeypatch):
+    x, y = make_patterns(45)
+    told = circuit.read(x, y, jax.random.PRNGKey(0), learn=True)
+    after = circuit.get_parameters()
+    subject.reset()
+    monkeypatch.setattr(circuit, "MINIBATCHES_PER_CALL", 2)
+    assert equal(told, circuit.read(x, y, jax.random.PRNGKey(0), learn=True))
+    assert equal(after, circuit.get_parameters())
+
+
+def test_learning_resumes_where_it_stopped(subject, circuit):
+    x, y = make_patterns(45)
+    circuit.read(x, y, jax.random.PRNGKey(0), learn=True)
+    after = circuit.get_parameters()
+    subject.reset()
+    circuit.read(x[:24], y[:24], jax.random.PRNGKey(0), learn=True)
+    assert not equal(after, circuit.get_parameters())
+    circuit.read(x, y, jax.random.PRNGKey(0), learn=True, first=24)
+    assert equal(after, circuit.get_parameters())
+
+
+def test_every_parameter_moves_or_is_fixed(circuit):
+    x, y = make_patterns(80)
+    before = circuit.get_parameters()
+    circuit.read(x, y, jax.random.PRNGKey(0))
+    assert equal(before, circuit.get_parameters()), "without learning nothing moves"
+    circuit.read(x, y, jax.random.PRNGKey(0), learn=True)
+    after = circuit.get_parameters()
+    learning = {part.name for part, _ in circuit.evolve.method_order}
+    for name in before:
+        assert equal(before[name], after[name]) == (name.split(".")[0] not in learning), name
+    assert learning and learning <= {f"W{n}" for n in circuit.layers}
+
+
+def test_saved_and_loaded_it_predicts_alike(subject, circuit, tmp_path):
+    (x, y), key = make_patterns(45), jax.random.PRNGKey(5)
+    circuit.read(x, y, jax.random.PRNGKey(0), learn=True)
+    expected = circuit.read(x, y, key, detail=True)
+    with ParameterStore(tmp_path, keep=1) as store:
+        store.save(0, {"parameters": circuit.get_parameters()}, record=Record(None, Progress()))
+    subject.reset()
+    assert not equal(expected, circuit.read(x, y, key, detail=True))
+    with ParameterStore(tmp_path, keep=1) as store:
+        _, arrays, _ = store.load({"parameters": circuit.get_parameters()}, 0, lambda record: None)
+    circuit.set_parameters(arrays["parameters"])
+    assert equal(expected, circuit.read(x, y, key, detail=True))
+
+
+def test_layers_fire_and_what_is_counted_agrees(circuit):
+    (x, y), key = make_patterns(1), jax.random.PRNGKey(5)
+    out = circuit.read(x, y, key, detail=True)
+    spikes = circuit.raster(x, y, jax.random.fold_in(key, 0))
+    assert list(spikes) == [f"z{n}" for n in range(len(circuit.sizes))]
+    for n, cells in enumerate(circuit.sizes):
+        assert spikes[f"z{n}"].shape == (circuit.n_steps, cells)
+        if n:
+            assert 0 < spikes[f"z{n}"].sum() == out[f"spikes{n}"][0]
+    for n in circuit.hidden:
+        np.testing.assert_array_equal(spikes[f"z{n}"].sum(axis=0), out[f"onsets{n}"][0])
+        assert out[f"rate{n}"].shape == (1, circuit.sizes[n])
+
+
+def test_the_exhibit_that_readme_teaches_trains(tmp_path):
+    data = data_set(400, 60)
+    values = DRTP | {"eta_gain": 2.0, "epochs": 4}
+    config = DRTPConfig(exp_dir=tmp_path / "exp", **values)
+    circuit = DRTP_SNN.for_training(config, data)
+    _, best = fit(circuit, config, data)
+    assert best > 0.7
+    restored = DRTP_SNN.for_analysis(config, data.form)
+    assert interpret(restored.read(*data.dev, jax.random.PRNGKey(0)), data.dev.y).correct.mean() < 0.7, "untrained"
