@@ -12,7 +12,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]  # this repository's, whatever else is installed
 
 from exhibits.common.errors import reported
-from harness import EXHIBITS, RESULTS, conditions, contest, options
+from harness import RESULTS, conditions, contest, options
 
 CONTENDERS = {
     "stock": "ngc-learn's components, a Python call for each process and step",
@@ -26,8 +26,8 @@ def build(name: str, batch_size: int, n_minibatches: int) -> Callable[[], None]:
     """What a contender does in a round: learns from some minibatches and waits until that is done."""
     import jax
 
-    from bfasnn_config import Config
-    from bfasnn_model import BFA_SNN
+    from exhibits.bfa_snn.config import Config
+    from exhibits.bfa_snn.model import BFA_SNN
     from exhibits.common.data import load_patterns
     from stock_bfasnn import ScannedStock, StockBFA, StockConfig
 
@@ -54,16 +54,15 @@ def build(name: str, batch_size: int, n_minibatches: int) -> Callable[[], None]:
 def main() -> None:
     """Measures, prints a table and writes results/bfasnn.json."""
     settings = options(__doc__, "bfasnn.json", batch_size=250, minibatches=10)
-    sys.path.insert(0, str(EXHIBITS / "bfa_snn"))
 
-    from bfasnn_config import Config
+    from exhibits.bfa_snn.config import Config
     from exhibits.common import runlog
     from exhibits.common.data import load_patterns
     from exhibits.common.files import read_json, write_json
 
     config = Config()
     load_patterns(config, "data")  # prepares the arrays, once for all
-    rows = contest("bfa_snn", build, list(CONTENDERS), settings)
+    rows = contest(build, list(CONTENDERS), settings)
     for row, label in zip(rows, CONTENDERS.values(), strict=True):
         row |= {"label": label}
     described = {name: getattr(settings, name) for name in ("batch_size", "rounds", "minibatches")}

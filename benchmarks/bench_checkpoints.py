@@ -17,7 +17,7 @@ sys.path[:0] = [str(HERE.parent), str(HERE)]  # this repository's, whatever else
 from exhibits.common.errors import reported
 from harness import EPOCH, contest, options
 
-MODELS = {"bfa_snn": ("bfasnn", "BFA_SNN"), "glsnn": ("glsnn", "GLSNN")}
+MODELS = {"bfa_snn": "BFA_SNN", "glsnn": "GLSNN"}
 WAYS = ("unsaved", "saved")
 
 
@@ -32,11 +32,11 @@ def build(name: str, batch_size: int, n_minibatches: int) -> Callable[[], None]:
     from exhibits.common.schema import Progress, Record
 
     exhibit, way = name.split()
-    stem, kind = MODELS[exhibit]
-    config = import_module(f"{stem}_config").Config(batch_size=batch_size)
+    package = import_module(f"exhibits.{exhibit}")
+    config = package.Config(batch_size=batch_size)
     x, y = (array[: n_minibatches * batch_size] for array in load_patterns(config, "data")[0])
     key = jax.random.PRNGKey(0)
-    circuit = getattr(import_module(f"{stem}_model"), kind)(key, x.shape[1], y.shape[1], config, 1_000_000)
+    circuit = getattr(package, MODELS[exhibit])(key, x.shape[1], y.shape[1], config, 1_000_000)
     folder = Path(tempfile.mkdtemp())
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     store = ParameterStore(folder, keep=2)
@@ -68,7 +68,7 @@ def main() -> None:
             batch_size=settings.batch_size or batch_size,
             minibatches=settings.minibatches or EPOCH // batch_size,
         )
-        measured = contest(exhibit, build, [f"{exhibit} {way}" for way in WAYS], size)
+        measured = contest(build, [f"{exhibit} {way}" for way in WAYS], size)
         unsaved, saved = (row["seconds_per_epoch"] for row in measured)
         rows.append({"exhibit": exhibit, "unsaved": unsaved, "saved": saved, "cost": saved / unsaved - 1})
         print(f"{exhibit}: {unsaved:.2f} s an epoch, {saved:.2f} s with saving: {100 * rows[-1]['cost']:+.1f} %")

@@ -8,7 +8,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]  # this repository's, whatever else is installed
 
 from exhibits.common.errors import reported
-from harness import EXHIBITS, conditions, contest, options
+from harness import conditions, contest, options
 
 METHODS = {"glsnn": "GLSNN", "backprop": "backpropagation through the same cascade"}
 STEPS = (10, 100, 400)
@@ -19,9 +19,9 @@ def build(name: str, batch_size: int, n_minibatches: int) -> Callable[[], None]:
     import jax
 
     from exhibits.common.data import load_patterns
-    from glsnn_backprop import BackpropGLSNN
-    from glsnn_config import Config
-    from glsnn_model import GLSNN
+    from exhibits.glsnn.backprop import BackpropGLSNN
+    from exhibits.glsnn.config import Config
+    from exhibits.glsnn.model import GLSNN
 
     method, T = name.split("-")
     config = Config(batch_size=batch_size, T=int(T))
@@ -35,17 +35,16 @@ def build(name: str, batch_size: int, n_minibatches: int) -> Callable[[], None]:
 def main() -> None:
     """Measures, prints a table and writes results/glsnn.json."""
     settings = options(__doc__, "glsnn.json", batch_size=100, minibatches=100)
-    sys.path.insert(0, str(EXHIBITS / "glsnn"))
 
     from exhibits.common import runlog
     from exhibits.common.data import load_patterns
     from exhibits.common.files import write_json
-    from glsnn_config import Config
+    from exhibits.glsnn.config import Config
 
     config = Config()
     load_patterns(config, "data")  # prepares the arrays, once for all
     contenders = [(method, T) for T in STEPS for method in METHODS]
-    rows = contest("glsnn", build, [f"{method}-{T}" for method, T in contenders], settings)
+    rows = contest(build, [f"{method}-{T}" for method, T in contenders], settings)
     for row, (method, T) in zip(rows, contenders, strict=True):
         row |= {"label": METHODS[method], "T": T}
     described = {name: getattr(settings, name) for name in ("batch_size", "rounds", "minibatches")}

@@ -12,7 +12,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]  # this repository's, whatever else is installed
 
 from exhibits.common.errors import reported
-from harness import EXHIBITS, RESULTS, contest, options
+from harness import RESULTS, contest, options
 
 AXES = {
     "T": ("time steps T", (25, 100, 400)),
@@ -29,8 +29,8 @@ def build(name: str, batch_size: int, n_minibatches: int) -> Callable[[], None]:
     """What a contender, `synapses axis value`, does in a round: learns from some minibatches."""
     import jax
 
-    from bfasnn_config import Config
-    from bfasnn_model import BFA_SNN
+    from exhibits.bfa_snn.config import Config
+    from exhibits.bfa_snn.model import BFA_SNN
     from exhibits.common.data import load_patterns
 
     synapses, axis, text = name.split()
@@ -50,9 +50,8 @@ def build(name: str, batch_size: int, n_minibatches: int) -> Callable[[], None]:
 def main() -> None:
     """Measures and writes results/growth.json; readme.py draws it."""
     settings = options(__doc__, "growth.json", batch_size=250, minibatches=4)
-    sys.path.insert(0, str(EXHIBITS / "bfa_snn"))
 
-    from bfasnn_config import Config
+    from exhibits.bfa_snn.config import Config
     from exhibits.common import runlog
     from exhibits.common.data import load_patterns
     from exhibits.common.files import write_json
@@ -62,7 +61,7 @@ def main() -> None:
     rows = []
     for axis, (_, values) in AXES.items():
         contenders = [(synapses, axis, value) for synapses in SYNAPSES for value in values]
-        measured = contest("bfa_snn", build, [" ".join(map(str, each)) for each in contenders], settings)
+        measured = contest(build, [" ".join(map(str, each)) for each in contenders], settings)
         rows += [
             {"synapses": synapses, "axis": axis, "value": value} | row
             for (synapses, _, value), row in zip(contenders, measured, strict=True)

@@ -117,7 +117,7 @@ def main() -> None:
     from exhibits.common.files import write_json
 
     contenders = [(library, T) for library in LIBRARIES for T in STEPS]
-    rows = contest("bfa_snn", build, [f"{library}-{T}" for library, T in contenders], settings)
+    rows = contest(build, [f"{library}-{T}" for library, T in contenders], settings)
     for row, (library, T) in zip(rows, contenders, strict=True):
         row |= {"library": LIBRARIES[library], "T": T}
     described = {name: getattr(settings, name) for name in ("batch_size", "rounds", "minibatches")}

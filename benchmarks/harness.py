@@ -7,7 +7,6 @@ import argparse
 import multiprocessing
 import resource
 import statistics
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -36,9 +35,8 @@ def options(doc: str | None, output: str, batch_size: int, minibatches: int) -> 
     return parser.parse_args()
 
 
-def _contend(pipe, folder: Path, build: Callable, arguments: tuple) -> None:
+def _contend(pipe, build: Callable, arguments: tuple) -> None:
     """A contender's process: for each question, does a round and answers its seconds and the peak memory in bytes."""
-    sys.path.insert(0, str(folder))
     with reported():
         pin()
         run = build(*arguments)
@@ -49,12 +47,11 @@ def _contend(pipe, folder: Path, build: Callable, arguments: tuple) -> None:
 
 
 def contest(
-    exhibit: str, build: Callable[..., Callable[[], None]], contenders: Sequence[str], settings: argparse.Namespace
+    build: Callable[..., Callable[[], None]], contenders: Sequence[str], settings: argparse.Namespace
 ) -> list[dict[str, Any]]:
     """Times contenders against each other.
 
     Args:
-        exhibit: its folder is importable in the contenders' processes.
         build: from a contender's name, batch size and number of minibatches, what it does in a round; picklable.
         contenders: their names.
         settings: of the command line.
@@ -67,7 +64,7 @@ def contest(
     for name in contenders:
         pipes[name], far_end = spawn.Pipe()
         arguments = (name, settings.batch_size, settings.minibatches)
-        spawn.Process(target=_contend, args=(far_end, EXHIBITS / exhibit, build, arguments), daemon=True).start()
+        spawn.Process(target=_contend, args=(far_end, build, arguments), daemon=True).start()
         far_end.close()  # it is the process's alone, so that its end is noticed
     seconds, memory = {name: [] for name in pipes}, {}
     for round_ in range(-1, settings.rounds):  # the first is for compiling and warming up

@@ -7,9 +7,11 @@ import jax
 import numpy as np
 import pytest
 
-from bfasnn_config import CircuitConfig
-from bfasnn_model import BFA_SNN
+from exhibits.bfa_snn.config import CircuitConfig
+from exhibits.bfa_snn.model import BFA_SNN
+from exhibits.common.circuit import Circuit
 from exhibits.common.data import DataSet, Patterns, picture_shape
+from exhibits.common.evaluation import Readout, interpret
 from exhibits.common.ngc import temporary
 from exhibits.common.schema import ArrayRecord, Form
 
@@ -35,6 +37,11 @@ def data_set(n_train: int, n_dev: int, **values) -> DataSet:
     }
     form = Form(pixels, picture_shape(pixels), classes)
     return DataSet(train, dev, form, tuple(map(str, range(classes))), records)
+
+
+def presented(circuit: Circuit, x: np.ndarray, y: np.ndarray, seed: int = 0) -> Readout:
+    """What a circuit answers without learning."""
+    return interpret(circuit.read(x, y, jax.random.PRNGKey(seed)), y)
 
 
 # Before a command: it heeds SIGHUP and SIGINT, also if pytest runs under nohup or in the background.

@@ -87,11 +87,11 @@ class Bench:
         from exhibits.common.config import from_json
 
         if self.exhibit == "bfa_snn":
-            from bfasnn_config import Config
-            from bfasnn_model import BFA_SNN as kind
+            from exhibits.bfa_snn.config import Config
+            from exhibits.bfa_snn.model import BFA_SNN as kind
         else:
-            from glsnn_config import Config
-            from glsnn_model import GLSNN as kind
+            from exhibits.glsnn.config import Config
+            from exhibits.glsnn.model import GLSNN as kind
         import jax
 
         from exhibits.common.analysis import restore
@@ -420,7 +420,6 @@ def main() -> None:
     options = parser.parse_args()
     for number in (signal.SIGHUP, signal.SIGINT):  # ignored under nohup or in the background, and so in the runs
         signal.signal(number, signal.SIG_DFL)
-    sys.path[:0] = [str(REPOSITORY / "exhibits" / name) for name in RUNS]
 
     from exhibits.common import runlog
     from exhibits.common.files import write_json

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent), str(HERE), str(HERE.parent / "exhibits" / "glsnn")]
+sys.path[:0] = [str(HERE.parent), str(HERE)]
 
 from exhibits.common.errors import UserError, reported
 
@@ -37,7 +37,7 @@ with reported():  # a package may be missing
     from exhibits.common.config import from_json, to_json
     from exhibits.common.data import read_patterns
     from exhibits.common.datasets import read_idx
-    from glsnn_config import Config
+    from exhibits.glsnn.config import Config
 
 MAX_BYTES = 1 << 30
 MAX_SECONDS = 10

@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 import pytest
-from conftest import make_patterns
+from conftest import make_patterns, presented
 from jax import numpy as jnp
 from ngclearn.components import BernoulliCell, DenseSynapse, GaussianErrorCell, HebbianSynapse, RateCell, SLIFCell
 from reference_bfasnn import Values, present
@@ -217,10 +217,10 @@ def test_deep_circuit_has_a_feedback_for_every_hidden_layer(make_circuit):
 def test_learns(make_circuit):
     circuit = make_circuit(seed=2, T=60, burn_in=10, batch_size=16)
     x, y = make_patterns(480)
-    first = circuit.process(x[:160], y[:160], adapt_synapses=False)
+    first = presented(circuit, x[:160], y[:160])
     for _ in range(3):
-        circuit.process(x, y)
-    last = circuit.process(x[:160], y[:160], adapt_synapses=False)
+        circuit.learn(x, y)
+    last = presented(circuit, x[:160], y[:160])
     assert first.correct.mean() < 0.6 and last.correct.mean() > 0.9
     assert last.nll.mean() < first.nll.mean()
     assert last.rates[0].shape == (160, 20) and last.rates[0].min() >= 0 and last.rates[0].max() <= 1
@@ -231,10 +231,10 @@ def test_process_leaves_parameters_alone_unless_told_to_adapt(make_circuit):
     circuit = make_circuit()
     x, y = make_patterns(8)
     start = parameters(circuit)
-    circuit.process(x, y, adapt_synapses=False)
+    presented(circuit, x, y)
     for name, value in parameters(circuit).items():
         np.testing.assert_array_equal(value, start[name])
-    circuit.process(x, y)
+    circuit.learn(x, y)
     assert np.any(circuit["W1"].weights.get() != start["W1.weights"])
     np.testing.assert_array_equal(circuit["E2"].weights.get(), start["E2.weights"])
 
@@ -243,7 +243,7 @@ def test_two_circuits_do_not_share_components(make_circuit):
     one, two = make_circuit(seed=0), make_circuit(seed=1)
     x, y = make_patterns(8)
     before = parameters(two)
-    one.process(x, y)
+    one.learn(x, y)
     for name, value in parameters(two).items():
         np.testing.assert_array_equal(value, before[name])
     assert np.any(one["W1"].weights.get() != two["W1"].weights.get())

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-import bfasnn_config
-import glsnn_config
-from bfasnn_config import Config
+from exhibits.bfa_snn import config as bfa_config
+from exhibits.bfa_snn.config import Config
 from exhibits.common.config import MNIST, REPOSITORY, from_command_line, from_json, to_json
 from exhibits.common.errors import UserError
+from exhibits.glsnn import config as deep_config
 
 
 def test_defaults_are_the_seed_pages():
@@ -35,11 +35,11 @@ def test_both_spellings_of_a_flag():
 
 
 def test_glsnn_defaults_are_brain_cogs_and_data_sets_have_names():
-    config = from_command_line(glsnn_config.Config, ["--dataset", "fashion_mnist"])
+    config = from_command_line(deep_config.Config, ["--dataset", "fashion_mnist"])
     assert (config.T, config.dt, config.tau_m, config.thr, config.surr_a, config.lr_target) == (10, 1, 2, 0.5, 2, 0.4)
     assert (config.hid_dim, config.eta, config.batch_size) == ((800, 800, 800), 1e-3, 100)
     assert config.files()["dataX"].parts[-2:] == ("fashion_mnist", "trainX.npy")
-    assert from_command_line(glsnn_config.Config, []).files()["devX"].parts[-2:] == ("mnist", "validX.npy")
+    assert from_command_line(deep_config.Config, []).files()["devX"].parts[-2:] == ("mnist", "validX.npy")
     assert from_command_line(Config, ["--dataset", "fashion_mnist"]).files() == config.files()
 
 
@@ -53,7 +53,7 @@ def test_own_files_are_a_data_set_of_their_own(monkeypatch):
     assert config.files()["dataX"] == Path("/home/me/x.npy") and config.files()["devX"] == Path.cwd().parent / "v.npy"
     assert config.picture("bfasnn", "likelihood").name == "bfasnn_likelihood.jpg"
     assert Config().picture("bfasnn", "likelihood").name == "bfasnn_mnist_likelihood.jpg"
-    config = from_command_line(glsnn_config.Config, [*OWN, "--testX=t.npy", "--testY=u.npy"])
+    config = from_command_line(deep_config.Config, [*OWN, "--testX=t.npy", "--testY=u.npy"])
     assert config.files()["testY"] == Path.cwd() / "u.npy" and config.receptive_field == 0
 
 
@@ -94,21 +94,21 @@ def test_numbers_far_from_what_float32_can_add_up_are_refused(name, value):
 
 
 def test_bfasnn_recipe_fills_what_is_not_given():
-    for name, recipe in bfasnn_config.RECIPES.items():
-        config = from_command_line(bfasnn_config.Config, ["--recipe", name, "--eta_gain", "3"])
+    for name, recipe in bfa_config.RECIPES.items():
+        config = from_command_line(bfa_config.Config, ["--recipe", name, "--eta_gain", "3"])
         assert {field: getattr(config, field) for field in recipe} == recipe | {"eta_gain": 3}
-    defaults = bfasnn_config.CircuitConfig()
-    assert bfasnn_config.RECIPES["page"] == {name: getattr(defaults, name) for name in bfasnn_config.RECIPES["page"]}
+    defaults = bfa_config.CircuitConfig()
+    assert bfa_config.RECIPES["page"] == {name: getattr(defaults, name) for name in bfa_config.RECIPES["page"]}
 
 
 def test_glsnn_recipe_follows_the_data_set_where_nothing_is_given():
-    for dataset, recipe in glsnn_config.RECIPES.items():
+    for dataset, recipe in deep_config.RECIPES.items():
         data = ["--dataset", dataset] if dataset else OWN
-        config = from_command_line(glsnn_config.Config, [*data, "--in_dropout", "0"])
+        config = from_command_line(deep_config.Config, [*data, "--in_dropout", "0"])
         assert config.in_dropout == 0
         assert {name: getattr(config, name) for name in recipe} == recipe | {"in_dropout": 0}
-    defaults = glsnn_config.CircuitConfig()
-    assert glsnn_config.RECIPES["mnist"] == {name: getattr(defaults, name) for name in glsnn_config.RECIPES["mnist"]}
+    defaults = deep_config.CircuitConfig()
+    assert deep_config.RECIPES["mnist"] == {name: getattr(defaults, name) for name in deep_config.RECIPES["mnist"]}
 
 
 def test_help_shows_unit_and_default_of_every_field(capsys, monkeypatch):
@@ -172,7 +172,7 @@ def test_formats(tmp_path):
         read({name: value for name, value in values.items() if name != "classes"})
     assert read(values) == Config()
     with pytest.raises(UserError, match=r"unknown burn_in,.*configuration of glsnn"):
-        from_json(glsnn_config.Config, path)
+        from_json(deep_config.Config, path)
 
 
 @pytest.mark.parametrize(

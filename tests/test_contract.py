@@ -7,14 +7,14 @@ from conftest import data_set, make_patterns
 from drtp_snn import DRTP_SNN
 from drtp_snn import Config as DRTPConfig
 
-from bfasnn_config import CircuitConfig as BFAConfig
-from bfasnn_model import BFA_SNN
+from exhibits.bfa_snn.config import CircuitConfig as BFAConfig
+from exhibits.bfa_snn.model import BFA_SNN
 from exhibits.common.checkpoints import ParameterStore
 from exhibits.common.evaluation import interpret
 from exhibits.common.schema import Progress, Record
 from exhibits.common.training import fit
-from glsnn_config import CircuitConfig as GLSNNConfig
-from glsnn_model import GLSNN
+from exhibits.glsnn.config import CircuitConfig as GLSNNConfig
+from exhibits.glsnn.model import GLSNN
 
 BFA = {"hid_dim": (20, 15), "T": 30, "burn_in": 6, "batch_size": 8, "weight_std": 0.6, "input_gain": 0.5}
 DEEP = {"hid_dim": (24, 20, 16), "batch_size": 8, "receptive_field": 3, "eta": 0.01}

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 from conftest import make_patterns
 
-from equilibrium import EquilibriumConfig, EquilibriumNetwork
+from exhibits.equilibrium.model import EquilibriumConfig, EquilibriumNetwork
 
 
 def make(n_pixels=36, n_classes=4, seed=0, **values):

@@ -5,16 +5,16 @@ from functools import partial
 import jax
 import numpy as np
 import pytest
-from conftest import make_patterns
+from conftest import make_patterns, presented
 from jax import numpy as jnp
 from ngclearn.components import BernoulliCell, DenseSynapse, GaussianErrorCell, HebbianSynapse
 from reference_glsnn import Adam, Values, forward, gradients, receptive_fields
 
 from exhibits.common.data import picture_shape
 from exhibits.common.errors import UserError
-from glsnn_components import dropout_gate
-from glsnn_config import CircuitConfig
-from glsnn_model import GLSNN
+from exhibits.glsnn.components import dropout_gate
+from exhibits.glsnn.config import CircuitConfig
+from exhibits.glsnn.model import GLSNN
 
 PLAIN = {"receptive_field": 0, "surr_a": 2.0, "in_dropout": 0.0, "hid_dropout": 0.0, "weight_decay": 0.0}
 
@@ -225,10 +225,10 @@ def test_learns_and_feedback_stays(encoder):
     )
     x, y = make_patterns(480)
     start = parameters(circuit)
-    first = circuit.process(x[:160], y[:160], adapt_synapses=False)
+    first = presented(circuit, x[:160], y[:160])
     for _ in range(15):
-        circuit.process(x, y)
-    last = circuit.process(x[:160], y[:160], adapt_synapses=False)
+        circuit.learn(x, y)
+    last = presented(circuit, x[:160], y[:160])
     assert first.correct.mean() < 0.6 and last.correct.mean() > 0.9
     assert last.nll.mean() < first.nll.mean()
     assert last.rates[0].shape == (160, 60) and last.rates[0].min() >= 0 and last.rates[0].max() <= 1

@@ -3,13 +3,13 @@
 import jax
 import numpy as np
 import pytest
-from conftest import make_patterns
+from conftest import make_patterns, presented
 from reference_glsnn import Adam, forward, gradients, receptive_fields
 from test_glsnn import as_reference, make_glsnn, parameters
 
 from exhibits.common.data import picture_shape
-from glsnn_backprop import BackpropGLSNN, angles
-from glsnn_components import dropout_gate
+from exhibits.glsnn.backprop import BackpropGLSNN, angles
+from exhibits.glsnn.components import dropout_gate
 
 
 def backpropagated(circuit, x, y, gates=None):
@@ -72,8 +72,8 @@ def test_backpropagation_learns():
     circuit = make_glsnn(BackpropGLSNN, hid_dim=(60, 50, 40), batch_size=16, n_updates=460)
     x, y = make_patterns(480)
     for _ in range(15):
-        circuit.process(x, y)
-    assert circuit.process(x[:160], y[:160], adapt_synapses=False).correct.mean() > 0.9
+        circuit.learn(x, y)
+    assert presented(circuit, x[:160], y[:160]).correct.mean() > 0.9
 
 
 @pytest.mark.parametrize("side", [0, 3])

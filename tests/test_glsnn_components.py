@@ -9,11 +9,11 @@ from ngclearn.components import HebbianSynapse
 from ngclearn.utils.distribution_generator import DistributionGenerator
 from reference_glsnn import receptive_fields as reference_receptive_fields
 
+from exhibits.common.components import TransposedSynapse
 from exhibits.common.ngc import wiring
-from glsnn_components import (
+from exhibits.glsnn.components import (
     AdamSynapse,
     TracingSLIFCell,
-    TransposedSynapse,
     dropout_gate,
     orthogonal,
     receptive_fields,

@@ -9,8 +9,8 @@ import pytest
 from conftest import make_patterns
 from test_bad_input import ANALYZE, GLSNN_ANALYZE, GLSNN_TRAIN, TRAIN, start
 
-from bfasnn_config import Config
-from bfasnn_model import BFA_SNN
+from exhibits.bfa_snn.config import Config
+from exhibits.bfa_snn.model import BFA_SNN
 from exhibits.common.checkpoints import FILE, ParameterStore
 from exhibits.common.config import from_json
 from exhibits.common.errors import UserError

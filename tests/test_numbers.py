@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from conftest import make_patterns
 
-from bfasnn_config import CircuitConfig as BFAConfig
-from bfasnn_model import BFA_SNN
-from equilibrium import EquilibriumConfig, EquilibriumNetwork
-from glsnn_backprop import BackpropGLSNN
-from glsnn_config import CircuitConfig as GLSNNConfig
-from glsnn_model import GLSNN
+from exhibits.bfa_snn.config import CircuitConfig as BFAConfig
+from exhibits.bfa_snn.model import BFA_SNN
+from exhibits.equilibrium.model import EquilibriumConfig, EquilibriumNetwork
+from exhibits.glsnn.backprop import BackpropGLSNN
+from exhibits.glsnn.config import CircuitConfig as GLSNNConfig
+from exhibits.glsnn.model import GLSNN
 
 EXPECTED = json.loads((Path(__file__).parent / "numbers.json").read_text())
 BEST = {"input_gain": 0.5, "eta_gain": 64.0, "schedule": "cosine", "resist_m": 20.0, "weight_std": 0.015}

@@ -16,7 +16,7 @@ import pytest
 from conftest import HEEDING, data_set, make_patterns
 from test_scripts import EXHIBITS, flags
 
-from bfasnn_config import Config
+from exhibits.bfa_snn.config import Config
 from exhibits.common.analysis import restore
 from exhibits.common.checkpoints import ParameterStore
 from exhibits.common.config import from_json

@@ -143,9 +143,9 @@ def test_scripts_say_that_a_python_is_too_old():
 
 def test_scripts_find_their_own_repository(tmp_path):
     """Whatever is installed or on the path, and where Python is told to trust no folder."""
-    (tmp_path / "exhibits" / "common").mkdir(parents=True)
-    for name in ("exhibits/__init__.py", "exhibits/common/__init__.py", "bfasnn_config.py", "glsnn_config.py"):
-        (tmp_path / name).write_text("raise SystemExit('another museum')")
+    for package in ("exhibits", "exhibits/common", "exhibits/bfa_snn", "exhibits/glsnn"):
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").write_text("raise SystemExit('another museum')")
     strange = environment(PYTHONPATH=str(tmp_path), PYTHONSAFEPATH="1", PYTHONOPTIMIZE="2")
     for script in SCRIPTS:
         help_ = run(sys.executable, script, "--help", cwd=tmp_path, env=strange)

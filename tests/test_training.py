@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from conftest import data_set
 
-from bfasnn_config import Config
+from exhibits.bfa_snn.config import Config
 from exhibits.common.analysis import restore
 from exhibits.common.errors import UserError
 from exhibits.common.plots import draw_likelihood

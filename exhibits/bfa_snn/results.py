@@ -4,12 +4,12 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parents[1]), str(HERE)]  # this repository's, whatever else is installed
+sys.path.insert(0, str(HERE.parents[1]))  # this repository's, whatever else is installed
 
 from exhibits.common.errors import reported
 
 with reported():  # a package may be missing
-    from bfasnn_config import Config
+    from exhibits.bfa_snn.config import Config
     from exhibits.common.config import REPOSITORY
     from exhibits.common.data import load_for_training
     from exhibits.common.datasets import SOURCES
@@ -32,7 +32,7 @@ REFERENCES = [
 def run(row: Row, seed: int) -> dict:
     """Trains on the training set, keeps the best epoch on dev, measures once on test."""
     pin()  # what is imported from here on computes
-    from bfasnn_model import BFA_SNN
+    from exhibits.bfa_snn.model import BFA_SNN
 
     config = Config(seed=seed, exp_dir=Config.exp_dir / "results" / f"{row.name}-{seed}", **row.values)
     data = load_for_training(config)

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parents[1]), str(HERE)]  # this repository's, whatever else is installed
+sys.path.insert(0, str(HERE.parents[1]))  # this repository's, whatever else is installed
 
 from exhibits.common.errors import reported
 
@@ -27,8 +27,8 @@ def main() -> None:
 
     import numpy as np
 
-    from bfasnn_config import Config
-    from bfasnn_model import BFA_SNN
+    from exhibits.bfa_snn.config import Config
+    from exhibits.bfa_snn.model import BFA_SNN
     from exhibits.common import runlog
     from exhibits.common.analysis import restore
     from exhibits.common.circuit import Answer

@@ -3,39 +3,17 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parents[1]), str(HERE)]  # this repository's, whatever else is installed
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # this repository's, whatever else is installed
 
 from exhibits.common.errors import reported
 
-if TYPE_CHECKING:
-    from bfasnn_config import Config
 
+def main(args: Sequence[str] | None = None):
+    """Trains from the command line; gives the configuration."""
+    from exhibits.common.commands import train
 
-def main(args: Sequence[str] | None = None) -> "Config":
-    """Trains from the command line, draws the learning curve and prints the seed page's last line."""
-    from bfasnn_config import Config
-    from exhibits.common.config import from_command_line
-    from exhibits.common.data import load_for_training
-    from exhibits.common.environment import pin
-    from exhibits.common.places import say_if_elsewhere
-
-    config = from_command_line(Config, args)
-    say_if_elsewhere(config.exp_dir)
-    data = load_for_training(config)
-
-    pin()  # what is imported from here on computes
-    from bfasnn_model import BFA_SNN
-    from exhibits.common.plots import draw_likelihood
-    from exhibits.common.training import fit
-
-    seconds, best = fit(BFA_SNN.for_training(config, data), config, data)
-    draw_likelihood(config.exp_dir, config.picture("bfasnn", "likelihood"))
-    print("------------------------------------")
-    print(f" Trial.sim_time = {seconds / 3600} h  ({seconds} sec)  Best Acc = {best}")
-    return config
+    return train("bfa_snn", args)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,9 @@
 
 import dataclasses
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -24,6 +25,8 @@ from exhibits.common.runfolder import CHECKPOINTS, recorded_identity, refuse_lin
 from exhibits.common.schema import Form, Identity, RunLog
 from exhibits.common.seeds import Keys
 from exhibits.common.training import load_snapshot
+
+C = TypeVar("C", bound=TrainingConfig)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,6 +87,38 @@ class Subject:
     identity: Identity
 
 
+def opened(kind: type[C], exp: Path) -> tuple[C, RunLog, Callable[[Form], Identity]]:
+    """What a run's folder tells of it.
+
+    Args:
+        kind: of the run's configuration.
+        exp: the folder.
+
+    Returns:
+        The configuration, with what was left to the program as the run resolved it; the record; and the identity, from
+        the form of its data, which a run of format 1 does not tell.
+
+    Raises:
+        UserError: if it is of no run, or its numbers cannot be had in this environment.
+    """
+    refuse_links(exp)
+    written = config = from_json(kind, exp / "config.json")
+    log = read_json(exp / "run.json", RunLog)
+    for name, value in log.choices.items():
+        if name in vars(config):  # whatever it would be here
+            config = dataclasses.replace(config, **{name: value})
+    if log.format > 1 and log.settings != (here := settings()):
+        names = ", ".join(name for name in log.settings | here if log.settings.get(name) != here.get(name))
+        raise UserError(
+            f"{names}: differs from the run; set it to its value under settings in {exp / 'run.json'}, or unset it"
+        )
+    if log.choices.get("device", jax.default_backend()) != jax.default_backend():
+        print(
+            f"Trained on a {log.choices['device']}, analyzed on a {jax.default_backend()}: the last digits may differ"
+        )
+    return config, log, lambda form: recorded_identity(written, log, form)
+
+
 def subject(kind: type[TrainingConfig], analysis: AnalysisConfig) -> Subject:
     """The run of a folder and the set that is to be presented: the one that was given, else the run's own test set,
     else its development set.
@@ -96,9 +131,7 @@ def subject(kind: type[TrainingConfig], analysis: AnalysisConfig) -> Subject:
         UserError: if the folder is of no run or cannot be written to, or the set is not what the run recorded.
     """
     exp = analysis.exp_dir
-    refuse_links(exp)
-    config = from_json(kind, exp / "config.json")
-    log = read_json(exp / "run.json", RunLog)
+    config, log, identity_of = opened(kind, exp)
     if not os.access(exp, os.W_OK):
         raise UserError(f"--exp_dir {exp}: not writable; expected a folder that the pictures can be saved in")
     if analysis.dataX is not None:
@@ -117,21 +150,9 @@ def subject(kind: type[TrainingConfig], analysis: AnalysisConfig) -> Subject:
                     f"{record.path}: its content differs from what {exp / 'run.json'} recorded; put it back, or name "
                     "the set to analyze with --dataX --dataY"
                 )
-    identity = recorded_identity(config, log, form)
     if config.classes != analysis.classes and analysis.classes:
         config = dataclasses.replace(config, classes=analysis.classes)
-    for name, value in log.choices.items():
-        if name in vars(config):  # as the run resolved it, whatever it would be here
-            config = dataclasses.replace(config, **{name: value})
-    if log.format > 1 and log.settings != (here := settings()):
-        names = ", ".join(name for name in log.settings | here if log.settings.get(name) != here.get(name))
-        raise UserError(
-            f"{names}: differs from the run; set it to its value under settings in {exp / 'run.json'}, or unset it"
-        )
-    if log.choices.get("device", jax.default_backend()) != jax.default_backend():
-        print(
-            f"Trained on a {log.choices['device']}, analyzed on a {jax.default_backend()}: the last digits may differ"
-        )
+    identity = identity_of(form)
     return Subject(config, form, patterns, of, class_names(config, form), identity)
 
 

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 
-from exhibits.common.ngc import Compartment, compilable, stock
+from exhibits.common.ngc import Compartment, JaxComponent, compilable, stock
 
 
 def secant_surrogate(j: jax.Array, c2: float) -> jax.Array:
@@ -140,3 +140,32 @@ class GatedErrorCell(stock.GaussianErrorCell):
     @compilable
     def advance_state(self):
         self.dmu.set((self.target.get() - self.mu.get()) * self.modulator.get())
+
+
+class TransposedSynapse(JaxComponent):
+    """Sends a signal backwards through another synapse's weights: outputs = gain inputs W^T.
+
+    | --- Input: ---   inputs (B, m); weights (n, m), to be wired from the other synapse
+    | --- Output: ---  outputs (B, n)
+
+    Args:
+        name: name of the component.
+        shape: (m, n).
+        gain: factor of the outputs.
+        batch_size: patterns presented at once.
+        key: JAX PRNG key.
+    """
+
+    def __init__(
+        self, name: str, shape: tuple[int, int], gain: float = 1.0, batch_size: int = 1, key: jax.Array | None = None
+    ):
+        super().__init__(name, key=key)
+        self.shape, self.gain, self.batch_size = shape, gain, batch_size
+        self.weights = Compartment(jnp.zeros(shape[::-1]))
+        self.biases = Compartment(jnp.zeros((1, shape[1])))
+        self.inputs = Compartment(jnp.zeros((batch_size, shape[0])))
+        self.outputs = Compartment(jnp.zeros((batch_size, shape[1])))
+
+    @compilable
+    def advance_state(self):
+        self.outputs.set(self.gain * jnp.matmul(self.inputs.get(), self.weights.get().T) + self.biases.get())

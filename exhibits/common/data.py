@@ -177,10 +177,14 @@ def read_patterns(x_path: Path, y_path: Path, form: Form | None = None) -> tuple
     """
     raw_x = _load(x_path, "patterns (N, D) or pictures (N, H, W)", (2, 3, 4))
     raw_y = _load(y_path, "labels: integers (N,), or one-hot (N, C)", (1, 2))
-    x, picture, divisor = _as_patterns(x_path, raw_x, form)
+    x, picture, divisor, done = as_patterns(x_path, raw_x, form)
+    if done:
+        print(f"{x_path}: {', '.join(done)}", flush=True)
     if len(raw_x) != len(raw_y):
         raise UserError(f"{y_path}: {len(raw_y)} rows; expected {len(raw_x)} rows, as many as in {x_path}")
-    y, labels = _as_one_hot(y_path, raw_y, form)
+    y, labels = as_one_hot(y_path, raw_y, form)
+    if form is None and labels is not None:
+        print(f"{y_path}: integer labels, {len(labels)} classes: {_listed(labels)}", flush=True)
     found = Form(x.shape[1], picture, y.shape[1], labels, divisor)
     records = [_record(x_path, raw_x, x), _record(y_path, raw_y, y)]
     return Patterns(x, y), form or found, records
@@ -190,10 +194,33 @@ def _record(path: Path, raw: np.ndarray, array: np.ndarray) -> ArrayRecord:
     return ArrayRecord(str(path), raw.shape, str(raw.dtype), hashlib.sha256(array).hexdigest())
 
 
-def _as_patterns(
-    path: Path, raw: np.ndarray, form: Form | None
-) -> tuple[np.ndarray, tuple[int, int] | None, int | None]:
-    """Patterns (N, D), height and width of the picture, and what bytes were divided by."""
+class Pictures(NamedTuple):
+    """Patterns as they came.
+
+    Attributes:
+        x: (N, D) float32 in [0, 1].
+        picture: height and width of each as a picture, if it is one.
+        divisor: what bytes were divided by.
+        done: what was done to them, in words.
+    """
+
+    x: np.ndarray
+    picture: tuple[int, int] | None
+    divisor: int | None
+    done: list[str]
+
+
+def as_patterns(path: Path | str, raw: np.ndarray, form: Form | None) -> Pictures:
+    """Patterns from numbers in [0, 1] or bytes, (N, D), (N, H, W) or (N, H, W, 1).
+
+    Args:
+        path: what messages call them.
+        raw: as they came.
+        form: that the training set settled; None for the training set itself.
+
+    Raises:
+        UserError: if they are unfit.
+    """
     if raw.ndim == 4 and raw.shape[3] != 1:
         raise UserError(
             f"{path}: shape {raw.shape}; expected grey pictures (N, H, W) or (N, H, W, 1), or patterns (N, D)"
@@ -219,16 +246,14 @@ def _as_patterns(
     if divisor == 255:
         x = x / np.float32(255)
         done.append(f"uint8 values from {low} to {high}, divided by 255")
-    if done:
-        print(f"{path}: {', '.join(done)}", flush=True)
-    return x, height_width or (form.picture if form else picture_shape(n_pixels)), divisor
+    return Pictures(x, height_width or (form.picture if form else picture_shape(n_pixels)), divisor, done)
 
 
 def _by(shape: tuple[int, int] | None) -> str:
     return f"{shape[0]} x {shape[1]}" if shape else "rows of numbers"
 
 
-def _as_one_hot(path: Path, raw: np.ndarray, form: Form | None) -> tuple[np.ndarray, tuple[int, ...] | None]:
+def as_one_hot(path: Path | str, raw: np.ndarray, form: Form | None) -> tuple[np.ndarray, tuple[int, ...] | None]:
     """Labels (N, C), one-hot, and the integer that stood for each class, if integers did."""
     integers = raw.ndim == 1 or raw.shape[1] == 1
     if not integers:
@@ -256,8 +281,6 @@ def _as_one_hot(path: Path, raw: np.ndarray, form: Form | None) -> tuple[np.ndar
         expected = "expected 2 classes or more, with at least 2 patterns each on average"
         raise UserError(f"{path}: {len(labels)} different labels of {len(values)} patterns; {expected}")
     require_memory(8.0 * len(values) * len(labels), f"{path}: {len(labels)} classes", "expected class numbers")
-    if form is None:
-        print(f"{path}: integer labels, {len(labels)} classes: {_listed(labels)}", flush=True)
     y = np.zeros((len(values), len(labels)), np.float32)
     y[np.arange(len(values)), np.searchsorted(labels, values)] = 1.0
     return y, labels

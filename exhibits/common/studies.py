@@ -221,8 +221,6 @@ def perform(where: str, task: Task) -> Row:
     script = REPOSITORY / where
     with _one_at_a_time:
         pin()
-        if str(script.parent) not in sys.path:
-            sys.path.insert(0, str(script.parent))
         from exhibits.common.ngc import temporary
 
         start = time.perf_counter()

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parents[1]), str(HERE)]  # this repository's, whatever else is installed
+sys.path.insert(0, str(HERE.parents[1]))  # this repository's, whatever else is installed
 
 from exhibits.common.errors import reported
 
@@ -14,7 +14,7 @@ with reported():  # a package may be missing
     from exhibits.common.datasets import SOURCES
     from exhibits.common.environment import pin
     from exhibits.common.results import Row, choose, measure, read_arguments, seed_results, show, table, train_and_test
-    from glsnn_config import Config
+    from exhibits.glsnn.config import Config
 
 SEEDS = (1234, 1235, 1236)
 JOINED = "-60000"  # a row that learns from the development set too follows the one that chose its recipe
@@ -37,7 +37,7 @@ REFERENCES = [
 def run(row: Row, seed: int) -> dict:
     """Trains, keeps the best epoch on dev or the last one, measures once on test."""
     pin()  # what is imported from here on computes
-    from glsnn_model import GLSNN
+    from exhibits.glsnn.model import GLSNN
 
     config = Config(seed=seed, exp_dir=Config.exp_dir / "results" / f"{row.name}-{seed}", **row.values)
     data = load_for_training(config)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parents[1]), str(HERE)]  # this repository's, whatever else is installed
+sys.path.insert(0, str(HERE.parents[1]))  # this repository's, whatever else is installed
 
 from exhibits.common.errors import reported
 
@@ -65,21 +65,20 @@ def run(task: dict) -> dict:
     D, C = train.x.shape[1], train.y.shape[1]
     key, hid_dim = jax.random.PRNGKey(task["seed"]), tuple(task["hid_dim"])
     if task["method"] in ("glsnn", "backprop"):
-        from glsnn_backprop import BackpropGLSNN
-        from glsnn_config import CircuitConfig
-        from glsnn_model import GLSNN
+        from exhibits.glsnn.backprop import BackpropGLSNN
+        from exhibits.glsnn.config import CircuitConfig
+        from exhibits.glsnn.model import GLSNN
 
         config = CircuitConfig(hid_dim=hid_dim, receptive_field=0, in_dropout=0.0, hid_dropout=0.0)
         kind = GLSNN if task["method"] == "glsnn" else BackpropGLSNN
         circuit = kind(key, D, C, config, task["epochs"] * -(-len(train.x) // config.batch_size))
     elif task["method"] == "bfa_snn":
-        sys.path.append(str(HERE.with_name("bfa_snn")))
-        from bfasnn_config import CircuitConfig
-        from bfasnn_model import BFA_SNN
+        from exhibits.bfa_snn.config import CircuitConfig
+        from exhibits.bfa_snn.model import BFA_SNN
 
         circuit = BFA_SNN(key, D, C, CircuitConfig(hid_dim=hid_dim))
     else:
-        from equilibrium import EquilibriumConfig, EquilibriumNetwork
+        from exhibits.equilibrium.model import EquilibriumConfig, EquilibriumNetwork
 
         circuit = EquilibriumNetwork(key, D, C, EquilibriumConfig(hid_dim=hid_dim))
     return {"acc": list(learning_curve(circuit, task))}

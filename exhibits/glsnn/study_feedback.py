@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parents[1]), str(HERE)]  # this repository's, whatever else is installed
+sys.path.insert(0, str(HERE.parents[1]))  # this repository's, whatever else is installed
 
 from exhibits.common.errors import reported
 
@@ -42,9 +42,9 @@ def run(task: dict) -> dict:
     """Trains one network; gives the accuracy on the development set after each epoch, angles in degrees (see above)."""
     import jax
 
-    from glsnn_backprop import angles
-    from glsnn_config import CircuitConfig
-    from glsnn_model import GLSNN
+    from exhibits.glsnn.backprop import angles
+    from exhibits.glsnn.config import CircuitConfig
+    from exhibits.glsnn.model import GLSNN
 
     train, dev = patterns_of(task)
     hid_dim, n_feedback = tuple(task["hid_dim"]), task["n_feedback"]

@@ -23,9 +23,10 @@ from typing import ClassVar
 import jax
 
 from exhibits.common import events
-from exhibits.common.circuit import Answer, Builder, Circuit, Run
+from exhibits.common.circuit import Answer, Builder, Run
 from exhibits.common.components import GatedErrorCell, SecantSLIFCell, steps_per_spike
 from exhibits.common.config import TrainingConfig, require
+from exhibits.common.network import Network
 from exhibits.common.ngc import DistributionGenerator as Draw
 from exhibits.common.ngc import stock
 
@@ -64,7 +65,7 @@ class Config(TrainingConfig):
         require(self, "burn_in", f"at least 0 and below T ({self.T})", 0 <= self.burn_in < self.T)
 
 
-class DRTP_SNN(Circuit[Config]):
+class DRTP_SNN(Network[Config]):
     """The circuit above. L hidden layers make W1..W{L+1}, z0..z{L+1}, the error e{L+1}, B1..BL and d1..dL."""
 
     def build(self, make: Builder, sizes: tuple[int, ...]) -> None:

@@ -14,7 +14,6 @@ from exhibits.common import activity
 from exhibits.common.circuit.builder import Builder
 from exhibits.common.circuit.run import Answer, Run, State, path, shaped_like
 from exhibits.common.data import DataSet, picture_shape
-from exhibits.common.evaluation import Readout, interpret
 from exhibits.common.memory import require_memory
 from exhibits.common.ngc import Compartment, wiring
 from exhibits.common.schema import Form
@@ -70,7 +69,7 @@ class Circuit(Generic[Config]):
         in_dim: int,
         out_dim: int,
         config: Config,
-        n_updates: int = 1,
+        n_updates: float = 1,
         picture: tuple[int, int] | None = None,
     ):
         self.config, self.n_updates = config, n_updates
@@ -78,7 +77,7 @@ class Circuit(Generic[Config]):
         self.picture = picture or picture_shape(in_dim)
         self.batch_size, self.dt = config.batch_size, config.dt
         self._require_memory()
-        init_key, self._key = jax.random.split(key)
+        init_key, _ = jax.random.split(key)
         with wiring(type(self).__name__):
             make = Builder(init_key, self.batch_size)
             self.build(make, self.sizes)
@@ -150,7 +149,7 @@ class Circuit(Generic[Config]):
         return cls._for_form(config, form, 1)
 
     @classmethod
-    def _for_form(cls, config: Any, form: Form, n_updates: int) -> Self:
+    def _for_form(cls, config: Any, form: Form, n_updates: float) -> Self:
         return cls(Keys.of(config.seed).init, form.pixels, form.classes, config, n_updates, form.picture)
 
     def _require_memory(self) -> None:
@@ -275,23 +274,6 @@ class Circuit(Generic[Config]):
         chunks = list(self.stream(x, y, key, **options))
         return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
 
-    def process(self, obs: np.ndarray, lab: np.ndarray, adapt_synapses: bool = True) -> Readout:
-        """Presents patterns once, in minibatches, and reads out the answers.
-
-        Each call draws new noise. Afterwards the components hold the new values: `circuit["W1"].weights.get()`.
-
-        Args:
-            obs: (N, D) patterns in [0, 1]; N need not be a multiple of the batch size.
-            lab: (N, C) one-hot labels.
-            adapt_synapses: whether the synapses learn.
-
-        Returns:
-            Labels, probabilities, NLL and hidden rate codes per pattern; activity only if nothing learns.
-        """
-        self._key, key = jax.random.split(self._key)
-        obs, lab = np.asarray(obs, np.float32), np.asarray(lab, np.float32)
-        return interpret(self.read(obs, lab, key, learn=adapt_synapses, detail=True), lab)
-
     def raster(self, x: np.ndarray, y: np.ndarray, key: jax.Array) -> dict[str, np.ndarray]:
         """Spikes (onsets) of one pattern at every step, without learning.
 
@@ -303,19 +285,23 @@ class Circuit(Generic[Config]):
         Returns:
             A (T, n) array a layer, input first, as "z0", "z1", ...; of an input that does not spike, what it sends.
         """
-        watch = {path(c).split(":")[-2]: c for c in self.spikes}
+        watch = {f"z{n}": (compartment, 0) for n, compartment in enumerate(self.spikes)}
 
         def trace(parameters, x, y, valid):
             run = self.run(parameters, valid, key, learn=False, watch=watch)
             self.present(run, x, y)
-            constant = {name: run[c][0] for name, c in watch.items() if name not in run.traces}
-            return run.traces | {
-                name: jnp.broadcast_to(sent, (self.n_steps, len(sent))) for name, sent in constant.items()
-            }
+            return self.traced(run)
 
         rows = [array[0] for array in self._minibatches(x, y, length=self.batch_size)]
-        seen = jax.jit(trace)(self.get_parameters(), *rows)
-        return {f"z{n}": np.asarray(seen[name]) for n, name in enumerate(watch)}
+        return {name: np.asarray(value) for name, value in jax.jit(trace)(self.get_parameters(), *rows).items()}
+
+    def traced(self, run: Run) -> dict[str, jax.Array]:
+        """(T, ...) what a run kept, by name; what no step changed, the same at each."""
+        values = {name: run[compartment][index] for name, (compartment, index) in run.watch.items()}
+        return {
+            name: run.traces.get(name, jnp.broadcast_to(value, (self.n_steps, *value.shape)))
+            for name, value in values.items()
+        }
 
     def first_not_finite(self, x: np.ndarray, y: np.ndarray, key: jax.Array, *, order: np.ndarray, first: int) -> str:
         """Learns on, process by process instead of compiled, until a compartment holds a NaN or an infinity.

@@ -50,10 +50,10 @@ class Run:
         learn: whether the synapses adapt.
         learning: names of the processes in which they do.
         rows: how many patterns, from the first, to look at cell by cell.
-        watch: compartments of which to keep the first pattern's values at every step, by the name of their component.
+        watch: what to keep at every step, by name: a compartment, and an index of its value (B, cells).
         inspect: called with state and time, ms, after every process.
         n: time steps so far.
-        traces: (T, cells) what was kept, at each step at which the component was advanced, by its name.
+        traces: (T, ...) what was kept, at each step at which the compartment's component was advanced, by name.
     """
 
     state: State
@@ -63,7 +63,7 @@ class Run:
     learn: bool
     learning: set[str]
     rows: int
-    watch: Mapping[str, Compartment] = field(default_factory=dict)
+    watch: Mapping[str, tuple[Compartment, Any]] = field(default_factory=dict)
     inspect: Callable[[State, Any], None] | None = None
     n: int = 0
     traces: dict[str, jax.Array] = field(default_factory=dict)
@@ -114,7 +114,7 @@ class Run:
         """
         running = self._running(processes)
         advanced = {part.name for process in running for part, _ in process.method_order}
-        watch = {name: compartment for name, compartment in self.watch.items() if name in advanced}
+        watch = {name: (c, index) for name, (c, index) in self.watch.items() if component_of(c) in advanced}
         counter = np.min_scalar_type(n)  # a byte up to n = 255: several times faster than an int32
 
         def step(state: State, t: Any) -> State:
@@ -130,7 +130,7 @@ class Run:
             state, totals = carry
             state = step(state, t)
             totals = jax.tree.map(jnp.add, totals, summands(state))
-            return (state, totals), {name: state[path(c)][0] for name, c in watch.items()}
+            return (state, totals), {name: state[path(c)][index] for name, (c, index) in watch.items()}
 
         state = shaped_like(jax.eval_shape(step, self.state, jnp.float32(0)), self.state)
         zeros = jax.tree.map(lambda like: jnp.zeros(like.shape, like.dtype), jax.eval_shape(summands, state))
@@ -158,6 +158,11 @@ def path(compartment: Compartment) -> str:
     """Where the value of a compartment is in a circuit's state."""
     assert isinstance(compartment.target, str), f"{compartment.root}: an expression has no value of its own"
     return compartment.target
+
+
+def component_of(compartment: Compartment) -> str:
+    """Name of the component whose value a compartment holds: its own, or that which is wired into it."""
+    return path(compartment).split(":")[-2]
 
 
 def shaped_like(like: Mapping[str, Any], state: State) -> State:

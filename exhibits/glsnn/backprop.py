@@ -15,8 +15,8 @@ from jax import lax
 from jax import numpy as jnp
 
 from exhibits.common.circuit import Answer, Run
-from glsnn_components import triangular_surrogate
-from glsnn_model import GLSNN
+from exhibits.glsnn.components import triangular_surrogate
+from exhibits.glsnn.model import GLSNN
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(1,))

@@ -199,35 +199,6 @@ def adam_step(weights, biases, opt_params, gradients, eta, decay, b1=0.9, b2=0.9
     return weights, biases, (m, u, t)
 
 
-class TransposedSynapse(JaxComponent):
-    """Sends a signal backwards through another synapse's weights: outputs = gain inputs W^T.
-
-    | --- Input: ---   inputs (B, m); weights (n, m), to be wired from the other synapse
-    | --- Output: ---  outputs (B, n)
-
-    Args:
-        name: name of the component.
-        shape: (m, n).
-        gain: factor of the outputs.
-        batch_size: patterns presented at once.
-        key: JAX PRNG key.
-    """
-
-    def __init__(
-        self, name: str, shape: tuple[int, int], gain: float = 1.0, batch_size: int = 1, key: jax.Array | None = None
-    ):
-        super().__init__(name, key=key)
-        self.shape, self.gain, self.batch_size = shape, gain, batch_size
-        self.weights = Compartment(jnp.zeros(shape[::-1]))
-        self.biases = Compartment(jnp.zeros((1, shape[1])))
-        self.inputs = Compartment(jnp.zeros((batch_size, shape[0])))
-        self.outputs = Compartment(jnp.zeros((batch_size, shape[1])))
-
-    @compilable
-    def advance_state(self):
-        self.outputs.set(self.gain * jnp.matmul(self.inputs.get(), self.weights.get().T) + self.biases.get())
-
-
 def orthogonal(shape: tuple[int, int], key: jax.Array, gain: float = 1.0) -> jax.Array:
     """A matrix with orthonormal rows or columns, whichever are fewer, times a gain: U V^T of a uniform one's SVD.
 

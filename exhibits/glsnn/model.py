@@ -38,21 +38,22 @@ import jax
 from jax import numpy as jnp
 
 from exhibits.common.activity import ADVICE
-from exhibits.common.circuit import Answer, Builder, Circuit, Run
+from exhibits.common.circuit import Answer, Builder, Run
+from exhibits.common.components import TransposedSynapse
 from exhibits.common.errors import UserError
+from exhibits.common.network import Network
 from exhibits.common.ngc import stock
-from glsnn_components import (
+from exhibits.glsnn.components import (
     AdamSynapse,
     TracingSLIFCell,
-    TransposedSynapse,
     dropout_gate,
     orthogonal,
     receptive_fields,
 )
-from glsnn_config import Config
+from exhibits.glsnn.config import Config
 
 
-class GLSNN(Circuit[Config]):
+class GLSNN(Network[Config]):
     """The circuit above. L hidden layers make W1..W{L+1}, z1..z{L+1}, errors e1..e{L+1} and feedback F1..F{L}."""
 
     ADVICE = ADVICE | {

@@ -32,16 +32,17 @@ weights", Neural Computation 29(3), 2017, 578-602, as ngc-learn's model museum p
 import jax
 from jax import numpy as jnp
 
-from bfasnn_config import Config
+from exhibits.bfa_snn.config import Config
 from exhibits.common import events
 from exhibits.common.activity import ADVICE
-from exhibits.common.circuit import Answer, Builder, Circuit, Run
+from exhibits.common.circuit import Answer, Builder, Run
 from exhibits.common.components import GatedErrorCell, SecantSLIFCell, steps_per_spike
+from exhibits.common.network import Network
 from exhibits.common.ngc import DistributionGenerator as Draw
 from exhibits.common.ngc import stock
 
 
-class BFA_SNN(Circuit[Config]):
+class BFA_SNN(Network[Config]):
     """The circuit above. L hidden layers make W1..W{L+1}, z0..z{L+1}, e{L+1}, E2..E{L+1} and d1..d{L}."""
 
     ADVICE = ADVICE | {

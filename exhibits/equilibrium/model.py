@@ -22,8 +22,8 @@ import numpy as np
 from jax import numpy as jnp
 
 from exhibits.common.circuit import Answer, Builder, Circuit, Run
+from exhibits.common.components import TransposedSynapse
 from exhibits.common.ngc import Compartment, JaxComponent, compilable
-from glsnn_components import TransposedSynapse
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,189 @@
+"""An exhibit's model as a library: opened from a run's folder, asked, recorded from, taught further."""
+
+import inspect
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self, TypeVar, get_args
+
+import jax
+import numpy as np
+
+from exhibits.common.analysis import opened, restore
+from exhibits.common.circuit import Circuit
+from exhibits.common.circuit.circuit import CircuitConfig
+from exhibits.common.data import as_one_hot, as_patterns, load_patterns
+from exhibits.common.errors import UserError
+from exhibits.common.evaluation import Readout, interpret, log_probability
+from exhibits.common.ngc import Compartment
+from exhibits.common.schema import Form
+from exhibits.common.seeds import Keys
+
+Config = TypeVar("Config", bound=CircuitConfig)
+
+
+class Network(Circuit[Config]):
+    """A circuit with what people do with one.
+
+    | load(folder)            a trained network, from a run's folder
+    | predict(x)              classes of patterns; never learns
+    | predict_proba(x)        their probabilities
+    | record(x, compartments) values of compartments at every time step
+    | learn(x, y)             presents labelled patterns once more, and learns from them
+
+    Patterns are (N, D) in [0, 1], one of them (D,), or pictures (N, H, W), also as bytes; they are checked as files
+    are. The same patterns give the same answers: what is random comes from the run's seed.
+    """
+
+    form: Form  # how data are read
+    _trained: str = "untrained"
+    _seed: int = 0
+    _learned: int = 0  # times that `learn` was called
+    _temperature: float = 1.0
+
+    @classmethod
+    def load(cls, folder: str | Path = "exp") -> Self:
+        """The network of a training run, with its best parameters.
+
+        Args:
+            folder: of the run; if there is none of that name, one beside the exhibit's code.
+
+        Raises:
+            UserError: if it is not the folder of a run of this exhibit, or damaged.
+        """
+        folder = Path(folder).expanduser()
+        beside = Path(inspect.getfile(cls)).parent / folder
+        if not (folder / "config.json").exists() and (beside / "config.json").exists():
+            folder = beside
+        config, log, identity_of = opened(cls._config_kind(), folder)
+        form = log.form or load_patterns(config, "data")[1]  # format 1 did not record it
+        network = cls.for_analysis(config, form)
+        trained = restore(network, folder, identity_of(form))
+        what = config.dataset or "own data"
+        recipe = f"recipe {config.recipe}, " if hasattr(config, "recipe") else ""
+        network._trained = f"{recipe}trained on {what}, epoch {trained.epoch} of {config.epochs}"
+        network._seed, network._temperature = config.seed, trained.temperature or 1.0
+        network.n_updates = math.inf  # what is learned from now on is learned at the initial learning rates
+        return network
+
+    @classmethod
+    def for_analysis(cls, config: Any, form: Form) -> Self:
+        network = super().for_analysis(config, form)
+        network.form = form
+        return network
+
+    @classmethod
+    def _config_kind(cls) -> Any:
+        """The class of an exhibit's configuration: `class Mine(Network[Config])`."""
+        (base,) = cls.__orig_bases__  # type: ignore[attr-defined]
+        return get_args(base)[0]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.summary}; {self._trained})"
+
+    def predict(self, x: Any) -> np.ndarray:
+        """(N,) classes: the integers that stood for them in the training set, else their numbers."""
+        label = self._answers(x).label
+        form = self._form()
+        return label if form.labels is None else np.asarray(form.labels)[label]
+
+    def predict_proba(self, x: Any, calibrated: bool = False) -> np.ndarray:
+        """(N, C) class probabilities.
+
+        Args:
+            x: patterns.
+            calibrated: whether to use the softmax temperature that was fitted on the development set.
+        """
+        return np.exp(log_probability(self._read(x)["logit"], self._temperature if calibrated else 1.0))
+
+    def record(
+        self, x: Any, compartments: Mapping[str, str], cells: Sequence[int] | None = None
+    ) -> dict[str, np.ndarray]:
+        """Values of compartments at every time step, without learning.
+
+        Args:
+            x: patterns.
+            compartments: which, such as {"v": "z1.v"}, under names of your own; any with a value for each pattern.
+            cells: which cells of each; all if not given.
+
+        Returns:
+            (N, T, cells) values by name. A compartment that no time step changes has the same at each.
+
+        Raises:
+            UserError: if there is no such compartment or cell.
+        """
+        found = {name: self._compartment(where) for name, where in compartments.items()}
+        for name, compartment in found.items():
+            n = compartment.get().shape[1]
+            if cells is not None and not all(0 <= cell < n for cell in cells):
+                raise UserError(f"cells {list(cells)}: {compartments[name]} has {n} cells; expected numbers below that")
+        chosen = slice(None) if cells is None else np.asarray(cells, int)
+        watch = {name: (compartment, np.s_[:, chosen]) for name, compartment in found.items()}
+
+        def trace(parameters, x, y, valid, key) -> dict[str, jax.Array]:
+            run = self.run(parameters, valid, key, learn=False, watch=watch)
+            self.present(run, x, y)
+            return self.traced(run)
+
+        program, rows, key = jax.jit(trace), self._patterns(x), Keys.of(self._seed).test
+        kept: dict[str, list[np.ndarray]] = {name: [] for name in found}
+        for m, start in enumerate(range(0, len(rows), self.batch_size)):
+            some = rows[start : start + self.batch_size]
+            labels = np.zeros((len(some), self.sizes[-1]), np.float32)
+            minibatch = [each[0] for each in self._minibatches(some, labels, length=self.batch_size)]
+            seen = program(self.get_parameters(), *minibatch, jax.random.fold_in(key, m))
+            for name, values in seen.items():
+                kept[name].append(np.asarray(values).swapaxes(0, 1)[: len(some)])
+        return {name: np.concatenate(values) for name, values in kept.items()}
+
+    def learn(self, x: Any, y: Any) -> Self:
+        """Presents labelled patterns once, in this order, and learns from them at the initial learning rates.
+
+        Args:
+            x: patterns.
+            y: (N,) integers as in the training set, or (N, C) one-hot labels.
+        """
+        rows = self._patterns(x)
+        labels, _ = as_one_hot("y", np.asarray(y), self._form())
+        if len(labels) != len(rows):
+            raise UserError(f"y: {len(labels)} labels; expected {len(rows)}, as many as there are patterns")
+        self._learned += 1
+        key = jax.random.fold_in(jax.random.fold_in(Keys.of(self._seed).train, 2**31), self._learned)
+        self.read(rows, labels, key, learn=True)
+        return self
+
+    def _form(self) -> Form:
+        """How data are read; as patterns (N, D) and one-hot labels for a network that was not loaded."""
+        return getattr(self, "form", None) or Form(self.sizes[0], self.picture, self.sizes[-1])
+
+    def _patterns(self, x: Any) -> np.ndarray:
+        """(N, D) patterns, checked."""
+        x = np.asarray(x)
+        form = self._form()
+        if x.ndim == 1 or (x.ndim == 2 and x.shape == form.picture and x.shape[1] != form.pixels):
+            x = x[None]
+        if x.ndim not in (2, 3, 4) or x.dtype.kind not in "fiub" or 0 in x.shape:
+            raise UserError(f"x: shape {x.shape} of {x.dtype}; expected numbers in [0, 1], (N, {form.pixels})")
+        if not np.isfinite(x).all():
+            raise UserError("x: has NaN or infinity; expected finite numbers")
+        return as_patterns("x", x, form).x
+
+    def _read(self, x: Any) -> dict[str, np.ndarray]:
+        rows = self._patterns(x)
+        return self.read(rows, np.zeros((len(rows), self.sizes[-1]), np.float32), Keys.of(self._seed).test)
+
+    def _answers(self, x: Any) -> Readout:
+        out = self._read(x)
+        return interpret(out, np.zeros_like(out["logit"]))
+
+    def _compartment(self, where: str) -> Compartment:
+        name, _, what = where.partition(".")
+        part = self.components.get(name)
+        compartment = getattr(part, what, None) if what else None
+        if not isinstance(compartment, Compartment):
+            parts = ", ".join(f"{name}.{what}" for what, _ in part.compartments) if part else ", ".join(self.components)
+            raise UserError(f"{where}: no compartment; expected one such as {parts[:200]}")
+        value: Any = compartment.get()
+        if not (hasattr(value, "shape") and len(value.shape) == 2 and value.shape[0] == self.batch_size):
+            raise UserError(f"{where}: has no value for each pattern and cell; get_parameters() gives weights")
+        return compartment

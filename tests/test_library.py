@@ -1,0 +1,197 @@
+"""Exhibits as a library: opened from a run's folder, in other folders, in a notebook's kernel, in threads."""
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import jax
+import numpy as np
+import pytest
+from conftest import data_set, make_patterns
+
+from exhibits.bfa_snn import BFA_SNN
+from exhibits.bfa_snn import Config as BFAConfig
+from exhibits.common.errors import UserError
+from exhibits.common.evaluation import interpret
+from exhibits.common.seeds import Keys
+from exhibits.common.training import fit
+from exhibits.glsnn import GLSNN
+from exhibits.glsnn import Config as GLSNNConfig
+
+SMALL = {"hid_dim": (20,), "T": 30, "burn_in": 6, "batch_size": 8, "weight_std": 0.3, "eta": (0.05, 0.05)}
+DEEP = {"hid_dim": (20, 15), "batch_size": 8, "eta": 0.02, "receptive_field": 3}
+RUNS = {"bfa_snn": (BFA_SNN, BFAConfig, SMALL), "glsnn": (GLSNN, GLSNNConfig, DEEP)}
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """A finished run of each exhibit."""
+    found, data = {}, data_set(200, 60)
+    for name, (kind, config, values) in RUNS.items():
+        found[name] = tmp_path_factory.mktemp("runs") / name
+        run = config(exp_dir=found[name], epochs=4, **values)
+        fit(kind.for_training(run, data), run, data)
+    return found
+
+
+@pytest.fixture(params=RUNS)
+def name(request):
+    return request.param
+
+
+@pytest.fixture
+def network(name, folders):
+    return RUNS[name][0].load(folders[name])
+
+
+def test_it_answers_as_the_analysis_does(name, network):
+    x, y = make_patterns(60, seed=1)
+    out = network.read(x, y, Keys.of(1234).test)
+    np.testing.assert_array_equal(network.predict(x), interpret(out, y).label)
+    np.testing.assert_allclose(network.predict_proba(x), interpret(out, y).probability, rtol=1e-6)
+    assert (network.predict(x) == y.argmax(axis=1)).mean() > 0.7
+    np.testing.assert_allclose(network.predict_proba(x, calibrated=True).sum(axis=1), 1)
+    assert network._temperature != 1 and np.any(network.predict_proba(x, calibrated=True) != network.predict_proba(x))
+
+
+def test_asking_never_learns_and_asking_again_changes_nothing(network):
+    x, _ = make_patterns(20)
+    before = [np.asarray(leaf) for leaf in jax.tree.leaves(network.get_parameters())]
+    first = network.predict_proba(x)
+    network.record(x[:2], {"v": "z1.v"})
+    np.testing.assert_array_equal(first, network.predict_proba(x))
+    for one, other in zip(before, jax.tree.leaves(network.get_parameters()), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_patterns_in_all_their_forms(network):
+    x, _ = make_patterns(5)
+    whole = network.predict_proba(x)
+    np.testing.assert_array_equal(network.predict_proba(x.reshape(5, 6, 6)), whole)
+    np.testing.assert_array_equal(network.predict_proba(x.reshape(5, 6, 6, 1)), whole)
+    np.testing.assert_array_equal(network.predict_proba(x[0]), whole[:1])
+    np.testing.assert_array_equal(network.predict_proba(x[0].reshape(6, 6)), whole[:1])
+    np.testing.assert_array_equal(network.predict_proba(x.tolist()), whole)
+    as_bytes = np.round(255 * x).astype(np.uint8)
+    np.testing.assert_array_equal(network.predict_proba(as_bytes), network.predict_proba(as_bytes / np.float32(255)))
+
+
+@pytest.mark.parametrize(
+    ("x", "said"),
+    [
+        (np.ones((2, 35)), "35 pixels a row; expected 36"),
+        (np.ones((2, 5, 7)), "35 pixels a row"),
+        (np.ones((2, 4, 9)), "pictures of 4 x 9; expected 6 x 6"),
+        (2 * np.ones((2, 36)), "values from 2 to 2; expected all in [0, 1]"),
+        (-np.ones((2, 36)), "values from -1 to -1"),
+        (np.full((2, 36), np.nan), "NaN or infinity"),
+        (np.ones((0, 36)), "expected numbers in [0, 1], (N, 36)"),
+        (np.array([["a"] * 36]), "expected numbers"),
+        (None, "expected numbers"),
+    ],
+)
+def test_unfit_patterns(network, x, said):
+    for ask in (network.predict, network.predict_proba, lambda x: network.record(x, {"v": "z1.v"})):
+        with pytest.raises(UserError) as error:
+            ask(x)
+        assert said in str(error.value) and str(error.value).startswith("x: ")
+
+
+def test_what_is_recorded_is_what_happened(name, network):
+    x, y = make_patterns(11)  # more than a minibatch
+    T, hidden = network.n_steps, network.sizes[1]
+    spikes = "onset" if name == "bfa_snn" else "s"
+    seen = network.record(x, {"v": "z1.v", "s": f"z1.{spikes}", "j": "z1.j"})
+    assert {key: value.shape for key, value in seen.items()} == dict.fromkeys(("v", "s", "j"), (11, T, hidden))
+    out = network.read(x, y, Keys.of(1234).test, detail=True)
+    np.testing.assert_array_equal(seen["s"].sum(axis=1), out["onsets1"])
+    assert seen["s"].sum() > 0 and np.ptp(seen["v"]) > 0 and np.ptp(seen["j"]) > 0
+    some = network.record(x, {"v": "z1.v"}, cells=[0, 5, 9])
+    np.testing.assert_array_equal(some["v"], seen["v"][:, :, [0, 5, 9]])
+
+
+def test_what_cannot_be_recorded(network):
+    x, _ = make_patterns(1)
+    for where, cells, said in (
+        ("z9.v", None, "z9.v: no compartment; expected one such as"),
+        ("z1.voltage", None, "expected one such as z1."),
+        ("z1", None, "no compartment"),
+        ("W1.weights", None, "W1.weights: has no value for each pattern"),
+        ("z1.v", [20], "z1.v has 20 cells"),
+        ("z1.v", [-1], "z1.v has 20 cells"),
+    ):
+        with pytest.raises(UserError) as error:
+            network.record(x, {"a": where}, cells=cells)
+        assert said in str(error.value)
+
+
+def test_it_learns_further(name, network, folders):
+    x, y = make_patterns(200)
+    turned = np.roll(y, 1, axis=1)  # other names for the classes
+    for _ in range(6):
+        network.learn(x, turned)
+    test, labels = make_patterns(60, seed=1)
+    assert (network.predict(test) == (labels.argmax(axis=1) + 1) % 4).mean() > 0.7
+    again = RUNS[name][0].load(folders[name])
+    for _ in range(6):
+        again.learn(x.reshape(-1, 6, 6), turned.argmax(axis=1))
+    np.testing.assert_array_equal(again.predict_proba(test), network.predict_proba(test))
+    with pytest.raises(UserError, match="y: 3 labels; expected 200"):
+        network.learn(x, [0, 1, 2])
+    with pytest.raises(UserError, match="labels 7; expected"):
+        network.learn(x[:1], [7])
+
+
+def test_it_says_what_it_is(name, network, make_circuit):
+    said = {
+        "bfa_snn": "BFA_SNN(36-20-4, synapses event; recipe page, trained on mnist, epoch ",
+        "glsnn": "GLSNN(36-20-15-4; trained on mnist, epoch ",
+    }
+    assert repr(network).startswith(said[name]) and repr(network).endswith(" of 4)")
+    assert repr(make_circuit()) == "BFA_SNN(36-20-4, synapses event; untrained)"
+
+
+def test_folders_that_cannot_be_loaded(name, folders, tmp_path):
+    kind, other = RUNS[name][0], folders["glsnn" if name == "bfa_snn" else "bfa_snn"]
+    for folder, said in ((tmp_path, "config.json"), (tmp_path / "none", "config.json"), (other, "")):
+        with pytest.raises(UserError) as error:
+            kind.load(folder)
+        assert str(folder) in str(error.value) and said in str(error.value)
+
+
+BLOCK = """
+import sys, threading
+import numpy as np
+argv = list(sys.argv)
+from exhibits.bfa_snn import BFA_SNN, Config
+assert sys.argv == argv
+x = np.random.default_rng(0).random((3, 6, 6), np.float32)
+
+def use():
+    net = BFA_SNN.load(FOLDER)
+    assert net.predict(x).shape == (3,) and net.predict_proba(x[0]).shape == (1, 4)
+    seen = net.record(x, {"v": "z1.v", "s": "z1.s"}, cells=[0, 5, 9])
+    assert seen["v"].shape == (3, net.n_steps, 3)
+    net.learn(x, [0, 1, 2])
+    print(net)
+
+use()
+thread = threading.Thread(target=use)
+thread.start()
+thread.join()
+"""
+
+
+def test_the_block_of_the_readme_runs_in_another_folder_and_in_a_thread(folders, tmp_path):
+    code = BLOCK.replace("FOLDER", repr(str(folders["bfa_snn"])))
+    done = subprocess.run([sys.executable, "-c", code, "--help"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("BFA_SNN(36-20-4") == 2 and not list(tmp_path.iterdir())
+
+
+def test_networks_are_asked_in_threads(name, folders):
+    kind, (x, _) = RUNS[name][0], make_patterns(20)
+    expected = kind.load(folders[name]).predict_proba(x)
+    with ThreadPoolExecutor(3) as pool:
+        for found in pool.map(lambda _: kind.load(folders[name]).predict_proba(x), range(3)):
+            np.testing.assert_array_equal(found, expected)
