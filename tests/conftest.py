@@ -1,7 +1,16 @@
 """Small circuits and data that several test files use."""
 
 import hashlib
+import os
 import sys
+from pathlib import Path
+
+# Circuits of one kind are compiled once for all tests, in whatever process: it halves their time.
+os.environ |= {
+    "JAX_COMPILATION_CACHE_DIR": str(Path(__file__).resolve().parents[1] / ".pytest_cache" / "jax"),
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+}
 
 import jax
 import numpy as np
