@@ -84,7 +84,7 @@ def pytest_collection_modifyitems(items: list) -> None:
 
 
 @pytest.fixture(autouse=True)
-def forgotten():
+def unregistered():
     """No test's circuits are left to the next ones."""
     with temporary():
         yield

@@ -10,7 +10,7 @@ from conftest import make_patterns
 from exhibits.common.errors import UserError
 from exhibits.common.files import read_json
 from exhibits.common.results import Row, marks, measure, show, shown, table
-from exhibits.common.studies import conduct
+from exhibits.common.studies import run_study
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 BENCHMARKS = REPOSITORY / "benchmarks"
@@ -46,7 +46,7 @@ def test_study_tables(name):
     script = GLSNN / f"study_{name}.py"
     study = load(script)
     tasks = study.grid(study.Study())
-    rows = conduct(script, tasks, study.Study(plot_only=True))
+    rows = run_study(script, tasks, study.Study(plot_only=True))
     assert [row["task"] for row in rows] == tasks, "the README's study is not complete"
     assert shown(GLSNN / "README.md", name) == study.table(rows)
 

@@ -163,8 +163,8 @@ def test_a_folder_that_vanishes_is_said(make_circuit, sets, tmp_path, monkeypatc
     config = Config(exp_dir=tmp_path / "exp", epochs=3)
     save = ParameterStore.save
 
-    def vanish(self, step, arrays, also=(), record=None):
-        save(self, step, arrays, also, record)
+    def vanish(self, step, arrays, kept=(), record=None):
+        save(self, step, arrays, kept, record)
         self.wait()
         if self.folder.name == "checkpoints":
             config.exp_dir.rename(tmp_path / "elsewhere")

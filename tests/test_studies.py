@@ -19,7 +19,7 @@ from exhibits.common.config import MNIST, REPOSITORY
 from exhibits.common.data import digest_of, load_folder
 from exhibits.common.errors import UserError
 from exhibits.common.files import read_json
-from exhibits.common.studies import StudyConfig, _load, by_seed, conduct, patterns_of
+from exhibits.common.studies import StudyConfig, _load, by_seed, patterns_of, run_study
 
 GLSNN = REPOSITORY / "exhibits" / "glsnn"
 TOY = """
@@ -55,7 +55,7 @@ class ToyRow(msgspec.Struct):
 
 def run_toy(script, tasks, config):
     """The study above."""
-    return conduct(script, tasks, config, ToyRow)
+    return run_study(script, tasks, config, ToyRow)
 
 
 @pytest.fixture
@@ -194,7 +194,7 @@ def test_a_cluster_gives_the_rows_of_one_process(small_data, tmp_path, two_worke
         config = StudyConfig(
             data=small_data, epochs=2, seeds=2, scheduler=scheduler, out_dir=tmp_path / f"out{len(rows)}"
         )
-        rows.append([(row["task"], row["acc"]) for row in conduct(script, config.tasks(grid, epochs=1), config)])
+        rows.append([(row["task"], row["acc"]) for row in run_study(script, config.tasks(grid, epochs=1), config)])
     assert rows[0] == rows[1] and len(rows[0]) == 4 and all(len(acc) == 2 for _, acc in rows[0])
 
 
@@ -207,9 +207,9 @@ def test_a_killed_worker_costs_nothing(toy, tmp_path, two_workers):
     path = tmp_path / "out" / "toy.json"
     program = f"""
 from pathlib import Path
-from exhibits.common.studies import StudyConfig, conduct
+from exhibits.common.studies import StudyConfig, run_study
 config = StudyConfig(scheduler={address!r}, out_dir=Path({str(path.parent)!r}))
-conduct(Path({str(toy)!r}), {tasks!r}, config, dict)
+run_study(Path({str(toy)!r}), {tasks!r}, config, dict)
 """
     running = subprocess.Popen([sys.executable, "-c", program], env=os.environ | {"PYTHONPATH": str(REPOSITORY)})
     for _ in range(600):  # until the victim is in the middle of a task

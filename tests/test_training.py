@@ -11,7 +11,7 @@ from exhibits.bfa_snn.config import Config
 from exhibits.common.analysis import restore
 from exhibits.common.errors import UserError
 from exhibits.common.plots import draw_likelihood
-from exhibits.common.runfolder import claimed, finished
+from exhibits.common.runfolder import finished, held
 from exhibits.common.schema import RunLog, Tally
 from exhibits.common.training import add, fit, identity_of
 
@@ -80,7 +80,7 @@ def test_the_first_number_that_is_not_finite_is_found(make_circuit, sets, tmp_pa
 def test_folders_of_others_are_left_alone(tmp_path, make_circuit, sets):
     def claim(folder):
         config = Config(exp_dir=folder)
-        with claimed(config, identity_of(make_circuit(), config, sets), RunLog(started="2020-01-01T00:00:00Z")):
+        with held(config, identity_of(make_circuit(), config, sets), RunLog(started="2020-01-01T00:00:00Z")):
             pass
 
     (tmp_path / "run.json").write_text("[1]")

@@ -79,13 +79,13 @@ class ParameterStore:
         found = [int(name) for name in names if re.fullmatch(r"0|[1-9]\d{0,17}", name, re.ASCII)]
         return sorted((step for step in found if (self.folder / str(step) / FILE).exists()), reverse=True)
 
-    def save(self, step: int, arrays: dict[str, Any], also: Collection[int] = (), record: Record | None = None) -> None:
+    def save(self, step: int, arrays: dict[str, Any], kept: Collection[int] = (), record: Record | None = None) -> None:
         """Begins to save a dictionary of arrays, in place of what this run has of that step and later ones.
 
         Args:
             step: number of the save, at least 0.
             arrays: what to save.
-            also: earlier saves that stay, besides the newest ones.
+            kept: earlier saves that stay, besides the newest ones.
             record: what to save beside the arrays.
 
         Raises:
@@ -97,9 +97,9 @@ class ParameterStore:
         named = _named(arrays)
         if record is not None:
             named[RECORD] = np.frombuffer(msgspec.json.encode(record), np.uint8)
-        self._saving = self._thread.submit(self._save, step, named, frozenset(also))
+        self._saving = self._thread.submit(self._save, step, named, frozenset(kept))
 
-    def _save(self, step: int, arrays: dict[str, np.ndarray], also: frozenset[int]) -> None:
+    def _save(self, step: int, arrays: dict[str, np.ndarray], kept: frozenset[int]) -> None:
         self.check()
         for later in self._own_steps():
             if later >= step:
@@ -117,7 +117,7 @@ class ParameterStore:
         _sync(self.folder)
         self._own.add(step)
         for old in self._own_steps()[self.keep :]:
-            if old not in also:
+            if old not in kept:
                 self._delete(old)
 
     def _own_steps(self) -> list[int]:

@@ -36,7 +36,8 @@ def require(config: object, field: str, expected: str, holds: bool) -> None:
 
 # Fields that no number depends on; those of data are told apart by the data's content.
 FILES = ("dataX", "dataY", "devX", "devY", "testX", "testY")
-FREE = (*FILES, "dataset", "recipe", "classes", "exp_dir", "verbosity", "resume", "checkpoint_minutes", "debug_nans")
+RUNNING = ("exp_dir", "verbosity", "resume", "checkpoint_minutes", "debug_nans")
+WITHOUT_EFFECT = (*FILES, *RUNNING, "dataset", "recipe", "classes")
 LEAST, MOST = 1e-12, 1e12  # of a physical quantity: far from where float32 ends
 
 
@@ -117,7 +118,7 @@ class TrainingConfig:
 
     def numbers(self, form: Form) -> dict[str, Any]:
         """The fields that numbers depend on, as JSON can hold them, for data of this form."""
-        return {name: value for name, value in to_json(self).items() if name not in (*FREE, "format")}
+        return {name: value for name, value in to_json(self).items() if name not in (*WITHOUT_EFFECT, "format")}
 
 
 def _normalize_paths(config: object) -> None:

@@ -53,7 +53,7 @@ def _differences(there: Identity, here: Identity) -> list[str]:
 
 
 class RunFolder:
-    """A run's folder while this process alone may write to it; see `claimed`.
+    """A run's folder while this process alone may write to it; see `held`.
 
     Attributes:
         path: the folder.
@@ -94,7 +94,7 @@ class RunFolder:
 
 
 @contextlib.contextmanager
-def claimed(config: TrainingConfig, identity: Identity, log: RunLog) -> Iterator[RunFolder]:
+def held(config: TrainingConfig, identity: Identity, log: RunLog) -> Iterator[RunFolder]:
     """The folder `config.exp_dir`, made and locked, with config.json and run.json in place.
 
     A finished run there, or with `resume="never"` any run, moves to a folder named after its start. The lock is the

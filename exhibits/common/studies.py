@@ -100,7 +100,7 @@ class StudyConfig:
         return [point | rest | {"seed": FIRST_SEED + n} for point in points for n in range(n_seeds)]
 
 
-def conduct(script: Path, tasks: Sequence[Task], config: StudyConfig, kind: type = StudyRow) -> list[Row]:
+def run_study(script: Path, tasks: Sequence[Task], config: StudyConfig, kind: type = StudyRow) -> list[Row]:
     """Runs the tasks whose rows are missing and keeps each row as soon as it is there, beside those of others.
 
     Args:
@@ -174,7 +174,7 @@ def _results(script: Path, tasks: Sequence[Task], scheduler: str | None) -> Iter
         return
     for task in tasks:
         try:
-            yield task, perform(where, task)
+            yield task, run_task(where, task)
         except UserError as error:
             yield task, error
 
@@ -195,7 +195,7 @@ def _on_cluster(address: str, where: str, tasks: Sequence[Task]) -> Iterator[tup
     with client:
         if not client.scheduler_info()["workers"]:
             print(f"{address} has no workers yet; start some: dask worker {address} --nthreads 1", file=sys.stderr)
-        futures = {client.submit(perform, where, task, pure=False): task for task in tasks}
+        futures = {client.submit(run_task, where, task, pure=False): task for task in tasks}
         for future in as_completed(futures):
             error = future.exception()
             task = futures[future]
@@ -205,7 +205,7 @@ def _on_cluster(address: str, where: str, tasks: Sequence[Task]) -> Iterator[tup
 _one_at_a_time = threading.Lock()  # ngc-learn's contexts are the process's
 
 
-def perform(where: str, task: Task) -> Row:
+def run_task(where: str, task: Task) -> Row:
     """Runs one task, in whatever process.
 
     Args:

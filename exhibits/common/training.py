@@ -22,7 +22,7 @@ from exhibits.common.errors import UserError
 from exhibits.common.evaluation import Readout, fit_temperature, interpret
 from exhibits.common.files import write_array
 from exhibits.common.interruption import CODE, stoppable
-from exhibits.common.runfolder import CHECKPOINTS, INITIAL, RunFolder, claimed
+from exhibits.common.runfolder import CHECKPOINTS, INITIAL, RunFolder, held
 from exhibits.common.schema import FORMAT, Activity, Best, History, Identity, Progress, Record, RunLog, Tally
 from exhibits.common.seeds import Keys
 
@@ -107,7 +107,7 @@ def fit(circuit: Circuit, config: TrainingConfig, data: DataSet) -> tuple[float,
     """
     identity = identity_of(circuit, config, data)
     try:
-        with claimed(config, identity, record_of(identity, config, data)) as folder, stoppable() as stopping:
+        with held(config, identity, record_of(identity, config, data)) as folder, stoppable() as stopping:
             return _Run(circuit, config, data, identity, folder, stopping).complete()
     except OSError as error:
         raise UserError(f"{config.exp_dir}: {error.strerror}; what was saved before is kept") from None

@@ -17,7 +17,7 @@ from exhibits.common.errors import reported
 with reported():  # a package may be missing
     from exhibits.common.config import from_command_line
     from exhibits.common.results import show, spread
-    from exhibits.common.studies import StudyConfig, by_seed, conduct, learning_curve, patterns_of
+    from exhibits.common.studies import StudyConfig, by_seed, learning_curve, patterns_of, run_study
 
 DEPTHS = (3, 4, 5, 6)
 WIDTH = 256
@@ -112,7 +112,7 @@ def table(rows: list[dict]) -> str:
 def main() -> None:
     """Runs what is missing, draws, and updates the README if this is the study that it reports."""
     config = from_command_line(Study)
-    rows = conduct(Path(__file__), grid(config), config)
+    rows = run_study(Path(__file__), grid(config), config)
 
     from exhibits.common.plots import draw_curves
 
