@@ -80,7 +80,7 @@ def test_memory_is_flat_in_time(make_circuit):
         x, y = make_patterns(16)
         shaped = x.reshape(2, 8, -1), y.reshape(2, 8, -1), np.ones((2, 8, 1), np.float32)
         lowered = circuit._program.lower(
-            circuit.get_parameters(), *shaped, jax.random.PRNGKey(0), 0, 2, learn=True, detail=True
+            circuit.get_parameters(), *shaped, jax.random.PRNGKey(0), 0, 2, np.float32(9), learn=True, detail=True
         )
         return lowered.compile().memory_analysis().temp_size_in_bytes
 

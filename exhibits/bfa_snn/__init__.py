@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Any
 from exhibits.bfa_snn.config import Analysis, Config
 
 if TYPE_CHECKING:
+    from exhibits.bfa_snn.estimator import BFASNNClassifier
     from exhibits.bfa_snn.model import BFA_SNN
 
-__all__ = ["BFA_SNN", "Analysis", "Config"]
+__all__ = ["BFA_SNN", "Analysis", "BFASNNClassifier", "Config"]
 
 STEM = "bfasnn"  # what the names of its pictures begin with
 
@@ -22,4 +23,8 @@ def network() -> type["BFA_SNN"]:
 def __getattr__(name: str) -> Any:
     if name == "BFA_SNN":
         return network()
+    if name == "BFASNNClassifier":
+        from exhibits.bfa_snn.estimator import BFASNNClassifier
+
+        return BFASNNClassifier
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -116,5 +116,5 @@ class BFA_SNN(Network[Config]):
         if self.config.schedule == "constant":
             return 1.0
         per_minibatch = self.config.T - self.config.burn_in  # an update at each step after burn-in
-        done = run[self.updates] / (per_minibatch * self.n_updates)
+        done = run[self.updates] * (1.0 / (per_minibatch * run.n_updates))
         return 0.5 * (1.0 + jnp.cos(jnp.pi * jnp.minimum(done, 1.0)))

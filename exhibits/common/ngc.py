@@ -31,6 +31,7 @@ __all__ = [
     "Product",
     "Summation",
     "compilable",
+    "scratch",
     "stock",
     "temporary",
     "wiring",
@@ -70,3 +71,10 @@ def temporary() -> Iterator[None]:
         for register, names in before:
             for name in register.keys() - names:
                 del register[name]
+
+
+@contextlib.contextmanager
+def scratch() -> Iterator[None]:
+    """`temporary`, for one thread at a time: for circuits of which only the compiled program is kept."""
+    with _one_at_a_time, temporary():
+        yield

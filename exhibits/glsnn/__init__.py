@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Any
 from exhibits.glsnn.config import Analysis, Config
 
 if TYPE_CHECKING:
+    from exhibits.glsnn.estimator import GLSNNClassifier
     from exhibits.glsnn.model import GLSNN
 
-__all__ = ["GLSNN", "Analysis", "Config"]
+__all__ = ["GLSNN", "Analysis", "Config", "GLSNNClassifier"]
 
 STEM = "glsnn"  # what the names of its pictures begin with
 
@@ -22,4 +23,8 @@ def network() -> type["GLSNN"]:
 def __getattr__(name: str) -> Any:
     if name == "GLSNN":
         return network()
+    if name == "GLSNNClassifier":
+        from exhibits.glsnn.estimator import GLSNNClassifier
+
+        return GLSNNClassifier
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -153,4 +153,4 @@ class GLSNN(Network[Config]):
         if self.config.schedule == "constant":
             return jnp.float32(self.config.eta)
         _, _, updates = run[self.W[len(self.W)].opt_params]  # without feedback no other one learns
-        return self.config.eta * 0.5 * (1.0 + jnp.cos(jnp.pi * jnp.minimum(updates / self.n_updates, 1.0)))
+        return self.config.eta * 0.5 * (1.0 + jnp.cos(jnp.pi * jnp.minimum(updates * (1.0 / run.n_updates), 1.0)))

@@ -192,7 +192,7 @@ class Circuit(Generic[Config]):
         state = self._rest | {path(self.parameters[name]): value for name, value in parameters.items()}
         for i, noise in enumerate(self._noise):
             state[path(noise)] = jax.random.fold_in(key, i) if i else key
-        options = {"rows": self.batch_size} | options
+        options = {"rows": self.batch_size, "n_updates": self.n_updates} | options
         return Run(state, self.dt, valid, key, learn, self._learning, **options)
 
     def _readouts(self, answer: Answer, rows: int, *, learn: bool, detail: bool) -> dict[str, jax.Array]:
@@ -206,13 +206,14 @@ class Circuit(Generic[Config]):
                 out |= activity.layer_readouts(n, spikes[:rows], answer.every[n][:rows], self.batch_size)
         return out
 
-    def _present_chunk(self, parameters, x, y, valid, key, first, count, *, learn: bool, detail: bool):
+    def _present_chunk(self, parameters, x, y, valid, key, first, count, n_updates, *, learn: bool, detail: bool):
         """`count` of the M minibatches in x (M, B, D), y (M, B, C), valid (M, B, 1), numbered from `first`."""
+        options = {"learn": learn, "n_updates": n_updates}
         paths = {name: path(c) for name, c in self.parameters.items()}
         rows = self.batch_size if detail else min(self.batch_size, activity.ROWS)
 
         def minibatch(parameters, m):
-            run = self.run(parameters, valid[m], jax.random.fold_in(key, first + m), learn=learn, rows=rows)
+            run = self.run(parameters, valid[m], jax.random.fold_in(key, first + m), rows=rows, **options)
             out = self._readouts(self.present(run, x[m], y[m]), rows, learn=learn, detail=detail)
             return {name: run.state[path] for name, path in paths.items()}, out
 
@@ -263,7 +264,7 @@ class Circuit(Generic[Config]):
         for start in range(first, len(order), size):
             chosen = order[start : start + size]
             rows = self._minibatches(x[chosen], y[chosen], length=size)
-            counted = (start // self.batch_size, -(-len(chosen) // self.batch_size))
+            counted = (start // self.batch_size, -(-len(chosen) // self.batch_size), np.float32(self.n_updates))
             parameters, out = self._program(parameters, *rows, key, *counted, learn=learn, detail=detail)
             if learn:
                 self.set_parameters(parameters)

@@ -49,6 +49,7 @@ class Run:
         key: PRNG key of this minibatch.
         learn: whether the synapses adapt.
         learning: names of the processes in which they do.
+        n_updates: minibatches after which a schedule has brought the learning rates to their end.
         rows: how many patterns, from the first, to look at cell by cell.
         watch: what to keep at every step, by name: a compartment, and an index of its value (B, cells).
         inspect: called with state and time, ms, after every process.
@@ -62,6 +63,7 @@ class Run:
     key: Any
     learn: bool
     learning: set[str]
+    n_updates: Any
     rows: int
     watch: Mapping[str, tuple[Compartment, Any]] = field(default_factory=dict)
     inspect: Callable[[State, Any], None] | None = None

@@ -1,0 +1,119 @@
+"""The exhibits as scikit-learn estimators: scikit-learn's own checks, and what one does with estimators."""
+
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+
+import jax
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.datasets import load_digits
+from sklearn.model_selection import cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler
+from sklearn.utils.estimator_checks import estimator_checks_generator
+
+from exhibits.bfa_snn import BFASNNClassifier
+from exhibits.common.data import Patterns
+from exhibits.common.estimator import initial_parameters
+from exhibits.common.seeds import Keys
+from exhibits.common.training import learn_epoch
+from exhibits.glsnn import GLSNNClassifier
+
+ESTIMATORS = [BFASNNClassifier(epochs=25), GLSNNClassifier(epochs=25)]
+SMALL = [
+    BFASNNClassifier((30,), epochs=8, scale="global", random_state=3),
+    GLSNNClassifier((30, 20), epochs=8, scale="global", random_state=3),
+]
+
+
+@pytest.fixture(scope="module")
+def digits():
+    X, y = load_digits(return_X_y=True)
+    return X[:600], y[:600]
+
+
+@pytest.fixture(params=SMALL, ids=lambda estimator: type(estimator).__name__)
+def estimator(request):
+    return clone(request.param)
+
+
+def checks():
+    """scikit-learn's checks of both estimators; most are slow."""
+    quick = ("classifiers_train", "classifiers_classes", "estimators_pickle", "unchanged", "nan_inf", "unfitted")
+    for each in ESTIMATORS:
+        for n, (estimator, check) in enumerate(estimator_checks_generator(each)):
+            name = getattr(check, "func", check).__name__
+            marks = [] if any(part in name for part in quick) else [pytest.mark.slow]
+            yield pytest.param(estimator, check, id=f"{type(each).__name__}-{n}-{name}", marks=marks)
+
+
+@pytest.mark.parametrize(("estimator", "check"), checks())
+def test_scikit_learn(estimator, check):
+    check(estimator)
+
+
+def test_cross_validation_and_a_pipeline(estimator, digits):
+    pipeline = make_pipeline(MinMaxScaler(), type(estimator)(epochs=25, random_state=0))
+    assert cross_val_score(pipeline, *digits, cv=3).mean() > 0.85
+
+
+def test_what_fit_learns_is_what_training_learns(estimator, digits):
+    X, y = digits
+    estimator.fit(X, y)
+    x, one_hot = np.float32(X / 16), np.eye(10, dtype=np.float32)[y]
+    config, seed = estimator.config_, estimator.seed_
+    circuit = estimator._kind(Keys.of(seed).init, 64, 10, config, n_updates=8 * -(-len(x) // config.batch_size))
+    start = initial_parameters(type(circuit), Keys.of(seed).init, (64, 10), config)
+    circuit.set_parameters(estimator._scaled(start))
+    for epoch in range(1, 9):
+        learn_epoch(circuit, Patterns(x, one_hot), seed, epoch)
+    for one, other in zip(
+        jax.tree.leaves(circuit.get_parameters()), jax.tree.leaves(estimator.parameters_), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_pickled_it_predicts_alike_and_holds_no_circuit(estimator, digits):
+    X, y = digits
+    estimator.fit(X, y)
+    stored = pickle.dumps(estimator)
+    size = sum(leaf.nbytes for leaf in jax.tree.leaves(estimator.parameters_))
+    assert len(stored) < 1.5 * size + 20_000
+    np.testing.assert_array_equal(pickle.loads(stored).predict_proba(X), estimator.predict_proba(X))
+    with ThreadPoolExecutor(3) as pool:
+        for found in pool.map(lambda _: clone(estimator).fit(X[:100], y[:100]).predict(X[:50]), range(3)):
+            np.testing.assert_array_equal(found, clone(estimator).fit(X[:100], y[:100]).predict(X[:50]))
+
+
+def test_it_learns_bit_by_bit(estimator, digits):
+    X, y = digits
+    labels = np.array([f"digit {n}" for n in range(10)])[y]
+    for _ in range(8):
+        for start in range(0, 600, 200):
+            estimator.partial_fit(X[start : start + 200], labels[start : start + 200], classes=np.unique(labels))
+    assert estimator.score(X, labels) > 0.8 and estimator.n_iter_ == 24
+    with pytest.raises(ValueError, match="labels that are not among the classes"):
+        estimator.partial_fit(X[:2], ["digit 1", "digit 77"])
+
+
+def test_rate_codes(estimator, digits):
+    X, y = digits
+    codes = estimator.fit(X, y).transform(X)
+    assert codes.shape == (600, sum(estimator.hid_dim)) == (600, len(estimator.get_feature_names_out()))
+    assert 0 < codes.mean() < codes.max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"scale": "maximum"}, "scale='maximum': expected one of None, 'minmax', 'global'"),
+        ({"epochs": 0}, "epochs=0: expected an integer of at least 1"),
+        ({"epochs": 1.5}, "epochs=1.5"),
+        ({"scale": None}, "values up to 16; .* expects all in \\[0, 1\\]"),
+        ({"T": 0}, "--T 0: expected at least 1"),
+    ],
+)
+def test_bad_values(estimator, digits, values, said):
+    with pytest.raises(Exception, match=said):
+        estimator.set_params(**values).fit(*digits)
