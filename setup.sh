@@ -94,17 +94,16 @@ install() {
     logged "$base" -m venv "$venv" || fail_as_logged "$venv could not be made"
   fi
   say "Installing the requirements in $venv, about a minute the first time"
-  grep -v '^-e' "$root/requirements.txt" >"$venv/requirements.txt" # what cannot be installed from a read-only checkout
-  set -- -r "$venv/requirements.txt"
   if [ -w "$root" ]; then
-    set -- "$@" -e "$root$extra"
-  elif [ -n "$extra" ]; then
-    # shellcheck disable=SC2046 # one word a requirement
-    set -- "$@" $("$venv/bin/python" - "$root/pyproject.toml" <<'PY'
+    set -- -e "$root$extra"
+  else # it cannot be installed from here: only what it needs
+    "$venv/bin/python" - "$root/pyproject.toml" "$extra" >"$venv/requirements.txt" <<'PY'
 import sys, tomllib
-print(*tomllib.load(open(sys.argv[1], "rb"))["project"]["optional-dependencies"]["dev"])
+with open(sys.argv[1], "rb") as file:
+    project = tomllib.load(file)["project"]
+print(*project["dependencies"], *(project["optional-dependencies"]["dev"] if sys.argv[2] else []), sep="\n")
 PY
-    )
+    set -- -r "$venv/requirements.txt"
   fi
   PIP_USER=0 logged "$venv/bin/python" -m pip install --disable-pip-version-check "$@" ||
     fail_as_logged "the requirements could not be installed in $venv"
@@ -118,7 +117,7 @@ if [ -z "${VENV:-}" ] && [ -n "$active" ] && [ -x "$active/bin/python" ] && has_
   use "$active/bin/python" "$@"
 fi
 
-wanted=$(cat "$root/requirements.txt" "$root/pyproject.toml")
+wanted=$(cat "$root/pyproject.toml")
 venv=${VENV:-.venv}
 case $venv in /*) ;; *) venv=$root/$venv ;; esac
 why=""
