@@ -48,7 +48,7 @@ def checks():
             yield pytest.param(estimator, check, id=f"{type(each).__name__}-{n}-{name}", marks=marks)
 
 
-@pytest.mark.parametrize(("estimator", "check"), checks())
+@pytest.mark.parametrize(("estimator", "check"), list(checks()))
 def test_scikit_learn(estimator, check):
     check(estimator)
 

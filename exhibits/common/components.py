@@ -82,6 +82,15 @@ class SecantSLIFCell(stock.SLIFCell):
         batch_size: patterns presented at once.
         key: JAX PRNG key.
 
+    Examples:
+        >>> from exhibits.common.ngc import alone
+        >>> values = {"tau_m": 1.0, "resist_m": 1.0, "thr": 0.4, "refract_time": 1.0}
+        >>> z, advance = alone(SecantSLIFCell, n_units=2, **values)
+        >>> z.j.set(jnp.array([[1.0, 0.5]]))
+        >>> _ = advance(dt=0.5)  # v reaches 0.5, which fires, and 0.25
+        >>> z.s.get().tolist(), z.v.get().tolist()
+        ([[1.0, 0.0]], [[0.0, 0.25]])
+
     Source: Samadi, Lillicrap and Tweed (2017); ngc-learn ``SLIFCell``.
     """
 
@@ -135,6 +144,16 @@ class GatedErrorCell(stock.GaussianErrorCell):
 
     | --- Input: ---   mu, target, modulator (B, n)
     | --- Output: ---  dmu (B, n), the derivative of the log density with respect to the mean; 0 where modulator is 0
+
+    Examples:
+        >>> from exhibits.common.ngc import alone
+        >>> e, advance = alone(GatedErrorCell, n_units=2)
+        >>> e.target.set(jnp.array([[1.0, 1.0]]))
+        >>> e.mu.set(jnp.array([[0.25, 0.25]]))
+        >>> e.modulator.set(jnp.array([[1.0, 0.5]]))
+        >>> _ = advance()
+        >>> e.dmu.get().tolist()
+        [[0.75, 0.375]]
     """
 
     @compilable
@@ -154,6 +173,15 @@ class TransposedSynapse(JaxComponent):
         gain: factor of the outputs.
         batch_size: patterns presented at once.
         key: JAX PRNG key.
+
+    Examples:
+        >>> from exhibits.common.ngc import alone
+        >>> B, advance = alone(TransposedSynapse, shape=(1, 2), gain=2.0)
+        >>> B.weights.set(jnp.array([[3.0], [4.0]]))
+        >>> B.inputs.set(jnp.array([[1.0]]))
+        >>> _ = advance()
+        >>> B.outputs.get().tolist()
+        [[6.0, 8.0]]
     """
 
     def __init__(

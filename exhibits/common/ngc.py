@@ -4,7 +4,8 @@ import contextlib
 import itertools
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 from exhibits.common.environment import pin
 
@@ -30,12 +31,15 @@ __all__ = [
     "MethodProcess",
     "Product",
     "Summation",
+    "alone",
     "compilable",
     "scratch",
     "stock",
     "temporary",
     "wiring",
 ]
+
+Part = TypeVar("Part")
 
 _serial = itertools.count()
 _one_at_a_time = threading.RLock()  # the registers are the process's
@@ -78,3 +82,20 @@ def scratch() -> Iterator[None]:
     """`temporary`, for one thread at a time: for circuits of which only the compiled program is kept."""
     with _one_at_a_time, temporary():
         yield
+
+
+def alone(kind: Callable[..., Part], method: str = "advance_state", **values: Any) -> tuple[Part, Callable[..., Any]]:
+    """A component in a context of its own, to try it out.
+
+    Args:
+        kind: its class.
+        method: of it, to call by itself.
+        values: for its constructor.
+
+    Returns:
+        The component, and a function that calls the method once, such as `advance(dt=1.0)`.
+    """
+    with wiring(getattr(kind, "__name__", "alone")):
+        part = kind("part", **values)
+        process = MethodProcess(method).then(getattr(part, method))
+    return part, process.run

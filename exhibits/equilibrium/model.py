@@ -59,6 +59,14 @@ class RelaxingCell(JaxComponent):
         n_units: size of the population.
         batch_size: patterns presented at once.
         key: JAX PRNG key.
+
+    Examples:
+        >>> from exhibits.common.ngc import alone
+        >>> z, advance = alone(RelaxingCell, n_units=2)
+        >>> z.below.set(jnp.array([[0.5, 4.0]]))
+        >>> _ = advance(dt=0.5)
+        >>> z.s.get().tolist()
+        [[0.25, 1.0]]
     """
 
     def __init__(self, name: str, n_units: int, batch_size: int = 1, key: jax.Array | None = None):
@@ -88,6 +96,17 @@ class ContrastiveSynapse(JaxComponent):
         shape: (n, m).
         batch_size: patterns presented at once.
         key: JAX PRNG key of the initial weights, uniform within +-sqrt(6 / (n + m)) (Glorot and Bengio, 2010).
+
+    Examples:
+        >>> from exhibits.common.ngc import alone
+        >>> W, evolve = alone(ContrastiveSynapse, "evolve", shape=(1, 1), key=jax.random.PRNGKey(0))
+        >>> W.weights.set(jnp.zeros((1, 1)))
+        >>> W.pre.set(jnp.array([[0.5]]))
+        >>> W.post.set(jnp.array([[1.0]]))
+        >>> W.gain.set(jnp.float32(0.5))
+        >>> _ = evolve()  # nothing is remembered of a free phase
+        >>> W.weights.get().tolist()
+        [[0.25]]
     """
 
     def __init__(self, name: str, shape: tuple[int, int], batch_size: int = 1, key: jax.Array | None = None):

@@ -60,6 +60,15 @@ class TracingSLIFCell(JaxComponent):
         batch_size: patterns presented at once.
         key: JAX PRNG key.
 
+    Examples:
+        >>> from exhibits.common.ngc import alone
+        >>> z, advance = alone(TracingSLIFCell, n_units=2, tau_m=2.0, thr=0.5, n_steps=2)
+        >>> z.j.set(jnp.array([[1.5, 0.5]]))
+        >>> for _ in range(2):
+        ...     _ = advance(dt=1.0)  # v reaches 0.75, which fires, and 0.25; then 0.75 again, and 0.375
+        >>> z.rate.get().tolist(), z.v.get().tolist()
+        ([[1.0, 0.0]], [[0.0, 0.375]])
+
     Source: Zhao et al. (2020), "GLSNN"; BrainCog; e-prop (Bellec et al., 2020) for the trace.
     """
 
@@ -134,6 +143,16 @@ class AdamSynapse(stock.HebbianSynapse):
         mask: (n, m) 1 where there is a synapse, else 0; everywhere if None.
         batch_size: patterns presented at once.
         key: JAX PRNG key.
+
+    Examples:
+        >>> from exhibits.common.ngc import alone
+        >>> zeros = lambda shape, key: jnp.zeros(shape)
+        >>> W, evolve = alone(AdamSynapse, "evolve", shape=(2, 1), weight_init=zeros, eta=0.5)
+        >>> W.pre.set(jnp.array([[1.0, 0.0]]))
+        >>> W.post.set(jnp.array([[3.0]]))
+        >>> _ = evolve()  # the first step of Adam is as long as the learning rate, whatever the gradient
+        >>> W.weights.get().round(4).tolist()
+        [[0.5], [0.0]]
 
     Source: Kingma and Ba (2015), as in ``ngclearn.utils.optim.adam``; Loshchilov and Hutter (2019) for the decay.
     """

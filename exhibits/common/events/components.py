@@ -25,6 +25,14 @@ class EventBernoulliCell(stock.BernoulliCell):
         n_units: size of the population.
         batch_size: patterns presented at once.
         key: JAX PRNG key.
+
+    Examples:
+        >>> from exhibits.common.ngc import alone
+        >>> z, advance = alone(EventBernoulliCell, n_units=3)
+        >>> z.inputs.set(jnp.array([[0.0, 1.0, 1.0]]))
+        >>> _ = advance()
+        >>> z.outputs.get().tolist()
+        [[0.0, 1.0, 1.0]]
     """
 
     def __init__(self, name: str, n_units: int, batch_size: int = 1, key: jax.Array | None = None):
@@ -44,6 +52,14 @@ class EventSLIFCell(SecantSLIFCell):
     The same equations and compartments; rounding may differ in the last bit. The kernel does not give the onset, which
     is where s = 1 and rfr = dt: a step later rfr is at least 2 dt, and a cell that has not fired begins with
     rfr = refract_time and s = 0.
+
+    Examples:
+        >>> from exhibits.common.ngc import alone
+        >>> z, advance = alone(EventSLIFCell, n_units=2, tau_m=1.0, resist_m=1.0, thr=0.4, refract_time=1.0)
+        >>> z.j.set(jnp.array([[1.0, 0.5]]))
+        >>> _ = advance(dt=0.5)  # v reaches 0.5, which fires, and 0.25
+        >>> z.s.get().tolist(), z.v.get().tolist()
+        ([[1.0, 0.0]], [[0.0, 0.25]])
     """
 
     def __init__(self, name: str, n_units: int, **values):
@@ -86,6 +102,16 @@ class EventHebbianSynapse(stock.HebbianSynapse):
         bias_init: draws the initial biases.
         batch_size: patterns presented at once.
         key: JAX PRNG key.
+
+    Examples:
+        >>> from exhibits.common.ngc import DistributionGenerator as Draw
+        >>> from exhibits.common.ngc import alone
+        >>> one, zero = (Draw.constant(value=value) for value in (1.0, 0.0))
+        >>> W, advance = alone(EventHebbianSynapse, shape=(3, 2), eta=0.1, weight_init=one, bias_init=zero)
+        >>> W.inputs.set(jnp.array([[1.0, 0.0, 1.0]]))
+        >>> _ = advance()
+        >>> W.outputs.get().tolist()
+        [[2.0, 2.0]]
     """
 
     def __init__(

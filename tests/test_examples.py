@@ -1,0 +1,24 @@
+"""Examples in docstrings: one for each cell, synapse and estimator."""
+
+import doctest
+from importlib import import_module
+
+import pytest
+
+MODULES = {
+    "exhibits.common.components": 3,
+    "exhibits.common.events.components": 3,
+    "exhibits.glsnn.components": 2,
+    "exhibits.equilibrium.model": 2,
+    "exhibits.bfa_snn.estimator": 1,
+    "exhibits.glsnn.estimator": 1,
+}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples(name):
+    module = import_module(name)
+    found = [test for test in doctest.DocTestFinder(exclude_empty=True).find(module) if test.examples]
+    assert len(found) == MODULES[name]
+    result = doctest.testmod(module)
+    assert result.attempted > 0 and result.failed == 0
