@@ -76,7 +76,7 @@ def main() -> None:
 def table(result: dict, peers: dict) -> str:
     """The numbers as a Markdown table, those of bench_peers.py below."""
     lines = [
-        "| training the BFA-SNN | ms a minibatch | seconds an epoch | speed-up | peak memory |",
+        "| training the BFA-SNN | ms per minibatch | s per epoch | speed-up | peak memory |",
         "|---|---|---|---|---|",
     ]
     T, stock = result["settings"]["T"], result["rows"][0]["ms_per_minibatch"]

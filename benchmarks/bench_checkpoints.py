@@ -79,7 +79,7 @@ def main() -> None:
 
 def table(result: dict) -> str:
     """The numbers as a Markdown table."""
-    lines = ["| exhibit | seconds an epoch | while checkpoints are written | cost |", "|---|---|---|---|"]
+    lines = ["| exhibit | s per epoch | while checkpoints are written | cost |", "|---|---|---|---|"]
     for row in result["rows"]:
         lines.append(f"| {row['exhibit']} | {row['unsaved']:.2f} | {row['saved']:.2f} | {100 * row['cost']:+.1f} % |")
     return "\n".join([*lines, "", f"Median of {result['rounds']} interleaved epochs each; {result['device']}."])

@@ -57,7 +57,7 @@ def main() -> None:
 
 def table(result: dict) -> str:
     """The numbers as a Markdown table."""
-    lines = ["| training | T | ms a minibatch | seconds an epoch | peak memory |", "|---|---|---|---|---|"]
+    lines = ["| training | T | ms per minibatch | s per epoch | peak memory |", "|---|---|---|---|---|"]
     for row in result["rows"]:
         cells = [str(row["T"]), f"{row['ms_per_minibatch']:.1f}", f"{row['seconds_per_epoch']:.1f}"]
         lines.append(f"| {row['label']} | {' | '.join(cells)} | {row['peak_memory_mb']:.0f} MB |")

@@ -72,7 +72,7 @@ def main() -> None:
     settings.output.parent.mkdir(parents=True, exist_ok=True)
     write_json(settings.output, result)
     for row in rows:
-        print(f"{row['synapses']} {row['axis']} {row['value']}: {row['ms_per_minibatch']:.0f} ms a minibatch")
+        print(f"{row['synapses']} {row['axis']} {row['value']}: {row['ms_per_minibatch']:.0f} ms per minibatch")
 
 
 def draw() -> None:
@@ -106,7 +106,7 @@ def draw() -> None:
         for title in titles:
             if (title, axis) in lines:
                 plot(axes, title, values, lines[title, axis][0])
-        axes.set(xlabel=label, ylabel="ms a minibatch", yscale="log", ylim=(5, 6000))
+        axes.set(xlabel=label, ylabel="ms per minibatch", yscale="log", ylim=(5, 6000))
         axes.set_yticks([10, 100, 1000], ["10", "100", "1000"])
         axes.set_xscale("linear" if axis == "layers" else "log")
         axes.set_xticks(values, [f"{value:g}" for value in values])

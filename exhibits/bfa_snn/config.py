@@ -25,7 +25,7 @@ class CircuitConfig:
     burn_in: int = 20
     """Time steps at the start without learning and readout of the current, T_nl (page)."""
     dt: float = 0.25
-    """Integration time constant, ms (paper)."""
+    """Time step, ms (paper)."""
     tau_m: float = 20.0
     """Membrane time constant, ms (paper)."""
     resist_m: float = 1.0

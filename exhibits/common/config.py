@@ -72,7 +72,7 @@ class TrainingConfig:
     classes: tuple[str, ...] = ()
     """Names of the classes, in the order of the labels; those of a known data set, or numbers, if not given."""
     join_dev: bool = False
-    """Whether to learn from the development set too and keep the last epoch: for final runs, once all is chosen."""
+    """Whether to learn from the development set too and keep the last epoch: for final runs, after all choices."""
     verbosity: int = 0
     """0: progress; 1: also the norm of every weight matrix after each epoch."""
     epochs: int = 30

@@ -155,7 +155,7 @@ def table(rows: Sequence[Row], folder: Path, references: Sequence[Sequence[str]]
         references: published rows: title, accuracy (%), NLL (nats), training time and hardware, as texts.
     """
     lines = [
-        "| recipe | seeds | dev accuracy (%) | test accuracy (%) | test NLL (nats) | calibrated NLL | epoch kept "
+        "| recipe | seeds | dev accuracy (%) | test accuracy (%) | test NLL (nats) | calibrated NLL | best epoch "
         "| training | hardware |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
@@ -174,7 +174,7 @@ def table(rows: Sequence[Row], folder: Path, references: Sequence[Sequence[str]]
         cells = [
             row.title,
             str(len(runs)),
-            spread(dev, 2) if dev else "in training set",
+            spread(dev, 2) if dev else "used for training",
             spread([100 * run.acc for run in runs], 2),
             spread([run.nll for run in runs], 3),
             spread([run.nll_calibrated for run in runs], 3),

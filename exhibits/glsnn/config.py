@@ -26,7 +26,7 @@ class CircuitConfig:
     T: int = 10
     """Time steps that each layer integrates its current for (BrainCog)."""
     dt: float = 1.0
-    """Integration time constant, ms (BrainCog)."""
+    """Time step, ms (BrainCog)."""
     tau_m: float = 2.0
     """Membrane time constant, ms (BrainCog)."""
     thr: float = 0.5
