@@ -15,9 +15,9 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 
 from exhibits.bfa_snn import BFASNNClassifier
 from exhibits.common.data import Patterns
+from exhibits.common.epochs import learn_epoch
 from exhibits.common.estimator import initial_parameters
 from exhibits.common.seeds import Keys
-from exhibits.common.training import learn_epoch
 from exhibits.glsnn import GLSNNClassifier
 
 ESTIMATORS = [BFASNNClassifier(epochs=25), GLSNNClassifier(epochs=25)]

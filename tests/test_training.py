@@ -9,11 +9,12 @@ from conftest import data_set
 
 from exhibits.bfa_snn.config import Config
 from exhibits.common.analysis import restore
+from exhibits.common.epochs import add
 from exhibits.common.errors import UserError
 from exhibits.common.plots import draw_likelihood
 from exhibits.common.runfolder import finished, held
 from exhibits.common.schema import RunLog, Tally
-from exhibits.common.training import add, fit, identity_of
+from exhibits.common.training import fit, identity_of
 
 
 @pytest.fixture

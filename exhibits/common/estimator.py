@@ -20,9 +20,9 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, check_non_negative, validate_data
 
 from exhibits.common.circuit import Circuit
+from exhibits.common.epochs import order_and_key
 from exhibits.common.ngc import scratch
 from exhibits.common.seeds import Keys
-from exhibits.common.training import order_and_key
 
 MINIBATCHES = 16  # a call of a program: always as many, so that one program serves any number of patterns
 SCALES = (None, "minmax", "global")

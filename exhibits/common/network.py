@@ -130,7 +130,7 @@ class Network(Circuit[Config]):
         for m, start in enumerate(range(0, len(rows), self.batch_size)):
             some = rows[start : start + self.batch_size]
             labels = np.zeros((len(some), self.sizes[-1]), np.float32)
-            minibatch = [each[0] for each in self._minibatches(some, labels, length=self.batch_size)]
+            minibatch = [each[0] for each in self.minibatches(some, labels, length=self.batch_size)]
             seen = program(self.get_parameters(), *minibatch, jax.random.fold_in(key, m))
             for name, values in seen.items():
                 kept[name].append(np.asarray(values).swapaxes(0, 1)[: len(some)])

@@ -221,6 +221,8 @@ def run_task(where: str, task: Task) -> Row:
     script = REPOSITORY / where
     with _one_at_a_time:
         pin()
+        if str(script.parent) not in sys.path:  # in a worker; a study may import what is beside it
+            sys.path.append(str(script.parent))
         from exhibits.common.ngc import temporary
 
         start = time.perf_counter()
@@ -253,8 +255,8 @@ def patterns_of(task: Task) -> tuple[Patterns, Patterns]:
 
 def learning_curve(circuit: "Circuit", task: Task) -> Iterator[float]:
     """Trains a circuit as `training.fit` does and yields its accuracy on the development set after each epoch."""
+    from exhibits.common.epochs import learn_epoch, score
     from exhibits.common.seeds import Keys
-    from exhibits.common.training import learn_epoch, score
 
     train, dev = patterns_of(task)
     for epoch in range(1, task["epochs"] + 1):

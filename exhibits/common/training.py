@@ -13,13 +13,14 @@ from jax import numpy as jnp
 from exhibits.common import runlog
 from exhibits.common.activity import dead_layers, mean_activity
 from exhibits.common.checkpoints import ParameterStore
-from exhibits.common.circuit import Circuit
+from exhibits.common.circuit import Circuit, first_not_finite
 from exhibits.common.config import TrainingConfig
-from exhibits.common.data import DataSet, Patterns
+from exhibits.common.data import DataSet
 from exhibits.common.display import EpochBar, duration
 from exhibits.common.environment import settings
+from exhibits.common.epochs import learn_epoch, order_and_key, sample_of, tally_of
 from exhibits.common.errors import UserError
-from exhibits.common.evaluation import Readout, fit_temperature, interpret
+from exhibits.common.evaluation import fit_temperature, interpret
 from exhibits.common.files import write_array
 from exhibits.common.interruption import CODE, stoppable
 from exhibits.common.runfolder import CHECKPOINTS, INITIAL, RunFolder, held
@@ -29,7 +30,6 @@ from exhibits.common.seeds import Keys
 WEIGHTS = (".weights", ".biases")
 TIMED_SECONDS = 2.0  # of learning, before it is said how long it takes
 EVALUATION = 1.2  # time of an epoch over that of learning
-SAMPLE = 10_000  # patterns of the training set on which training scores are measured
 
 
 def identity_of(circuit: Circuit, config: TrainingConfig, data: DataSet) -> Identity:
@@ -52,26 +52,6 @@ def record_of(identity: Identity, config: TrainingConfig, data: DataSet) -> RunL
         form=data.form,
         data=data.records,
     )
-
-
-def sample_of(patterns: Patterns) -> Patterns:
-    """The patterns that training scores are measured on: all, or 10,000 at even distances."""
-    n = len(patterns.x)
-    chosen = np.arange(n) if n <= SAMPLE else np.arange(SAMPLE) * n // SAMPLE
-    return Patterns(patterns.x[chosen], patterns.y[chosen])
-
-
-def add(tally: Tally, out: dict[str, np.ndarray], y: np.ndarray) -> None:
-    """Takes in what a circuit read out for the patterns with one-hot labels y (n, C)."""
-    readout = interpret(out, y)
-    tally.n += len(y)
-    tally.n_correct += int(readout.correct.sum())
-    tally.nll_sum += float(readout.nll.sum())
-
-
-def tally_of(readout: Readout) -> Tally:
-    """Score of a set of patterns."""
-    return Tally(len(readout.correct), int(readout.correct.sum()), float(readout.nll.sum()))
 
 
 def save_history(history: History, folder: RunFolder) -> None:
@@ -307,7 +287,7 @@ class _Run:
         first, parameters = self.before
         self.circuit.set_parameters(parameters)
         order, key = order_and_key(self.config.seed, epoch, len(self.train.x))
-        found = self.circuit.first_not_finite(*self.train, key, order=order, first=first)
+        found = first_not_finite(self.circuit, *self.train, key, order=order, first=first)
         return f" ({found or 'all values stayed finite when run step by step'})"
 
     def _checkpoint(self) -> None:
@@ -349,60 +329,6 @@ class _Run:
             flush=True,
         )
         sys.exit(CODE)
-
-
-def order_and_key(seed: int, epoch: int, n: int) -> tuple[np.ndarray, jax.Array]:
-    """Order of presentation of n patterns, and PRNG key of the noise, in an epoch."""
-    return np.random.default_rng([seed, epoch]).permutation(n), jax.random.fold_in(Keys.of(seed).train, epoch)
-
-
-def learn_epoch(
-    circuit: Circuit,
-    train: Patterns,
-    seed: int,
-    epoch: int,
-    bar: EpochBar | None = None,
-    total: Tally | None = None,
-    after_chunk: Callable[[Tally], None] | None = None,
-) -> Tally:
-    """One pass through the training set, in the order and with the noise of this seed and epoch; see `score`."""
-    order, key = order_and_key(seed, epoch, len(train.x))
-    return score(circuit, train, key, bar, order=order, learn=True, total=total, after_chunk=after_chunk)
-
-
-def score(
-    circuit: Circuit,
-    patterns: Patterns,
-    key: jax.Array,
-    bar: EpochBar | None = None,
-    *,
-    order: np.ndarray | None = None,
-    learn: bool = False,
-    total: Tally | None = None,
-    after_chunk: Callable[[Tally], None] | None = None,
-) -> Tally:
-    """Presents patterns, moving a progress bar if there is one, and scores the answers.
-
-    Args:
-        circuit: to present them to.
-        patterns: all of them.
-        key: PRNG key of the presentation.
-        bar: to move.
-        order: of presentation.
-        learn: whether the synapses adapt.
-        total: the score of the first patterns, which were presented before; it goes on from there.
-        after_chunk: called with the score so far after each call of the circuit's program.
-    """
-    y = patterns.y if order is None else patterns.y[order]
-    total = Tally() if total is None else total
-    for out in circuit.stream(patterns.x, patterns.y, key, order=order, learn=learn, first=total.n):
-        n = len(out["count"])
-        add(total, out, y[total.n : total.n + n])
-        if bar is not None:
-            bar.update(n, total)
-        if after_chunk is not None:
-            after_chunk(total)
-    return total
 
 
 def norms(circuit: Circuit) -> str:

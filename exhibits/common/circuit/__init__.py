@@ -1,13 +1,15 @@
 """The simulation core: how a circuit is built from components, and run as one compiled program.
 
 `builder.py` makes and wires components, `run.py` takes one minibatch through them, `circuit.py` is what a model is a
-subclass of. It knows `common/ngc.py`, activity and readouts; it knows no exhibit, no file and no command line.
+subclass of, `nonfinite.py` finds out where numbers diverged. It knows `common/ngc.py`, activity and readouts; it knows
+no exhibit, no file and no command line.
 
 `B` is the batch size, `D` the input, `H` hidden and `C` output units, `T` time steps, `M` minibatches a chunk.
 """
 
 from exhibits.common.circuit.builder import Builder
 from exhibits.common.circuit.circuit import Circuit
+from exhibits.common.circuit.nonfinite import first_not_finite
 from exhibits.common.circuit.run import Answer, Run
 
-__all__ = ["Answer", "Builder", "Circuit", "Run"]
+__all__ = ["Answer", "Builder", "Circuit", "Run", "first_not_finite"]

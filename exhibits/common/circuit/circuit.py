@@ -12,7 +12,7 @@ from jax import numpy as jnp
 
 from exhibits.common import activity
 from exhibits.common.circuit.builder import Builder
-from exhibits.common.circuit.run import Answer, Run, State, path, shaped_like
+from exhibits.common.circuit.run import Answer, Run, path, shaped_like
 from exhibits.common.data import DataSet, picture_shape
 from exhibits.common.memory import require_memory
 from exhibits.common.ngc import Compartment, wiring
@@ -32,10 +32,6 @@ class CircuitConfig(Protocol):
 
 
 Config = TypeVar("Config", bound=CircuitConfig)
-
-
-class NotFiniteError(ArithmeticError):
-    """A compartment holds a NaN or an infinity."""
 
 
 class Circuit(Generic[Config]):
@@ -263,7 +259,7 @@ class Circuit(Generic[Config]):
         parameters = self.get_parameters()
         for start in range(first, len(order), size):
             chosen = order[start : start + size]
-            rows = self._minibatches(x[chosen], y[chosen], length=size)
+            rows = self.minibatches(x[chosen], y[chosen], length=size)
             counted = (start // self.batch_size, -(-len(chosen) // self.batch_size), np.float32(self.n_updates))
             parameters, out = self._program(parameters, *rows, key, *counted, learn=learn, detail=detail)
             if learn:
@@ -293,7 +289,7 @@ class Circuit(Generic[Config]):
             self.present(run, x, y)
             return self.traced(run)
 
-        rows = [array[0] for array in self._minibatches(x, y, length=self.batch_size)]
+        rows = [array[0] for array in self.minibatches(x, y, length=self.batch_size)]
         return {name: np.asarray(value) for name, value in jax.jit(trace)(self.get_parameters(), *rows).items()}
 
     def traced(self, run: Run) -> dict[str, jax.Array]:
@@ -304,47 +300,7 @@ class Circuit(Generic[Config]):
             for name, value in values.items()
         }
 
-    def first_not_finite(self, x: np.ndarray, y: np.ndarray, key: jax.Array, *, order: np.ndarray, first: int) -> str:
-        """Learns on, process by process instead of compiled, until a compartment holds a NaN or an infinity.
-
-        Args:
-            x: (N, D) patterns.
-            y: (N, C) one-hot labels.
-            key: PRNG key, as `stream` had it.
-            order: (N,) order of presentation.
-            first: how many patterns the circuit's parameters have learned from.
-
-        Returns:
-            Compartment, minibatch and time of the first such number; empty if no minibatch of a chunk makes one.
-        """
-        names = {path(c): f"{n}.{what}" for n, part in self.components.items() for what, c in part.compartments}
-        names |= {path(c): name for name, c in self.parameters.items()}
-        parameters, m = self.get_parameters(), first // self.batch_size
-
-        def inspect(state: State, t: Any) -> None:
-            leaves = {where: jax.tree.leaves(value) for where, value in state.items() if where in names}
-            if any(isinstance(leaf, jax.core.Tracer) for each in leaves.values() for leaf in each):
-                return  # only the shapes are asked for
-            for where, each in leaves.items():
-                if not all(np.isfinite(leaf).all() for leaf in each if jnp.issubdtype(leaf.dtype, jnp.inexact)):
-                    raise NotFiniteError(f"{names[where]} is the first, in minibatch {m + 1} at t = {float(t):g} ms")
-
-        last = min(m + self.MINIBATCHES_PER_CALL, -(-len(order) // self.batch_size))
-        try:
-            with jax.disable_jit():
-                while m < last:
-                    chosen = order[m * self.batch_size : (m + 1) * self.batch_size]
-                    minibatch = self._minibatches(x[chosen], y[chosen], length=self.batch_size)
-                    x_m, y_m, valid = (jnp.asarray(array[0]) for array in minibatch)
-                    run = self.run(parameters, valid, jax.random.fold_in(key, m), learn=True, inspect=inspect)
-                    self.present(run, x_m, y_m)
-                    parameters = {name: run[c] for name, c in self.parameters.items()}
-                    m += 1
-        except NotFiniteError as found:
-            return str(found)
-        return ""
-
-    def _minibatches(self, x: np.ndarray, y: np.ndarray, length: int) -> list[np.ndarray]:
+    def minibatches(self, x: np.ndarray, y: np.ndarray, length: int) -> list[np.ndarray]:
         """x (n, D), y (n, C) and 1 for each, padded with zeros to `length`, as (M, B, D), (M, B, C) and (M, B, 1)."""
         return [self._padded(rows, length) for rows in (x, y, np.ones((len(x), 1), np.float32))]
 
