@@ -41,9 +41,9 @@ def test_nll_readouts_table():
     assert shown(BFA / "README.md", "nll readouts") == expected
 
 
-@pytest.mark.parametrize("name", ["depth", "feedback"])
-def test_study_tables(name):
-    script = GLSNN / f"study_{name}.py"
+@pytest.mark.parametrize(("name", "folder"), [("depth", REPOSITORY / "studies"), ("feedback", GLSNN)])
+def test_study_tables(name, folder):
+    script = folder / f"study_{name}.py"
     study = load(script)
     tasks = study.grid(study.Study())
     rows = run_study(script, tasks, study.Study(plot_only=True))

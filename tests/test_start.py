@@ -21,7 +21,13 @@ OLDER = [*(Path.home() / ".pyenv" / "versions").glob("3.8.*/bin/python"), *map(P
 SCRIPTS = sorted(
     path
     for pattern in (
-        *("exhibits/*/train_*.py", "exhibits/*/analyze_*.py", "exhibits/*/study_*.py", "exhibits/[!c]*/results.py"),
+        *(
+            "exhibits/*/train_*.py",
+            "exhibits/*/analyze_*.py",
+            "exhibits/*/study_*.py",
+            "studies/study_*.py",
+            "exhibits/[!c]*/results.py",
+        ),
         *("exhibits/common/doctor.py", "data/prepare.py", "benchmarks/bench_*.py", "benchmarks/readme.py"),
         *("tests/faults.py", "tests/fuzz.py"),
     )

@@ -22,6 +22,8 @@ from exhibits.common.files import read_json
 from exhibits.common.studies import StudyConfig, _load, by_seed, patterns_of, run_study
 
 GLSNN = REPOSITORY / "exhibits" / "glsnn"
+STUDIES = REPOSITORY / "studies"
+FOLDERS = {"depth": STUDIES, "feedback": GLSNN}
 TOY = """
 import os, pathlib, time
 from exhibits.common.errors import UserError
@@ -187,7 +189,7 @@ def test_bad_rows_files_are_refused_and_stay(toy, tmp_path):
 
 def test_a_cluster_gives_the_rows_of_one_process(small_data, tmp_path, two_workers):
     address, _ = two_workers
-    script = GLSNN / "study_depth.py"
+    script = STUDIES / "study_depth.py"
     grid = [{"method": method, "hid_dim": [10, 8]} for method in ("glsnn", "backprop")]
     rows = []
     for scheduler in (None, address):
@@ -243,9 +245,9 @@ def test_feedback_study_measures_angles_where_all_layers_are_taught(small_data):
             assert 0 <= angle < (1 if layer in ("W3", "W4") else 180)
 
 
-def script(name, *args):
+def run_script(name, *args):
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "JAX_PLATFORMS": "cpu"}
-    command = [sys.executable, str(GLSNN / name), *map(str, args)]
+    command = [sys.executable, str(FOLDERS[name] / f"study_{name}.py"), *map(str, args)]
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
 
 
@@ -264,7 +266,7 @@ def script(name, *args):
 )
 def test_bad_flags_are_refused(flags, words, tmp_path):
     out = tmp_path / "out"
-    done = script("study_depth.py", *flags, "--out_dir", out)
+    done = run_script("depth", *flags, "--out_dir", out)
     assert done.returncode == 2, done.stdout + done.stderr
     lines = [line for line in done.stderr.replace("\r", "\n").splitlines() if line and not line.startswith("depth:")]
     assert len(lines) == 1 and lines[0].startswith("error: "), done.stderr
@@ -275,10 +277,10 @@ def test_bad_flags_are_refused(flags, words, tmp_path):
 
 @pytest.mark.parametrize(("name", "figures"), [("depth", ["depth"]), ("feedback", ["feedback", "angles"])])
 def test_scripts_draw_what_rows_there_are(name, figures, tmp_path):
-    kept = read_json(GLSNN / "results" / f"{name}.json")
+    kept = read_json(FOLDERS[name] / "results" / f"{name}.json")
     (tmp_path / f"{name}.json").write_text(json.dumps(kept))
     readme = (GLSNN / "README.md").read_bytes()
-    done = script(f"study_{name}.py", "--plot_only", "--out_dir", tmp_path)
+    done = run_script(name, "--plot_only", "--out_dir", tmp_path)
     assert done.returncode == 0, done.stderr
     for figure in figures:
         assert (tmp_path / f"{figure}.jpg").read_bytes()[:2] == b"\xff\xd8"

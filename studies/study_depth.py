@@ -2,7 +2,7 @@
 
 The GLSNN; backpropagation through the same cascade, the upper reference; the BFA-SNN with as many layers; equilibrium
 propagation. Each row of results/depth.json has the accuracy on the development set after each epoch. Draws
-figures/depth.jpg and writes the table in the README.
+figures/depth.jpg and writes the table in the GLSNN's README.
 """
 
 import sys
@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parents[1]))  # this repository's, whatever else is installed
+sys.path.insert(0, str(HERE.parent))  # this repository's, whatever else is installed
 
 from exhibits.common.errors import reported
 
 with reported():  # a package may be missing
-    from exhibits.common.config import from_command_line
+    from exhibits.common.config import REPOSITORY, from_command_line
     from exhibits.common.results import show, spread
     from exhibits.common.studies import StudyConfig, by_seed, learning_curve, patterns_of, run_study
 
@@ -124,7 +124,7 @@ def main() -> None:
         chance=10.0,
     )
     if config.official:
-        show(HERE / "README.md", table(rows), "depth")
+        show(REPOSITORY / "exhibits" / "glsnn" / "README.md", table(rows), "depth")
 
 
 if __name__ == "__main__":
