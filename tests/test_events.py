@@ -14,7 +14,6 @@ from ngclearn.utils.distribution_generator import DistributionGenerator
 from exhibits.common import events
 from exhibits.common.components import SecantSLIFCell
 from exhibits.common.errors import UserError
-from exhibits.common.events import bridge
 from exhibits.common.events.components import EventBernoulliCell, EventHebbianSynapse, EventSLIFCell
 from exhibits.common.events.kernels import draw, forward, update
 from exhibits.common.ngc import wiring
@@ -44,15 +43,14 @@ def test_events_equal_dense_products(n, m, batch, density, seed):
     np.testing.assert_array_equal(weight, before)
 
 
-def test_untested_versions_of_jax_take_brainevents_way(monkeypatch):
-    spikes, weight, bias = jnp.eye(3), jnp.arange(6.0).reshape(3, 2), jnp.ones((1, 2))
-    expected = forward(spikes, weight, bias)
-    asked = []
-    real = bridge.brainevent.numba_kernel
-    monkeypatch.setattr(bridge.brainevent, "numba_kernel", lambda *a, **k: asked.append(a) or real(*a, **k))
-    monkeypatch.setattr(bridge.jax, "__version__", "99.0.1")
-    np.testing.assert_array_equal(forward(spikes, weight, bias)[0], expected[0])
-    assert len(asked) == 1
+def test_untested_versions_of_jax_take_dense_synapses(monkeypatch, capsys):
+    monkeypatch.setattr(events.jax, "__version__", "99.0.1")
+    assert not events.chosen("auto")
+    assert "Dense synapses, several times slower than events: JAX 99.0.1 has not been tested" in capsys.readouterr().err
+    with pytest.raises(
+        UserError, match=r"--synapses event: JAX 99\.0\.1 has not been tested with them, 0\.10 0\.11 0\.12"
+    ):
+        events.chosen("event")
 
 
 def test_by_hand():

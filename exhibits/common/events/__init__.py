@@ -16,6 +16,8 @@ from exhibits.common.components import SecantSLIFCell
 from exhibits.common.errors import UserError
 from exhibits.common.ngc import stock
 
+TESTED_JAX = ("0.10", "0.11", "0.12")  # versions whose call frame `bridge.py` can read
+
 
 class Kinds(NamedTuple):
     """Classes of components with the same equations, dense or event-driven.
@@ -47,8 +49,8 @@ def chosen(synapses: str) -> bool:
     """Whether to build a circuit with event-driven synapses.
 
     Args:
-        synapses: "event", "dense", or "auto": events on the CPU where Numba and brainevent, which hand kernels to XLA,
-            are installed.
+        synapses: "event", "dense", or "auto": events on the CPU where Numba is installed and this version of JAX
+            has been tested with them.
 
     Raises:
         UserError: if events are asked for where there can be none.
@@ -56,12 +58,16 @@ def chosen(synapses: str) -> bool:
     if synapses == "dense":
         return False
     device = jax.default_backend()
-    missing = [name for name in ("numba", "brainevent") if importlib.util.find_spec(name) is None]
-    if device == "cpu" and not missing:
+    if device != "cpu":
+        lack = f"this process computes on a {device}"
+    elif importlib.util.find_spec("numba") is None:
+        lack = "numba missing (pip install numba)"
+    elif ".".join(jax.__version__.split(".")[:2]) not in TESTED_JAX:
+        lack = f"JAX {jax.__version__} has not been tested with them, {' '.join(TESTED_JAX)} have"
+    else:
         return True
-    lack = f"{' and '.join(missing)} missing" if missing else f"this process computes on a {device}"
     if synapses == "event":
-        raise UserError(f"--synapses event: {lack}; expected a CPU with numba and brainevent, or --synapses dense")
+        raise UserError(f"--synapses event: {lack}; expected a CPU, numba and such a JAX, or --synapses dense")
     if device == "cpu":
-        print(f"Dense synapses, several times slower: {lack} (pip install numba brainevent)", file=sys.stderr)
+        print(f"Dense synapses, several times slower than events: {lack}", file=sys.stderr)
     return False

@@ -1,24 +1,22 @@
 """Calls Numba kernels from XLA without Python in between.
 
-`brainevent.numba_kernel` gives XLA a Python function, which wraps every buffer in a NumPy array and then calls the
-kernel: tens of microseconds a call, several times the cost of the small kernels here. `numba_kernel` below takes the
-same arguments, but the function that XLA calls is itself compiled by Numba: it reads addresses and shapes from XLA's
-call frame (xla/ffi/api/c_api.h, the part of it that brainevent mirrors too) and calls the kernel. Where the layout of
-that frame has not been tested, brainevent does it.
+XLA's foreign function interface calls C functions. One that Python provides has to wrap every buffer in a NumPy array
+before it can call a kernel: tens of microseconds a call, several times the cost of the small kernels here. The function
+that XLA calls here is itself compiled by Numba: it reads addresses and shapes from XLA's call frame
+(xla/ffi/api/c_api.h, which jaxlib brings along) and calls the kernel. The layout of that frame has been tested with the
+versions in `TESTED_JAX`; with others, `events.chosen` takes dense synapses.
 """
 
 import functools
+import re
+from pathlib import Path
 
-import brainevent
 import jax
-from brainevent._op.numba_ffi import XLA_FFI_API_MAJOR, XLA_FFI_API_MINOR
 from llvmlite import ir
 from numba import cfunc, from_dtype, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array, populate_array
-
-TESTED_JAX = ("0.10", "0.11", "0.12")
 
 _I8, _I32, _I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 
@@ -36,10 +34,20 @@ def _field(builder, struct, offset, kind=_I64):
     return builder.load(builder.bitcast(place, kind.as_pointer()))
 
 
+def _api_version() -> tuple[int, int]:
+    """Major and minor version of XLA's foreign function interface, as the header of this jaxlib says."""
+    header = (Path(jax.ffi.include_dir()) / "xla" / "ffi" / "api" / "c_api.h").read_text(encoding="utf-8")
+    major, minor = (re.search(rf"#define XLA_FFI_API_{part} (\d+)", header) for part in ("MAJOR", "MINOR"))
+    if major is None or minor is None:
+        raise RuntimeError("c_api.h of jaxlib names no version of the interface")
+    return int(major[1]), int(minor[1])
+
+
 def _answer_query(builder, extension):
     """XLA asks once, at registration, for which version of the interface a handler was made."""
     metadata = _field(builder, extension, _EXTENSION_METADATA, ir.PointerType)
-    version = ((_METADATA_MAJOR, XLA_FFI_API_MAJOR), (_METADATA_MINOR, XLA_FFI_API_MINOR), (_METADATA_TRAITS, 0))
+    major, minor = _api_version()
+    version = ((_METADATA_MAJOR, major), (_METADATA_MINOR, minor), (_METADATA_TRAITS, 0))
     for offset, value in version:
         builder.store(_I32(value), builder.bitcast(builder.gep(metadata, [_I64(offset)]), _I32.as_pointer()))
 
@@ -119,7 +127,17 @@ def _row_major(arrays):
     return [tuple(range(len(array.shape))) for array in arrays]
 
 
-def _compiled_kernel(kernel, outs, *, input_output_aliases=None):
+def numba_kernel(kernel, outs, *, input_output_aliases: dict[int, int] | None = None):
+    """A JAX function that calls a Numba kernel.
+
+    Args:
+        kernel: njit function of the inputs and then the outputs, all C-contiguous arrays; it returns nothing.
+        outs: shape and type of the output, or a list of them.
+        input_output_aliases: which input shares its memory with which output.
+
+    Returns:
+        A function of the inputs that gives the output, or a tuple of them.
+    """
     several = isinstance(outs, list)
     results = outs if several else [outs]
 
@@ -135,19 +153,3 @@ def _compiled_kernel(kernel, outs, *, input_output_aliases=None):
         return made if several else made[0]
 
     return call
-
-
-def numba_kernel(kernel, outs, *, input_output_aliases: dict[int, int] | None = None):
-    """A JAX function that calls a Numba kernel.
-
-    Args:
-        kernel: njit function of the inputs and then the outputs, all C-contiguous arrays; it returns nothing.
-        outs: shape and type of the output, or a list of them.
-        input_output_aliases: which input shares its memory with which output.
-
-    Returns:
-        A function of the inputs that gives the output, or a tuple of them.
-    """
-    tested = ".".join(jax.__version__.split(".")[:2]) in TESTED_JAX
-    make = _compiled_kernel if tested else brainevent.numba_kernel
-    return make(kernel, outs, input_output_aliases=input_output_aliases)
