@@ -78,7 +78,7 @@ UNKNOWN = {
 def test_rooms_import_in_one_direction():
     root = REPOSITORY / "exhibits"
     exhibits = {path.parent.name for path in root.glob("*/__init__.py")} - {"common"}
-    assert exhibits == {"bfa_snn", "glsnn", "equilibrium"}
+    assert exhibits >= {"bfa_snn", "glsnn", "equilibrium"}
     for path in root.rglob("*.py"):
         room, known = path.relative_to(root).parts[0], imports(path)
         for other in exhibits - {room}:
