@@ -16,18 +16,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parent
 sys.path[:0] = [str(REPOSITORY), str(HERE)]
 
-from exhibits.common.errors import reported
+from exhibits.common.errors import UserError, reported
 
 with reported():  # a package may be missing
     import numpy as np
 
+    from exhibits.common.checkpoints import ParameterStore
     from exhibits.common.commandline import Parser
 
 RESULTS = HERE / "results" / "faults.json"
@@ -225,7 +226,7 @@ def interrupted(bench: Bench, name: str) -> Path:
 def damaged_checkpoint(bench: Bench, how: str) -> list[bool]:
     """The newest checkpoint truncated, or with one bit flipped; then all checkpoints."""
     exp = interrupted(bench, how)
-    steps = sorted(int(path.name) for path in (exp / "checkpoints").iterdir() if path.name.isdigit())
+    steps = ParameterStore(exp / "checkpoints").steps()[::-1]  # an older one may be half deleted
     copy = bench.folder / f"{how} all"
     shutil.copytree(exp, copy)
     for victim in (exp / "checkpoints" / str(steps[-1]), *(copy / "checkpoints" / str(step) for step in steps)):
@@ -364,8 +365,8 @@ def started_together(bench: Bench, n: int = 4) -> list[bool]:
     return [bool(trained) and others and bench.numbers(exp) == bench.expected]
 
 
-def suite(bench: Bench, kills: int, quick: bool) -> dict[str, list[bool]]:
-    """Every fault, and which of its runs survived."""
+def suite(bench: Bench, kills: int, quick: bool, only: Sequence[str] = ()) -> dict[str, list[bool]]:
+    """Every fault, or only some, and which of its runs survived."""
     dice = random.Random(1)
     shares = [0.5] if quick else [0.02, 0.2, 0.35, 0.5, 0.65, 0.8, 0.95]
     faults = {
@@ -389,8 +390,12 @@ def suite(bench: Bench, kills: int, quick: bool) -> dict[str, list[bool]]:
         "clock set back": lambda: clock_set_back(bench),
         "runs started together": lambda: started_together(bench),
     }
+    if unknown := set(only) - faults.keys():
+        raise UserError(f"--only {min(unknown)}: expected one of {', '.join(faults)}")
     survived = {}
     for fault, runs in faults.items():
+        if only and fault not in only:
+            continue
         try:
             survived[fault] = runs()
         except Exception as error:  # the other faults are tried all the same
@@ -417,18 +422,19 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=50, help="SIGKILLs of each exhibit (default: %(default)s)")
     parser.add_argument("--quick", action="store_true", help="fewer disks")
     parser.add_argument("--output", type=Path, default=RESULTS, help="where the numbers go")
+    parser.add_argument("--only", nargs="*", default=[], metavar="FAULT", help="measure these again, keep the others")
     options = parser.parse_args()
     for number in (signal.SIGHUP, signal.SIGINT):  # ignored under nohup or in the background, and so in the runs
         signal.signal(number, signal.SIG_DFL)
 
     from exhibits.common import runlog
-    from exhibits.common.files import write_json
+    from exhibits.common.files import read_json, write_json
     from exhibits.common.results import show
 
-    survived = {}
+    survived = read_json(options.output)["survived"] if options.only else {name: {} for name in RUNS}
     with tempfile.TemporaryDirectory() as folder:
         for name in RUNS:
-            survived[name] = suite(Bench(Path(folder), name), options.kills, options.quick)
+            survived[name] |= suite(Bench(Path(folder), name), options.kills, options.quick, options.only)
     result = runlog.describe() | {"date": runlog.now(), "survived": survived}
     options.output.parent.mkdir(parents=True, exist_ok=True)
     write_json(options.output, result)
