@@ -97,7 +97,7 @@ install() {
   if [ -w "$root" ]; then
     set -- -e "$root$extra"
   else # it cannot be installed from here: only what it needs
-    "$venv/bin/python" - "$root/pyproject.toml" "$extra" >"$venv/requirements.txt" <<'PY'
+    "$venv/bin/python" - "$root/pyproject.toml" "$extra" >"$venv/requirements.txt" <<'PY' || fail "$root/pyproject.toml: cannot be read"
 import sys, tomllib
 with open(sys.argv[1], "rb") as file:
     project = tomllib.load(file)["project"]

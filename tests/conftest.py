@@ -50,7 +50,7 @@ def data_set(n_train: int, n_dev: int, **values) -> DataSet:
 
 def presented(circuit: Circuit, x: np.ndarray, y: np.ndarray, seed: int = 0) -> Readout:
     """What a circuit answers without learning."""
-    return interpret(circuit.read(x, y, jax.random.PRNGKey(seed)), y)
+    return interpret(circuit.read(x, y, jax.random.PRNGKey(seed), detail=True), y)
 
 
 # Before a command: it heeds SIGHUP and SIGINT, also if pytest runs under nohup or in the background.

@@ -95,7 +95,7 @@ class Bench:
             from exhibits.glsnn.model import GLSNN as kind
         import jax
 
-        from exhibits.common.analysis import restore
+        from exhibits.common.restoring import restore
 
         config = from_json(Config, exp / "config.json")
         trained = restore(kind(jax.random.PRNGKey(0), 36, 4, config), exp)

@@ -17,11 +17,11 @@ from conftest import HEEDING, data_set, make_patterns
 from test_scripts import EXHIBITS, flags
 
 from exhibits.bfa_snn.config import Config
-from exhibits.common.analysis import restore
 from exhibits.common.checkpoints import ParameterStore
 from exhibits.common.config import from_json
 from exhibits.common.errors import UserError
 from exhibits.common.files import write_json
+from exhibits.common.restoring import restore
 from exhibits.common.runfolder import finished
 from exhibits.common.training import fit, identity_of
 

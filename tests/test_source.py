@@ -70,6 +70,7 @@ UNKNOWN = {
     "common/components.py": ("config", "training", "analysis", "data", "circuit", "events"),
     "common/data.py": ("circuit", "training", "analysis", "ngc"),
     "common/checkpoints.py": ("circuit", "training", "analysis"),
+    "common/network.py": ("analysis", "plots"),
     "common/training.py": ("analysis", "plots", "network", "commands"),
     "common/analysis.py": ("network", "commands"),
 }

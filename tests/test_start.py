@@ -311,6 +311,7 @@ case "$1 ${2:-}" in
   [ -z "${PIP_SAYS:-}" ] || { echo "$PIP_SAYS"; exit 1; }
   touch "$here/packages"
   ;;
+"- "*pyproject.toml) echo "a package" ;;
 "- "*) [ -f "$here/packages" ] ;;
 *) echo "ran $*" ;;
 esac

@@ -8,10 +8,10 @@ import pytest
 from conftest import data_set
 
 from exhibits.bfa_snn.config import Config
-from exhibits.common.analysis import restore
 from exhibits.common.epochs import add
 from exhibits.common.errors import UserError
 from exhibits.common.plots import draw_likelihood
+from exhibits.common.restoring import restore
 from exhibits.common.runfolder import finished, held
 from exhibits.common.schema import RunLog, Tally
 from exhibits.common.training import fit, identity_of

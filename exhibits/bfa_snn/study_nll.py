@@ -30,12 +30,12 @@ def main() -> None:
     from exhibits.bfa_snn.config import Config
     from exhibits.bfa_snn.model import BFA_SNN
     from exhibits.common import runlog
-    from exhibits.common.analysis import restore
     from exhibits.common.circuit import Answer
     from exhibits.common.config import from_json
     from exhibits.common.data import load_patterns
     from exhibits.common.evaluation import negative_log_likelihood
     from exhibits.common.files import write_json
+    from exhibits.common.restoring import restore
     from exhibits.common.results import show
     from exhibits.common.seeds import Keys
 

@@ -9,13 +9,13 @@ from typing import Any, Self, TypeVar, get_args
 import jax
 import numpy as np
 
-from exhibits.common.analysis import opened, restore
 from exhibits.common.circuit import Circuit
 from exhibits.common.circuit.circuit import CircuitConfig
 from exhibits.common.data import as_one_hot, as_patterns, load_patterns
 from exhibits.common.errors import UserError
 from exhibits.common.evaluation import Readout, interpret, log_probability
 from exhibits.common.ngc import Compartment
+from exhibits.common.restoring import opened, restore
 from exhibits.common.schema import Form
 from exhibits.common.seeds import Keys
 

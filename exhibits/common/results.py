@@ -115,7 +115,8 @@ def train_and_test(
     Returns:
         The record of the run and its test results.
     """
-    from exhibits.common.analysis import evaluate, restore
+    from exhibits.common.analysis import evaluate
+    from exhibits.common.restoring import restore
     from exhibits.common.runfolder import finished
     from exhibits.common.seeds import Keys
     from exhibits.common.training import fit, identity_of
