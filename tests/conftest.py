@@ -5,9 +5,12 @@ import os
 import sys
 from pathlib import Path
 
-# Circuits of one kind are compiled once for all tests, in whatever process: it halves their time.
+# Circuits of one kind are compiled once for all tests of a worker and the processes that they start: it halves their
+# time. Each worker has a folder of its own, as JAX does not write the files of this cache atomically.
 os.environ |= {
-    "JAX_COMPILATION_CACHE_DIR": str(Path(__file__).resolve().parents[1] / ".pytest_cache" / "jax"),
+    "JAX_COMPILATION_CACHE_DIR": str(
+        Path(__file__).resolve().parents[1] / ".pytest_cache" / "jax" / os.environ.get("PYTEST_XDIST_WORKER", "main")
+    ),
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
 }
