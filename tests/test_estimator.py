@@ -111,9 +111,25 @@ def test_rate_codes(estimator, digits):
         ({"epochs": 0}, "epochs=0: expected an integer of at least 1"),
         ({"epochs": 1.5}, "epochs=1.5"),
         ({"scale": None}, "values up to 16; .* expects all in \\[0, 1\\]"),
-        ({"T": 0}, "--T 0: expected at least 1"),
+        ({"T": 0}, "^T 0: expected at least 1"),
+        ({"T": 20.5}, "T=20.5: Expected `int`, got `float`"),
+        ({"hid_dim": 50}, "hid_dim=50: Expected `array`, got `int`"),
+        ({"hid_dim": (2.5,)}, "hid_dim=\\(2.5,\\): Expected `int`, got `float`"),
+        ({"hid_dim": ()}, "hid_dim : expected one or more numbers above 0"),
+        ({"hid_dim": (True,)}, "Expected `int`, got `bool`"),
+        ({"schedule": "x"}, "schedule='x': Invalid enum value 'x'"),
+        ({"encoder": "x"}, "encoder='x': Invalid enum value"),
+        ({"batch_size": 2.5}, "batch_size=2.5: Expected `int`"),
     ],
 )
 def test_bad_values(estimator, digits, values, said):
-    with pytest.raises(Exception, match=said):
+    with pytest.raises(ValueError, match=said):
         estimator.set_params(**values).fit(*digits)
+
+
+def test_bad_scales_and_numpy_numbers(digits):
+    for values in ({"weight_scale": -1}, {"feedback_scale": np.nan}, {"out_scale": "a"}):
+        with pytest.raises(ValueError, match="expected a number above 0"):
+            BFASNNClassifier(**values).fit(*digits)
+    X, y = digits
+    BFASNNClassifier(np.array([9]), T=np.int64(12), epochs=1, batch_size=np.int32(50)).fit(X[:100], y[:100])

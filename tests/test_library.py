@@ -84,7 +84,8 @@ def test_patterns_in_all_their_forms(network):
         (np.ones((2, 4, 9)), "pictures of 4 x 9; expected 6 x 6"),
         (2 * np.ones((2, 36)), "values from 2 to 2; expected all in [0, 1]"),
         (-np.ones((2, 36)), "values from -1 to -1"),
-        (np.full((2, 36), np.nan), "NaN or infinity"),
+        (np.full((2, 36), np.nan), "72 NaN or infinite values"),
+        ([[0.1] * 36, [0.2] * 35], "rows of different lengths"),
         (np.ones((0, 36)), "expected numbers in [0, 1], (N, 36)"),
         (np.array([["a"] * 36]), "expected numbers"),
         (None, "expected numbers"),
@@ -110,6 +111,9 @@ def test_what_is_recorded_is_what_happened(name, network):
     np.testing.assert_array_equal(some["v"], seen["v"][:, :, [0, 5, 9]])
 
 
+BAD_CELLS = ([20], [-1], [2.9], [True, False], [], 3, "all")
+
+
 def test_what_cannot_be_recorded(network):
     x, _ = make_patterns(1)
     for where, cells, said in (
@@ -117,8 +121,7 @@ def test_what_cannot_be_recorded(network):
         ("z1.voltage", None, "expected one such as z1."),
         ("z1", None, "no compartment"),
         ("W1.weights", None, "W1.weights: has no value for each pattern"),
-        ("z1.v", [20], "z1.v has 20 cells"),
-        ("z1.v", [-1], "z1.v has 20 cells"),
+        *(("z1.v", cells, "expected numbers of cells, 0 to 19, as z1.v has 20") for cells in BAD_CELLS),
     ):
         with pytest.raises(UserError) as error:
             network.record(x, {"a": where}, cells=cells)
@@ -140,6 +143,33 @@ def test_it_learns_further(name, network, folders):
         network.learn(x, [0, 1, 2])
     with pytest.raises(UserError, match="labels 7; expected"):
         network.learn(x[:1], [7])
+    for y in (None, "a", [[[1]]], []):
+        with pytest.raises(UserError, match=r"^y: "):
+            network.learn(x[:1], y)
+    network.learn(x[0], 2).learn(x[0], np.eye(4)[2])
+    assert repr(network).endswith(", then on 1202 more patterns)")
+
+
+def test_parameters_that_do_not_fit(network):
+    start = network.get_parameters()
+    for values, said in (
+        ({}, "missing"),
+        (start | {"Wx.weights": 1}, "Wx.weights: unknown; expected W1.weights"),
+        (start | {"W1.weights": start["W1.weights"].T}, "W1.weights: shape (20, 36); expected (36, 20)"),
+        (start | {"W1.weights": 0.0}, "W1.weights: shape (); expected (36, 20)"),
+    ):
+        with pytest.raises(ValueError) as error:
+            network.set_parameters(values)
+        assert said in str(error.value)
+    network.set_parameters(start)
+
+
+def test_compartments_are_named(network):
+    for wrong in (["z1.v"], "z1.v", {"v": None}):
+        with pytest.raises(UserError, match=r"compartments .*expected names, such as"):
+            network.record(make_patterns(1)[0], wrong)
+    with pytest.raises(UserError, match="3: expected the folder of a run"):
+        type(network).load(3)
 
 
 def test_it_says_what_it_is(name, network, make_circuit):

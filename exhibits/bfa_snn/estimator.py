@@ -1,5 +1,6 @@
 """The BFA-SNN as a scikit-learn estimator."""
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -72,8 +73,11 @@ class BFASNNClassifier(SpikingClassifier):
 
     def _config(self) -> CircuitConfig:
         same = ("encoder", "input_gain", "T", "burn_in", "tau_m", "resist_m", "eta_gain", "schedule", "batch_size")
-        values: dict[str, Any] = {name: getattr(self, name) for name in (*same, "synapses")}
-        return CircuitConfig(hid_dim=tuple(self.hid_dim), weight_std=1.0, **values)
+        for name in ("weight_scale", "out_scale", "feedback_scale"):
+            value = getattr(self, name)
+            if not (isinstance(value, Real) and 0 < value < np.inf):
+                raise ValueError(f"{name}={value!r}: expected a number above 0")
+        return self._checked(CircuitConfig, ("hid_dim", *same, "synapses"), weight_std=1.0)
 
     def _scaled(self, parameters: dict[str, Any]) -> dict[str, Any]:
         def scaled(name: str, values: np.ndarray) -> np.ndarray:

@@ -6,11 +6,12 @@ configuration, with a fixed number of minibatches a call, so that the number of 
 """
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from numbers import Integral
 from typing import Any, ClassVar, Self
 
 import jax
+import msgspec
 import numpy as np
 from jax import numpy as jnp
 from scipy.special import softmax
@@ -21,6 +22,7 @@ from sklearn.utils.validation import check_is_fitted, check_non_negative, valida
 
 from exhibits.common.circuit import Circuit
 from exhibits.common.epochs import order_and_key
+from exhibits.common.errors import UserError
 from exhibits.common.ngc import scratch
 from exhibits.common.seeds import Keys
 
@@ -81,6 +83,26 @@ class SpikingClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Class
     def _config(self) -> Any:
         """The configuration of the circuit."""
         raise NotImplementedError
+
+    def _checked(self, kind: type, names: Sequence[str], **values: Any) -> Any:
+        """A configuration of some of the estimator's parameters and further values.
+
+        Raises:
+            ValueError: if one is of another type, or impossible.
+        """
+        given = {name: getattr(self, name) for name in names}
+        plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in given.items()}
+        hid_dim = plain.get("hid_dim")
+        if isinstance(hid_dim, list | tuple | np.ndarray):
+            plain["hid_dim"] = tuple(n.item() if isinstance(n, np.generic) else n for n in hid_dim)
+        try:
+            return msgspec.convert(plain | values, kind)
+        except msgspec.ValidationError as error:
+            what, _, at = str(error).partition(" - at `$.")
+            name = at.rstrip("`").partition("[")[0]
+            raise ValueError(f"{name}={given.get(name)!r}: {what}") from None
+        except UserError as error:
+            raise ValueError(str(error).replace("--", "")) from None
 
     def _scaled(self, parameters: dict[str, Any]) -> dict[str, Any]:
         """Initial parameters as the estimator wants them."""

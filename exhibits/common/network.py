@@ -32,13 +32,14 @@ class Network(Circuit[Config]):
     | learn(x, y)             presents labelled patterns once more, and learns from them
 
     Patterns are (N, D) in [0, 1], one of them (D,), or pictures (N, H, W), also as bytes; they are checked as files
-    are. The same patterns give the same answers: what is random comes from the run's seed.
+    are. The same patterns in the same order give the same answers: what is random comes from the run's seed.
     """
 
     form: Form  # how data are read
     _trained: str = "untrained"
     _seed: int = 0
     _learned: int = 0  # times that `learn` was called
+    _further: int = 0  # patterns that it was given
     _temperature: float = 1.0
 
     @classmethod
@@ -51,6 +52,8 @@ class Network(Circuit[Config]):
         Raises:
             UserError: if it is not the folder of a run of this exhibit, or damaged.
         """
+        if not isinstance(folder, str | Path):
+            raise UserError(f"{folder!r}: expected the folder of a run")
         folder = Path(folder).expanduser()
         beside = Path(inspect.getfile(cls)).parent / folder
         if not (folder / "config.json").exists() and (beside / "config.json").exists():
@@ -79,7 +82,8 @@ class Network(Circuit[Config]):
         return get_args(base)[0]
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.summary}; {self._trained})"
+        further = f", then on {self._further} more patterns" if self._further else ""
+        return f"{type(self).__name__}({self.summary}; {self._trained}{further})"
 
     def predict(self, x: Any) -> np.ndarray:
         """(N,) classes: the integers that stood for them in the training set, else their numbers."""
@@ -112,12 +116,18 @@ class Network(Circuit[Config]):
         Raises:
             UserError: if there is no such compartment or cell.
         """
+        if not (isinstance(compartments, Mapping) and all(isinstance(where, str) for where in compartments.values())):
+            raise UserError(f'compartments {compartments!r}: expected names, such as {{"v": "z1.v"}}')
         found = {name: self._compartment(where) for name, where in compartments.items()}
+        chosen: Any = slice(None) if cells is None else np.asarray(cells)
         for name, compartment in found.items():
             n = compartment.get().shape[1]
-            if cells is not None and not all(0 <= cell < n for cell in cells):
-                raise UserError(f"cells {list(cells)}: {compartments[name]} has {n} cells; expected numbers below that")
-        chosen = slice(None) if cells is None else np.asarray(cells, int)
+            if cells is not None and not (
+                chosen.ndim == 1 and chosen.dtype.kind in "iu" and chosen.size and 0 <= chosen.min() <= chosen.max() < n
+            ):
+                raise UserError(
+                    f"cells {cells}: expected numbers of cells, 0 to {n - 1}, as {compartments[name]} has {n}"
+                )
         watch = {name: (compartment, np.s_[:, chosen]) for name, compartment in found.items()}
 
         def trace(parameters, x, y, valid, key) -> dict[str, jax.Array]:
@@ -143,11 +153,16 @@ class Network(Circuit[Config]):
             x: patterns.
             y: (N,) integers as in the training set, or (N, C) one-hot labels.
         """
-        rows = self._patterns(x)
-        labels, _ = as_one_hot("y", np.asarray(y), self._form())
+        rows, y = self._patterns(x), np.asarray(y)
+        if len(rows) == 1 and y.shape in ((), (self.sizes[-1],)):
+            y = y[None]
+        if y.ndim not in (1, 2) or y.dtype.kind not in "fiub" or 0 in y.shape:
+            raise UserError(f"y: shape {y.shape} of {y.dtype}; expected integers (N,), or one-hot labels (N, C)")
+        labels, _ = as_one_hot("y", y, self._form())
         if len(labels) != len(rows):
             raise UserError(f"y: {len(labels)} labels; expected {len(rows)}, as many as there are patterns")
         self._learned += 1
+        self._further += len(rows)
         key = jax.random.fold_in(jax.random.fold_in(Keys.of(self._seed).train, 2**31), self._learned)
         self.read(rows, labels, key, learn=True)
         return self
@@ -158,14 +173,17 @@ class Network(Circuit[Config]):
 
     def _patterns(self, x: Any) -> np.ndarray:
         """(N, D) patterns, checked."""
-        x = np.asarray(x)
         form = self._form()
+        try:
+            x = np.asarray(x)
+        except ValueError:
+            raise UserError(f"x: rows of different lengths; expected patterns (N, {form.pixels})") from None
         if x.ndim == 1 or (x.ndim == 2 and x.shape == form.picture and x.shape[1] != form.pixels):
             x = x[None]
         if x.ndim not in (2, 3, 4) or x.dtype.kind not in "fiub" or 0 in x.shape:
             raise UserError(f"x: shape {x.shape} of {x.dtype}; expected numbers in [0, 1], (N, {form.pixels})")
-        if not np.isfinite(x).all():
-            raise UserError("x: has NaN or infinity; expected finite numbers")
+        if wrong := int((~np.isfinite(x)).sum()):
+            raise UserError(f"x: has {wrong} NaN or infinite values; expected finite numbers")
         return as_patterns("x", x, form).x
 
     def _read(self, x: Any) -> dict[str, np.ndarray]:

@@ -67,8 +67,7 @@ class GLSNNClassifier(SpikingClassifier):
     def _config(self) -> CircuitConfig:
         same = ("receptive_field", "encoder", "T", "surr_a", "lr_target", "eta", "schedule", "weight_decay")
         same += ("in_dropout", "hid_dropout", "batch_size")
-        values: dict[str, Any] = {name: getattr(self, name) for name in same}
-        return CircuitConfig(hid_dim=tuple(self.hid_dim), **values)
+        return self._checked(CircuitConfig, ("hid_dim", *same))
 
     def _score(self, out: dict[str, np.ndarray]) -> np.ndarray:
         # The museum's rule as one number: the spike count decides, and among equals the logit.

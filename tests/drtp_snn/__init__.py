@@ -25,7 +25,7 @@ import jax
 from exhibits.common import events
 from exhibits.common.circuit import Answer, Builder, Run
 from exhibits.common.components import GatedErrorCell, SecantSLIFCell, steps_per_spike
-from exhibits.common.config import TrainingConfig, require
+from exhibits.common.config import TrainingConfig, positive, require
 from exhibits.common.network import Network
 from exhibits.common.ngc import DistributionGenerator as Draw
 from exhibits.common.ngc import stock
@@ -62,6 +62,9 @@ class Config(TrainingConfig):
 
     def __post_init__(self):
         super().__post_init__()
+        require(self, "hid_dim", "one or more numbers above 0", len(self.hid_dim) > 0 and min(self.hid_dim) > 0)
+        positive(self, "dt", "tau_m", "thr", "surr_c2", "weight_std", "eta_gain", "input_gain")
+        require(self, "batch_size", "at least 1", self.batch_size >= 1)
         require(self, "burn_in", f"at least 0 and below T ({self.T})", 0 <= self.burn_in < self.T)
 
 

@@ -170,8 +170,19 @@ class Circuit(Generic[Config]):
         return {name: compartment.get() for name, compartment in self.parameters.items()}
 
     def set_parameters(self, values: Mapping[str, Any]) -> None:
-        """Puts back what `get_parameters` gave."""
+        """Puts back what `get_parameters` gave.
+
+        Raises:
+            ValueError: if one is missing or unknown, or of another shape.
+        """
+        for name in values.keys() ^ self.parameters.keys():
+            raise ValueError(
+                f"{name}: {'unknown' if name in values else 'missing'}; expected {', '.join(self.parameters)}"
+            )
         for name, compartment in self.parameters.items():
+            there, here = (jax.tree.map(np.shape, value) for value in (values[name], compartment.get()))
+            if jax.tree.leaves(there) != jax.tree.leaves(here):
+                raise ValueError(f"{name}: shape {there}; expected {here}")
             # With an explicit type: a weakly typed value would have the program compiled twice.
             compartment.set(jax.tree.map(lambda value: jnp.asarray(value, jnp.asarray(value).dtype), values[name]))
 
