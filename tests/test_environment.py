@@ -229,7 +229,8 @@ def test_processors_follow_the_quota(groups, files, quota, tmp_path):
 
 def test_packages_are_told_how_many_processors_there_are(monkeypatch):
     for name in ("NUMBA_NUM_THREADS", "NPROC", "OMP_NUM_THREADS"):
-        monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv(name, "1")  # so that it is put back, also if it was not there
+        monkeypatch.delenv(name)
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(8))
     monkeypatch.setattr(environment, "_quota", lambda _: None)
