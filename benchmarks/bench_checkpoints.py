@@ -17,7 +17,6 @@ sys.path[:0] = [str(HERE.parent), str(HERE)]  # this repository's, whatever else
 from exhibits.common.errors import reported
 from harness import EPOCH, contest, options
 
-MODELS = {"bfa_snn": "BFA_SNN", "glsnn": "GLSNN"}
 WAYS = ("unsaved", "saved")
 
 
@@ -36,7 +35,7 @@ def build(name: str, batch_size: int, n_minibatches: int) -> Callable[[], None]:
     config = package.Config(batch_size=batch_size)
     x, y = (array[: n_minibatches * batch_size] for array in load_patterns(config, "data")[0])
     key = jax.random.PRNGKey(0)
-    circuit = getattr(package, MODELS[exhibit])(key, x.shape[1], y.shape[1], config, 1_000_000)
+    circuit = getattr(package, package.MODEL)(key, x.shape[1], y.shape[1], config, 1_000_000)
     folder = Path(tempfile.mkdtemp())
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     store = ParameterStore(folder, keep=2)

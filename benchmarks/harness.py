@@ -57,7 +57,7 @@ def contest(
         settings: of the command line.
 
     Returns:
-        For each, milliseconds a minibatch (median, least and most of the rounds), s per epoch, peak memory (MB).
+        For each, milliseconds a minibatch (median, least and most of the rounds), seconds an epoch, peak memory (MB).
     """
     spawn = multiprocessing.get_context("spawn")
     pipes = {}

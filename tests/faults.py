@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -85,20 +86,14 @@ class Bench:
 
     def numbers(self, exp: Path) -> list[bytes]:
         """Everything that must not differ: history and the weights of the best epoch."""
-        from exhibits.common.config import from_json
-
-        if self.exhibit == "bfa_snn":
-            from exhibits.bfa_snn.config import Config
-            from exhibits.bfa_snn.model import BFA_SNN as kind
-        else:
-            from exhibits.glsnn.config import Config
-            from exhibits.glsnn.model import GLSNN as kind
         import jax
 
+        from exhibits.common.config import from_json
         from exhibits.common.restoring import restore
 
-        config = from_json(Config, exp / "config.json")
-        trained = restore(kind(jax.random.PRNGKey(0), 36, 4, config), exp)
+        exhibit = import_module(f"exhibits.{self.exhibit}")
+        config = from_json(exhibit.Config, exp / "config.json")
+        trained = restore(getattr(exhibit, exhibit.MODEL)(jax.random.PRNGKey(0), 36, 4, config), exp)
         weights = jax.tree.leaves(trained.circuit.get_parameters())
         history = [(exp / f"{name}.npy").read_bytes() for name in HISTORY]
         return [*history, str(trained.epoch).encode(), *(np.asarray(each).tobytes() for each in weights)]

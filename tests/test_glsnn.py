@@ -290,13 +290,8 @@ def test_learning_rate_goes_down_whatever_has_feedback(n_feedback):
 
 def test_memory_is_flat_in_time():
     def peak(T):
-        circuit = make_glsnn(T=T, hid_dim=(50, 50))
-        x, y = make_patterns(16)
-        shaped = x.reshape(2, 8, -1), y.reshape(2, 8, -1), np.ones((2, 8, 1), np.float32)
-        lowered = circuit._program.lower(
-            circuit.get_parameters(), *shaped, jax.random.PRNGKey(0), 0, 2, np.float32(9), learn=True, detail=True
-        )
-        return lowered.compile().memory_analysis().temp_size_in_bytes
+        program = make_glsnn(T=T, hid_dim=(50, 50)).compiled(2, learn=True, detail=True)
+        return program.memory_analysis().temp_size_in_bytes
 
     assert peak(1000) <= peak(20) + 8 * 1000  # nothing but the list of times may grow
 

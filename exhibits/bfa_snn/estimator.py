@@ -89,8 +89,3 @@ class BFASNNClassifier(SpikingClassifier):
             return np.float32(scale / np.sqrt(len(values)) / self.resist_m) * values
 
         return {name: scaled(name, values) for name, values in parameters.items()}
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.non_deterministic = self.encoder == "bernoulli"
-        return tags

@@ -28,7 +28,7 @@ def train(name: str, args: Sequence[str] | None = None) -> TrainingConfig:
     from exhibits.common.plots import draw_likelihood
     from exhibits.common.training import fit
 
-    seconds, best = fit(exhibit.network().for_training(config, data), config, data)
+    seconds, best = fit(getattr(exhibit, exhibit.MODEL).for_training(config, data), config, data)
     draw_likelihood(config.exp_dir, config.picture(exhibit.STEM, "likelihood"))
     print("------------------------------------")
     print(f" Trial.sim_time = {seconds / 3600} h  ({seconds} sec)  Best Acc = {best}")
@@ -49,4 +49,4 @@ def analyze(name: str, args: Sequence[str] | None = None) -> None:
     pin()  # what is imported from here on computes
     from exhibits.common import analysis as analyses
 
-    analyses.analyze(exhibit.Config, exhibit.network(), analysis, exhibit.STEM)
+    analyses.analyze(exhibit.Config, getattr(exhibit, exhibit.MODEL), analysis, exhibit.STEM)

@@ -13,7 +13,6 @@ from typing import Any, ClassVar, Self
 import jax
 import msgspec
 import numpy as np
-from jax import numpy as jnp
 from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state
@@ -21,6 +20,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, check_non_negative, validate_data
 
 from exhibits.common.circuit import Circuit
+from exhibits.common.circuit.circuit import in_chunks
 from exhibits.common.epochs import order_and_key
 from exhibits.common.errors import UserError
 from exhibits.common.ngc import scratch
@@ -49,23 +49,14 @@ def program(kind: type[Circuit], sizes: tuple[int, int], config: Any, learn: boo
     `(parameters, readouts)`, see `Circuit.stream`. With `learn` the synapses adapt, without it all cells are read out.
     """
     with scratch():
-        circuit = kind(jax.random.PRNGKey(0), *sizes, config)
-        B = circuit.batch_size
-
-        def floats(*shape: int) -> jax.ShapeDtypeStruct:
-            return jax.ShapeDtypeStruct(shape, jnp.float32)
-
-        rows = [floats(MINIBATCHES, B, columns) for columns in (*sizes, 1)]
-        number, key = jax.ShapeDtypeStruct((), jnp.int32), jax.ShapeDtypeStruct((2,), jnp.uint32)
-        arguments = (circuit.get_parameters(), *rows, key, number, number, floats())
-        return circuit._program.lower(*arguments, learn=learn, detail=not learn).compile()
+        return kind(jax.random.PRNGKey(0), *sizes, config).compiled(MINIBATCHES, learn=learn, detail=not learn)
 
 
 class SpikingClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClassifierMixin, BaseEstimator):
     """Base of the exhibits' estimators.
 
     A subclass has the constructor, `_config`, and `_kind`; among its parameters are `epochs`, passes through the
-    training set of `fit`; `scale`; and `random_state`.
+    training set of `fit`; `scale`; `encoder`; and `random_state`.
 
     Attributes:
         classes_: (C,) labels of the classes.
@@ -76,6 +67,7 @@ class SpikingClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Class
 
     _kind: ClassVar[type[Circuit]]
 
+    encoder: str
     epochs: int
     scale: str | None
     random_state: Any
@@ -194,7 +186,7 @@ class SpikingClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Class
         x, y = self._to_unit(X), np.eye(len(self.classes_), dtype=np.float32)[index]
         for _ in range(epochs):
             order, key = order_and_key(self.seed_, self.n_iter_ + 1, len(x))
-            for parameters, _ in self._stream(x[order], y[order], key, n_updates, learn=True):
+            for parameters, _ in self._stream(x, y, key, n_updates, learn=True, order=order):
                 self.parameters_ = parameters
             self.n_iter_ += 1
         self.parameters_ = jax.tree.map(np.asarray, self.parameters_)
@@ -213,28 +205,16 @@ class SpikingClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Class
         return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
 
     def _stream(
-        self, x: np.ndarray, y: np.ndarray, key: jax.Array, n_updates: float, *, learn: bool
+        self, x: np.ndarray, y: np.ndarray, key: jax.Array, n_updates: float, *, learn: bool, **options: Any
     ) -> Iterator[tuple[dict[str, Any], dict[str, np.ndarray]]]:
         """Parameters after, and readouts of, each call of the program."""
-        B = self.config_.batch_size
         call = program(self._kind, (x.shape[1], y.shape[1]), self.config_, learn)
-
-        def padded(rows: np.ndarray) -> np.ndarray:
-            whole = np.zeros((MINIBATCHES * B, rows.shape[1]), np.float32)
-            whole[: len(rows)] = rows
-            return whole.reshape(MINIBATCHES, B, -1)
-
-        parameters = self.parameters_
-        for start in range(0, len(x), MINIBATCHES * B):
-            some = slice(start, start + MINIBATCHES * B)
-            n = len(x[some])
-            rows = (padded(x[some]), padded(y[some]), padded(np.ones((n, 1))))
-            counted = (np.int32(start // B), np.int32(-(-n // B)), np.float32(n_updates))
-            parameters, out = call(parameters, *rows, key, *counted)
-            yield parameters, {name: np.asarray(v).reshape(-1, *v.shape[2:])[:n] for name, v in out.items()}
+        size = (self.config_.batch_size, MINIBATCHES)
+        return in_chunks(call, self.parameters_, x, y, key, n_updates, size, **options)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.positive_only = self.scale is None
         tags.transformer_tags.preserves_dtype = []
+        tags.non_deterministic = self.encoder == "bernoulli"
         return tags

@@ -10,10 +10,10 @@ import jax
 import numpy as np
 
 from exhibits.common.circuit import Circuit
-from exhibits.common.circuit.circuit import CircuitConfig
+from exhibits.common.circuit.circuit import CircuitConfig, minibatches_of
 from exhibits.common.data import as_one_hot, as_patterns, load_patterns
 from exhibits.common.errors import UserError
-from exhibits.common.evaluation import Readout, interpret, log_probability
+from exhibits.common.evaluation import log_probability, predicted_label
 from exhibits.common.ngc import Compartment
 from exhibits.common.restoring import opened, restore
 from exhibits.common.schema import Form
@@ -35,7 +35,7 @@ class Network(Circuit[Config]):
     are. The same patterns in the same order give the same answers: what is random comes from the run's seed.
     """
 
-    form: Form  # how data are read
+    form: Form | None = None  # how data are read
     _trained: str = "untrained"
     _seed: int = 0
     _learned: int = 0  # times that `learn` was called
@@ -87,8 +87,8 @@ class Network(Circuit[Config]):
 
     def predict(self, x: Any) -> np.ndarray:
         """(N,) classes: the integers that stood for them in the training set, else their numbers."""
-        label = self._answers(x).label
-        form = self._form()
+        out, form = self._read(x), self._form()
+        label = predicted_label(out["count"], out["logit"])
         return label if form.labels is None else np.asarray(form.labels)[label]
 
     def predict_proba(self, x: Any, calibrated: bool = False) -> np.ndarray:
@@ -128,20 +128,14 @@ class Network(Circuit[Config]):
                 raise UserError(
                     f"cells {cells}: expected numbers of cells, 0 to {n - 1}, as {compartments[name]} has {n}"
                 )
-        watch = {name: (compartment, np.s_[:, chosen]) for name, compartment in found.items()}
-
-        def trace(parameters, x, y, valid, key) -> dict[str, jax.Array]:
-            run = self.run(parameters, valid, key, learn=False, watch=watch)
-            self.present(run, x, y)
-            return self.traced(run)
-
-        program, rows, key = jax.jit(trace), self._patterns(x), Keys.of(self._seed).test
+        trace = self.tracer({name: (compartment, np.s_[:, chosen]) for name, compartment in found.items()})
+        rows, key = self._patterns(x), Keys.of(self._seed).test
         kept: dict[str, list[np.ndarray]] = {name: [] for name in found}
         for m, start in enumerate(range(0, len(rows), self.batch_size)):
             some = rows[start : start + self.batch_size]
             labels = np.zeros((len(some), self.sizes[-1]), np.float32)
-            minibatch = [each[0] for each in self.minibatches(some, labels, length=self.batch_size)]
-            seen = program(self.get_parameters(), *minibatch, jax.random.fold_in(key, m))
+            minibatch = [each[0] for each in minibatches_of(some, labels, self.batch_size, 1)]
+            seen = trace(self.get_parameters(), *minibatch, jax.random.fold_in(key, m))
             for name, values in seen.items():
                 kept[name].append(np.asarray(values).swapaxes(0, 1)[: len(some)])
         return {name: np.concatenate(values) for name, values in kept.items()}
@@ -169,7 +163,7 @@ class Network(Circuit[Config]):
 
     def _form(self) -> Form:
         """How data are read; as patterns (N, D) and one-hot labels for a network that was not loaded."""
-        return getattr(self, "form", None) or Form(self.sizes[0], self.picture, self.sizes[-1])
+        return self.form or Form(self.sizes[0], self.picture, self.sizes[-1])
 
     def _patterns(self, x: Any) -> np.ndarray:
         """(N, D) patterns, checked."""
@@ -189,10 +183,6 @@ class Network(Circuit[Config]):
     def _read(self, x: Any) -> dict[str, np.ndarray]:
         rows = self._patterns(x)
         return self.read(rows, np.zeros((len(rows), self.sizes[-1]), np.float32), Keys.of(self._seed).test)
-
-    def _answers(self, x: Any) -> Readout:
-        out = self._read(x)
-        return interpret(out, np.zeros_like(out["logit"]))
 
     def _compartment(self, where: str) -> Compartment:
         name, _, what = where.partition(".")

@@ -72,8 +72,3 @@ class GLSNNClassifier(SpikingClassifier):
     def _score(self, out: dict[str, np.ndarray]) -> np.ndarray:
         # The museum's rule as one number: the spike count decides, and among equals the logit.
         return out["count"] + 0.5 + np.arctan(out["logit"].astype(np.float64)) / np.pi
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.non_deterministic = self.encoder == "bernoulli"
-        return tags

@@ -1,6 +1,7 @@
 """What a model is a subclass of: a circuit that presents patterns to its components, minibatch by minibatch."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 from types import MappingProxyType
 from typing import Any, Generic, Protocol, Self, TypeVar
@@ -266,16 +267,22 @@ class Circuit(Generic[Config]):
             layer's cells.
         """
         order = np.arange(len(x)) if order is None else order
-        size = self.batch_size * min(self.MINIBATCHES_PER_CALL, -(-len(order) // self.batch_size))
-        parameters = self.get_parameters()
-        for start in range(first, len(order), size):
-            chosen = order[start : start + size]
-            rows = self.minibatches(x[chosen], y[chosen], length=size)
-            counted = (start // self.batch_size, -(-len(chosen) // self.batch_size), np.float32(self.n_updates))
-            parameters, out = self._program(parameters, *rows, key, *counted, learn=learn, detail=detail)
+        minibatches = min(self.MINIBATCHES_PER_CALL, -(-len(order) // self.batch_size))
+        program = partial(self._program, learn=learn, detail=detail)
+        size = (self.batch_size, minibatches)
+        chunks = in_chunks(program, self.get_parameters(), x, y, key, self.n_updates, size, order=order, first=first)
+        for parameters, out in chunks:
             if learn:
                 self.set_parameters(parameters)
-            yield {name: _flat(value)[: len(chosen)] for name, value in out.items()}
+            yield out
+
+    def compiled(self, minibatches: int, *, learn: bool, detail: bool) -> Callable[..., tuple[Any, Any]]:
+        """The program for that many minibatches a call, ahead of time: what `in_chunks` can call without a circuit."""
+        B, columns = self.batch_size, (self.sizes[0], self.sizes[-1], 1)
+        rows = [jax.ShapeDtypeStruct((minibatches, B, n), jnp.float32) for n in columns]
+        key, number = jax.ShapeDtypeStruct((2,), jnp.uint32), jax.ShapeDtypeStruct((), jnp.int32)
+        arguments = (self.get_parameters(), *rows, key, number, number, jax.ShapeDtypeStruct((), jnp.float32))
+        return self._program.lower(*arguments, learn=learn, detail=detail).compile()
 
     def read(self, x: np.ndarray, y: np.ndarray, key: jax.Array, **options: Any) -> dict[str, np.ndarray]:
         """`stream` at one go: readouts of all N patterns."""
@@ -293,33 +300,73 @@ class Circuit(Generic[Config]):
         Returns:
             A (T, n) array a layer, input first, as "z0", "z1", ...; of an input that does not spike, what it sends.
         """
-        watch = {f"z{n}": (compartment, 0) for n, compartment in enumerate(self.spikes)}
+        trace = self.tracer({f"z{n}": (compartment, 0) for n, compartment in enumerate(self.spikes)})
+        rows = [array[0] for array in minibatches_of(x, y, self.batch_size, 1)]
+        return {name: np.asarray(value) for name, value in trace(self.get_parameters(), *rows, key).items()}
 
-        def trace(parameters, x, y, valid):
+    def tracer(self, watch: Mapping[str, tuple[Compartment, Any]]) -> Callable[..., dict[str, jax.Array]]:
+        """A compiled function `(parameters, x, y, valid, key)` of a minibatch: what `Run.watch` says, at every step.
+
+        It gives (T, ...) arrays by name; of what no step changes, the same at each.
+        """
+
+        def trace(parameters, x, y, valid, key):
             run = self.run(parameters, valid, key, learn=False, watch=watch)
             self.present(run, x, y)
-            return self.traced(run)
+            values = {name: run[compartment][index] for name, (compartment, index) in watch.items()}
+            return {
+                name: run.traces.get(name, jnp.broadcast_to(value, (self.n_steps, *value.shape)))
+                for name, value in values.items()
+            }
 
-        rows = [array[0] for array in self.minibatches(x, y, length=self.batch_size)]
-        return {name: np.asarray(value) for name, value in jax.jit(trace)(self.get_parameters(), *rows).items()}
-
-    def traced(self, run: Run) -> dict[str, jax.Array]:
-        """(T, ...) what a run kept, by name; what no step changed, the same at each."""
-        values = {name: run[compartment][index] for name, (compartment, index) in run.watch.items()}
-        return {
-            name: run.traces.get(name, jnp.broadcast_to(value, (self.n_steps, *value.shape)))
-            for name, value in values.items()
-        }
-
-    def minibatches(self, x: np.ndarray, y: np.ndarray, length: int) -> list[np.ndarray]:
-        """x (n, D), y (n, C) and 1 for each, padded with zeros to `length`, as (M, B, D), (M, B, C) and (M, B, 1)."""
-        return [self._padded(rows, length) for rows in (x, y, np.ones((len(x), 1), np.float32))]
-
-    def _padded(self, rows: np.ndarray, length: int) -> np.ndarray:
-        padded = np.zeros((length, *rows.shape[1:]), np.float32)
-        padded[: len(rows)] = rows
-        return padded.reshape(-1, self.batch_size, *rows.shape[1:])
+        return jax.jit(trace)
 
 
-def _flat(value: jax.Array) -> np.ndarray:
-    return np.asarray(value).reshape(-1, *value.shape[2:])
+def in_chunks(
+    program: Callable[..., tuple[Any, Any]],
+    parameters: Any,
+    x: np.ndarray,
+    y: np.ndarray,
+    key: jax.Array,
+    n_updates: float,
+    size: tuple[int, int],
+    *,
+    order: np.ndarray | None = None,
+    first: int = 0,
+) -> Iterator[tuple[Any, dict[str, np.ndarray]]]:
+    """Calls a circuit's program for a chunk of minibatches after another; see `Circuit.stream`.
+
+    Args:
+        program: of the circuit, learning or not.
+        parameters: to begin with.
+        x: (N, D) patterns.
+        y: (N, C) one-hot labels.
+        key: PRNG key; minibatch i draws from ``fold_in(key, i)``.
+        n_updates: minibatches after which a schedule has brought the learning rates to their end.
+        size: B, and minibatches a call: a last chunk of fewer is padded.
+        order: (N,) order of presentation; as stored by default.
+        first: how many patterns to leave out: whole minibatches.
+
+    Yields:
+        Parameters after the chunk, and the readouts of its n patterns, each with leading axis n.
+    """
+    order = np.arange(len(x)) if order is None else order
+    B, minibatches = size
+    for start in range(first, len(order), B * minibatches):
+        chosen = order[start : start + B * minibatches]
+        rows = minibatches_of(x[chosen], y[chosen], B, minibatches)
+        counted = (np.int32(start // B), np.int32(-(-len(chosen) // B)), np.float32(n_updates))
+        parameters, out = program(parameters, *rows, key, *counted)
+        flat = {name: np.asarray(value).reshape(-1, *value.shape[2:]) for name, value in out.items()}
+        yield parameters, {name: value[: len(chosen)] for name, value in flat.items()}
+
+
+def minibatches_of(x: np.ndarray, y: np.ndarray, B: int, M: int) -> list[np.ndarray]:
+    """x (n, D), y (n, C) and 1 for each, padded with zeros, as (M, B, D), (M, B, C) and (M, B, 1)."""
+
+    def padded(rows: np.ndarray) -> np.ndarray:
+        whole = np.zeros((M * B, *rows.shape[1:]), np.float32)
+        whole[: len(rows)] = rows
+        return whole.reshape(M, B, *rows.shape[1:])
+
+    return [padded(rows) for rows in (x, y, np.ones((len(x), 1), np.float32))]

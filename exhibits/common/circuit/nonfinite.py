@@ -6,7 +6,7 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 
-from exhibits.common.circuit.circuit import Circuit
+from exhibits.common.circuit.circuit import Circuit, minibatches_of
 from exhibits.common.circuit.run import State, path
 
 
@@ -47,7 +47,7 @@ def first_not_finite(
         with jax.disable_jit():
             while m < last:
                 chosen = order[m * circuit.batch_size : (m + 1) * circuit.batch_size]
-                minibatch = circuit.minibatches(x[chosen], y[chosen], length=circuit.batch_size)
+                minibatch = minibatches_of(x[chosen], y[chosen], circuit.batch_size, 1)
                 x_m, y_m, valid = (jnp.asarray(array[0]) for array in minibatch)
                 run = circuit.run(parameters, valid, jax.random.fold_in(key, m), learn=True, inspect=inspect)
                 circuit.present(run, x_m, y_m)
