@@ -93,22 +93,52 @@ def test_numbers_far_from_what_float32_can_add_up_are_refused(name, value):
         from_command_line(Config, [f"--{name}={value}"])
 
 
-def test_bfasnn_recipe_fills_what_is_not_given():
-    for name, recipe in bfa_config.RECIPES.items():
-        config = from_command_line(bfa_config.Config, ["--recipe", name, "--eta_gain", "3"])
-        assert {field: getattr(config, field) for field in recipe} == recipe | {"eta_gain": 3}
-    defaults = bfa_config.CircuitConfig()
-    assert bfa_config.RECIPES["page"] == {name: getattr(defaults, name) for name in bfa_config.RECIPES["page"]}
+def test_a_recipe_is_what_flags_that_are_not_given_come_from():
+    best = bfa_config.Config.RECIPES["best"]
+    assert from_command_line(bfa_config.Config, ["--recipe", "best"]) == best
+    assert from_command_line(bfa_config.Config, []) == bfa_config.Config.RECIPES["page"] == bfa_config.Config()
+    changed = from_command_line(bfa_config.Config, ["--eta_gain", "3", "--recipe=best", "--hid_dim", "20", "30"])
+    assert changed == dataclasses.replace(best, eta_gain=3.0, hid_dim=(20, 30))
+    assert (best.input_gain, best.schedule, changed.recipe) == (
+        0.5,
+        "cosine",
+        "best with eta_gain 3.0, hid_dim (20, 30)",
+    )
+    with pytest.raises(UserError, match="--recipe"):
+        from_command_line(bfa_config.Config, ["--recipe", "None"])
+    with pytest.raises(UserError, match="--recipes: unknown flag; did you mean --recipe"):
+        from_command_line(bfa_config.Config, ["--recipes", "best"])
+    with pytest.raises(TypeError, match="recipe"):  # no value could be told from one that was given
+        bfa_config.Config(recipe="best")
 
 
-def test_glsnn_recipe_follows_the_data_set_where_nothing_is_given():
-    for dataset, recipe in deep_config.RECIPES.items():
-        data = ["--dataset", dataset] if dataset else OWN
+def test_glsnn_recipe_follows_the_data_set_unless_it_is_named(capsys):
+    recipes = deep_config.Config.RECIPES
+    values = ("receptive_field", "surr_a", "weight_decay", "in_dropout", "hid_dropout")
+    for name, recipe in recipes.items():
+        data = OWN if name == "own" else ["--dataset", name]
         config = from_command_line(deep_config.Config, [*data, "--in_dropout", "0"])
-        assert config.in_dropout == 0
-        assert {name: getattr(config, name) for name in recipe} == recipe | {"in_dropout": 0}
-    defaults = deep_config.CircuitConfig()
-    assert deep_config.RECIPES["mnist"] == {name: getattr(defaults, name) for name in deep_config.RECIPES["mnist"]}
+        assert [getattr(config, v) for v in values] == [
+            getattr(dataclasses.replace(recipe, in_dropout=0.0), v) for v in values
+        ]
+        assert config.dataset == (None if name == "own" else name) and config.epochs == 60
+        named = from_command_line(deep_config.Config, [*OWN, "--recipe", name])
+        assert (named.dataset, named.surr_a, named.recipe) == (None, recipe.surr_a, name)
+    with pytest.raises(SystemExit):
+        from_command_line(deep_config.Config, ["--dataset", "fashion_mnist", "--help"])
+    assert "(default: fashion_mnist)" in capsys.readouterr().out
+
+
+def test_help_begins_with_what_is_changed_most(capsys):
+    with pytest.raises(SystemExit):
+        from_command_line(bfa_config.Config, ["--recipe", "best", "-h"])
+    said = capsys.readouterr().out
+    flags = ("--recipe", "--epochs", "--seed", "--hid_dim", "--eta_gain", "--dataset", "--exp_dir")
+    places = [said.index(f"{flag} ") for flag in flags]
+    assert places == sorted(places) and "(default: 64.0)" in said
+    assert [line.split()[1] for line in said.splitlines() if " options " in line] == [
+        "training", "network", "learning", "data", "running",
+    ]  # fmt: skip
 
 
 def test_help_shows_unit_and_default_of_every_field(capsys, monkeypatch):

@@ -174,10 +174,10 @@ def test_compartments_are_named(network):
 
 def test_it_says_what_it_is(name, network, make_circuit):
     said = {
-        "bfa_snn": "BFA_SNN(36-20-4, synapses event; recipe page, trained on mnist, epoch ",
-        "glsnn": "GLSNN(36-20-15-4; trained on mnist, epoch ",
+        "bfa_snn": ("BFA_SNN(36-20-4, synapses event; trained on mnist, epoch ", " of 4; recipe page with eta (0.05, 0.05), "),
+        "glsnn": ("GLSNN(36-20-15-4; trained on mnist, epoch ", " of 4; recipe mnist with "),
     }
-    assert repr(network).startswith(said[name]) and repr(network).endswith(" of 4)")
+    assert all(part in repr(network) for part in said[name]), repr(network)
     assert repr(make_circuit()) == "BFA_SNN(36-20-4, synapses event; untrained)"
 
 

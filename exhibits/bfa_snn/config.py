@@ -10,9 +10,12 @@ from exhibits.common.places import writable_home
 EXP = writable_home(Path(__file__).resolve().parent, "exp")
 
 
+# "Page" is ngc-learn's museum page, "paper" Samadi et al. (2017).
+
+
 @dataclass(frozen=True)
-class CircuitConfig:
-    """Values of the circuit. "Page" is ngc-learn's museum page, "paper" Samadi et al. (2017)."""
+class Network:
+    """The cells and synapses."""
 
     hid_dim: tuple[int, ...] = (1000,)
     """Cells in each hidden layer, one number a layer (page: 1000)."""
@@ -38,6 +41,16 @@ class CircuitConfig:
     """Slope c2 of the surrogate sech^2(c2 R j), per mV (paper)."""
     weight_std: float = 0.055
     """Standard deviation of the initial forward and the fixed feedback weights (page)."""
+    gamma: float = 1.0
+    """Gain of the rate codes that the analysis reads out (page)."""
+    synapses: Literal["auto", "event", "dense"] = "auto"
+    """How synapses are computed: by events (CPU), dense, or whichever is the faster here. It changes no equation."""
+
+
+@dataclass(frozen=True)
+class Learning:
+    """How the synapses learn."""
+
     eta: tuple[float, ...] | None = None
     """Learning rate of W1, W2, ..., one number each; eta_gain / (number of inputs of each), the last one divided by
     resist_m too, if not given (paper)."""
@@ -45,12 +58,13 @@ class CircuitConfig:
     """Factor of the learning rates that are not given (paper: 1)."""
     schedule: Literal["constant", "cosine"] = "constant"
     """Learning-rate schedule: constant (paper), or cosine decay to 0."""
-    gamma: float = 1.0
-    """Gain of the rate codes that the analysis reads out (page)."""
     batch_size: int = 250
     """Patterns in a minibatch, over which updates are summed (page)."""
-    synapses: Literal["auto", "event", "dense"] = "auto"
-    """How synapses are computed: by events (CPU), dense, or whichever is the faster here. It changes no equation."""
+
+
+@dataclass(frozen=True)
+class CircuitConfig(Network, Learning):
+    """All values of the circuit."""
 
     def __post_init__(self):
         require(self, "hid_dim", "one or more numbers above 0", len(self.hid_dim) > 0 and min(self.hid_dim) > 0)
@@ -74,45 +88,26 @@ def _rates(eta: tuple[float, ...], layers: int) -> bool:
     return len(eta) == layers and all(rate == 0 or 1e-38 <= rate <= 1e38 for rate in eta)  # float32 holds it
 
 
-# Named sets of values. Twice the input spikes halve the variance of the encoding, which limits the page's recipe. More
-# resistance and weights of as much less are the page's circuit in other units, but for the currents, which are the
-# logits: smaller ones make the class probabilities honest.
-RECIPES = {
-    "page": {"input_gain": 0.25, "eta_gain": 1.0, "schedule": "constant", "resist_m": 1.0, "weight_std": 0.055},
-    "best": {"input_gain": 0.5, "eta_gain": 64.0, "schedule": "cosine", "resist_m": 20.0, "weight_std": 0.00275},
-}
-
-
 @dataclass(frozen=True)
 class Config(CircuitConfig, TrainingConfig):
     """Trains a spiking network by broadcast feedback alignment and keeps its best parameters on the dev set."""
 
     exhibit: ClassVar[str] = "bfa_snn"
 
-    recipe: Literal["page", "best"] = "page"
-    """Where values that are not given come from: the page, or what was best on the development set."""
-    input_gain: float | None = None
-    """Firing probability of a fully bright pixel at each step; Bernoulli encoder only. If not given, 0.25 for page and
-    0.5 for best."""
-    resist_m: float | None = None
-    """Membrane resistance R, mV per unit of current. If not given, 1 for page and 20 for best."""
-    weight_std: float | None = None
-    """Standard deviation of the initial forward and the fixed feedback weights. If not given, 0.055 for page and
-    0.00275 for best."""
-    eta_gain: float | None = None
-    """Factor of the learning rates that are not given. If not given either, 1 for page and 64 for best."""
-    schedule: Literal["constant", "cosine"] | None = None
-    """How learning rates go on: not at all, or down to 0 along half a cosine. If not given, constant for page and
-    cosine for best."""
     exp_dir: Path = EXP
-    """Folder for everything that the run saves."""
 
     def __post_init__(self):
-        for name, value in RECIPES[self.recipe].items():
-            if getattr(self, name) is None:
-                object.__setattr__(self, name, value)
         TrainingConfig.__post_init__(self)
         CircuitConfig.__post_init__(self)
+
+
+# Twice the input spikes halve the variance of the encoding, which limits the page's recipe. More resistance and weights
+# of as much less are the page's circuit in other units, but for the currents, which are the logits: smaller ones make
+# the class probabilities honest.
+Config.RECIPES = {
+    "page": Config(),
+    "best": Config(input_gain=0.5, eta_gain=64.0, schedule="cosine", resist_m=20.0, weight_std=0.00275),
+}
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import msgspec
+import tyro
 
 from exhibits.common import datasets
 from exhibits.common.commandline import did_you_mean
@@ -22,6 +23,8 @@ from exhibits.common.places import REPOSITORY as REPOSITORY
 from exhibits.common.schema import FORMAT, MAX_EPOCHS, Form
 
 MNIST = datasets.folder_of("mnist")
+
+HELP = ("--help", "-h")
 
 C = TypeVar("C")
 
@@ -37,7 +40,7 @@ def require(config: object, field: str, expected: str, holds: bool) -> None:
 # Fields that no number depends on; those of data are told apart by the data's content.
 FILES = ("dataX", "dataY", "devX", "devY", "testX", "testY")
 RUNNING = ("exp_dir", "verbosity", "resume", "checkpoint_minutes", "debug_nans")
-WITHOUT_EFFECT = (*FILES, *RUNNING, "dataset", "recipe", "classes")
+WITHOUT_EFFECT = (*FILES, *RUNNING, "dataset", "classes")
 LEAST, MOST = 1e-12, 1e12  # of a physical quantity: far from where float32 ends
 
 
@@ -47,13 +50,22 @@ def positive(config: object, *names: str) -> None:
         require(config, name, f"above 0, {LEAST:g} to {MOST:g}", LEAST <= getattr(config, name) <= MOST)
 
 
-@dataclass(frozen=True)
-class TrainingConfig:
-    """What every training has, whatever the circuit."""
+# A configuration is put together from parts, each a group of flags in `--help`.
 
-    exhibit: ClassVar[str] = ""  # the name of its folder
-    ADDED: ClassVar[Mapping[str, Any]] = {"dataset": None, "testX": None, "testY": None, "classes": []}
-    """Fields that came after format 1, with the values that runs had before."""
+
+@dataclass(frozen=True)
+class Training:
+    """How long it learns, and from which seed."""
+
+    epochs: int = 30
+    """Passes through the training set."""
+    seed: int = 1234
+    """Seed of everything that is drawn at random."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """What it learns from, and what it is tested on."""
 
     dataset: Literal["mnist", "fashion_mnist"] | None = None
     """Known data set to learn from: mnist, unless files of your own are given below."""
@@ -73,12 +85,12 @@ class TrainingConfig:
     """Names of the classes, in the order of the labels; those of a known data set, or numbers, if not given."""
     join_dev: bool = False
     """Whether to learn from the development set too and keep the last epoch: for final runs, after all choices."""
-    verbosity: int = 0
-    """0: progress; 1: also the norm of every weight matrix after each epoch."""
-    epochs: int = 30
-    """Passes through the training set."""
-    seed: int = 1234
-    """Seed of everything that is drawn at random."""
+
+
+@dataclass(frozen=True)
+class Running:
+    """Where it saves and what it says; no number depends on it."""
+
     exp_dir: Path = Path("exp")
     """Folder for everything that the run saves."""
     resume: Literal["auto", "never", "must"] = "auto"
@@ -86,8 +98,21 @@ class TrainingConfig:
     there is nothing to resume."""
     checkpoint_minutes: float = 5.0
     """Longest time between checkpoints within an epoch, minutes; 0: only after each epoch."""
+    verbosity: int = 0
+    """0: progress; 1: also the norm of every weight matrix after each epoch."""
     debug_nans: bool = False
     """Whether to find out, if the weights diverge, which compartment held the first NaN or infinity, and when."""
+
+
+@dataclass(frozen=True)
+class TrainingConfig(Training, Data, Running):
+    """What every training has, whatever the circuit."""
+
+    exhibit: ClassVar[str] = ""  # the name of its folder
+    RECIPES: ClassVar[Mapping[str, Any]] = {}
+    """Configurations by name, the first of them that of the defaults; `--recipe` chooses one."""
+    ADDED: ClassVar[Mapping[str, Any]] = {"dataset": None, "testX": None, "testY": None, "classes": []}
+    """Fields that came after format 1, with the values that runs had before."""
 
     def __post_init__(self):
         _normalize_paths(self)
@@ -98,6 +123,29 @@ class TrainingConfig:
         require(self, "seed", "0 to 2^32 - 1", 0 <= self.seed < 2**32)
         different = len(set(self.classes)) == len(self.classes) and all(self.classes)
         require(self, "classes", "a different name for each class", different)
+
+    @property
+    def default_recipe(self) -> str:
+        """Name of the recipe that a command line gets if it names none; "" if there are no recipes."""
+        return next(iter(self.RECIPES), "")
+
+    @property
+    def recipe(self) -> str:
+        """Name of the recipe that this configuration is nearest to, and what of the circuit differs from it."""
+        apart = {f.name for part in (Training, Data, Running) for f in dataclasses.fields(part)}
+        differing = {
+            name: [
+                n
+                for n, value in vars(recipe).items()
+                if n not in apart and value not in (getattr(self, n), "auto")  # a run has settled what is "auto"
+            ]
+            for name, recipe in self.RECIPES.items()
+        }
+        if not differing:
+            return ""
+        nearest = min(differing, key=lambda name: (len(differing[name]), name != self.default_recipe))
+        changes = ", ".join(f"{name} {getattr(self, name)}" for name in differing[nearest])
+        return f"{nearest} with {changes}" if changes else nearest
 
     def files(self) -> dict[str, Path]:
         """The data's files by field; without those of a test set if there is none."""
@@ -183,21 +231,17 @@ class AnalysisConfig:
 def from_command_line(kind: type[C], args: Sequence[str] | None = None, prog: str | None = None) -> C:
     """Reads a configuration from flags named after its fields, as `--flag value` or `--flag=value`.
 
+    Where the configuration has recipes, `--recipe` is a flag too: what is not given has the value that the recipe has.
+
     Raises:
         UserError: for an unknown flag or a bad value.
         SystemExit: with code 0, after `--help`.
     """
-    import tyro
-
-    said = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(said):
-            config = tyro.cli(kind, args=args, prog=prog, use_underscores=True, config=(tyro.conf.FlagCreatePairsOff,))
-    except SystemExit as stop:
-        if stop.code in (0, None):
-            raise
-        unknown = _unknown_flag(kind, sys.argv[1:] if args is None else args)
-        raise UserError(f"{unknown or _first_message(said.getvalue())} (--help lists the flags)") from None
+    args = list(sys.argv[1:] if args is None else args)
+    recipes = getattr(kind, "RECIPES", {})
+    config, name = _parse(kind, args if not recipes else [arg for arg in args if arg not in HELP], prog)
+    if recipes:  # the flags say which recipe; its values are the defaults that they are read with
+        config, _ = _parse(kind, args, prog, name or config.default_recipe)
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         numbers = value if isinstance(value, tuple) else (value,)
@@ -206,9 +250,58 @@ def from_command_line(kind: type[C], args: Sequence[str] | None = None, prog: st
     return config
 
 
+def _parse(kind: type[C], args: Sequence[str], prog: str | None, recipe: str = "") -> tuple[C, str]:
+    """The configuration that flags give, what they leave out being that of a recipe; and the recipe that they name."""
+    flags, default = _flags(kind, recipe)
+    said = io.StringIO()
+    options: dict[str, Any] = {"use_underscores": True, "config": (tyro.conf.FlagCreatePairsOff,)}
+    try:
+        with contextlib.redirect_stderr(said):
+            given = tyro.cli(flags, args=args, prog=prog, default=default, description=kind.__doc__, **options)
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            raise
+        message = _unknown_flag(kind, args) or _first_message(said.getvalue())
+        raise UserError(f"{message} (--help lists the flags)") from None
+    if isinstance(given, kind):
+        return given, ""
+    values = vars(given)
+    name = values.pop("recipe", None) or ""
+    return kind(**{field: value for part in values.values() for field, value in vars(part).items()}), name
+
+
+def _flags(kind: type, recipe: str) -> tuple[type, Any]:
+    """The class that tyro reads flags for, and its defaults: a configuration's parts, each a group in `--help`."""
+    parts = [part for part in kind.__mro__ if "__dataclass_fields__" in vars(part) and part.__bases__ == (object,)]
+    if len(parts) < 2:
+        return kind, None
+    parts.sort(key=lambda part: part is not Training)
+    known = {field.name for part in parts for field in dataclasses.fields(part)}
+    if alone := [field.name for field in dataclasses.fields(kind) if field.name not in known]:
+        raise TypeError(
+            f"{kind.__name__}.{alone[0]}: belongs in a dataclass of the circuit's values, which Config extends"
+        )
+    recipes = kind.RECIPES
+    values = vars(recipes[recipe] if recipe else kind())
+    fields: list[Any] = []
+    defaults: dict[str, Any] = {}
+    if recipes:
+        names: Any = Literal[tuple(recipes)]
+        about = tyro.conf.arg(help="Where the values of flags that are not given come from.")
+        fields.append(("recipe", Annotated[names if recipe else names | None, about]))
+        defaults["recipe"] = recipe or None
+    for part in parts:
+        fields.append((part.__name__.lower(), tyro.conf.OmitArgPrefixes[part]))
+        own = {} if part is Data else {field.name: values[field.name] for field in dataclasses.fields(part)}
+        defaults[part.__name__.lower()] = part(**own)
+    flags = dataclasses.make_dataclass("Flags", fields)
+    return flags, flags(**defaults)
+
+
 def _unknown_flag(kind: type, args: Sequence[str]) -> str:
     """What to say of the first flag that is not a field's; empty if all are."""
-    known = ["--help", *(f"--{field.name}" for field in dataclasses.fields(kind))]
+    known = [*HELP, *(f"--{field.name}" for field in dataclasses.fields(kind))]
+    known += ["--recipe"] if getattr(kind, "RECIPES", {}) else []
     for arg in args:
         flag = arg.partition("=")[0]
         if not re.match("--?[A-Za-z]", flag) or flag.lower() in ("-h", "-inf", "-infinity", "-nan"):
@@ -264,6 +357,7 @@ def from_values(kind: type[C], values: Mapping[str, Any], where: str) -> C:
         raise UserError(
             f"{where}: of format {str(written)[:20]}; this version reads 1 to {FORMAT}: use the one that wrote it"
         )
+    values.pop("recipe", None)  # written until recipes became configurations; all its values are there
     fields = {field.name for field in dataclasses.fields(kind)}
     if unknown := sorted(values.keys() - fields):
         raise UserError(

@@ -63,8 +63,8 @@ class Network(Circuit[Config]):
         network = cls.for_analysis(config, form)
         trained = restore(network, folder, identity_of(form))
         what = config.dataset or "own data"
-        recipe = f"recipe {config.recipe}, " if hasattr(config, "recipe") else ""
-        network._trained = f"{recipe}trained on {what}, epoch {trained.epoch} of {config.epochs}"
+        recipe = f"; recipe {config.recipe}" if config.recipe else ""
+        network._trained = f"trained on {what}, epoch {trained.epoch} of {config.epochs}{recipe}"
         network._seed, network._temperature = config.seed, trained.temperature or 1.0
         network.n_updates = math.inf  # what is learned from now on is learned at the initial learning rates
         return network

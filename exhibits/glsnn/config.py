@@ -12,9 +12,12 @@ from exhibits.common.schema import Form
 EXP = writable_home(Path(__file__).resolve().parent, "exp")
 
 
+# "Paper" is Zhao et al. (2020), "BrainCog" the code that they published later.
+
+
 @dataclass(frozen=True)
-class CircuitConfig:
-    """Values of the circuit. "Paper" is Zhao et al. (2020), "BrainCog" the code that they published later."""
+class Network:
+    """The cells and synapses."""
 
     hid_dim: tuple[int, ...] = (800, 800, 800)
     """Cells in each hidden layer, one number a layer (paper: 800 800 800)."""
@@ -32,11 +35,17 @@ class CircuitConfig:
     thr: float = 0.5
     """Firing threshold, mV (BrainCog)."""
     surr_a: float = 1.4
-    """Height a of the triangular surrogate max(0, a - a^2 |v - thr|), per mV (BrainCog: 2)."""
-    lr_target: float = 0.4
-    """Step of the last hidden layer's target down the cost (BrainCog)."""
+    """Height a of the triangular surrogate max(0, a - a^2 |v - thr|), per mV (our choice; BrainCog: 2)."""
     n_feedback: int | None = None
     """Hidden layers below the last one that get feedback, counted from the top; all if not given (paper: all)."""
+
+
+@dataclass(frozen=True)
+class Learning:
+    """How the synapses learn."""
+
+    lr_target: float = 0.4
+    """Step of the last hidden layer's target down the cost (BrainCog)."""
     eta: float = 1e-3
     """Learning rate of Adam at the start (BrainCog)."""
     schedule: Literal["cosine", "constant"] = "cosine"
@@ -49,6 +58,11 @@ class CircuitConfig:
     """Probability that a hidden cell is silent for a pattern while learning (our choice)."""
     batch_size: int = 100
     """Patterns in a minibatch, over which updates are summed (BrainCog)."""
+
+
+@dataclass(frozen=True)
+class CircuitConfig(Network, Learning):
+    """All values of the circuit."""
 
     def __post_init__(self):
         require(self, "hid_dim", "one or more numbers above 0", len(self.hid_dim) > 0 and min(self.hid_dim) > 0)
@@ -67,46 +81,22 @@ class CircuitConfig:
         require(self, "batch_size", "at least 1", self.batch_size >= 1)
 
 
-# What differs between data sets, chosen on the development set; None is data of one's own.
-RECIPES = {
-    "mnist": {"receptive_field": 14, "surr_a": 1.4, "weight_decay": 0.1, "in_dropout": 0.2, "hid_dropout": 0.2},
-    None: {"receptive_field": 0, "surr_a": 1.4, "weight_decay": 0.1, "in_dropout": 0.2, "hid_dropout": 0.2},
-    "fashion_mnist": {"receptive_field": 0, "surr_a": 2.0, "weight_decay": 0.2, "in_dropout": 0.1, "hid_dropout": 0.1},
-}
-
-
 @dataclass(frozen=True)
 class Config(CircuitConfig, TrainingConfig):
     """Trains a spiking network by global feedback and local plasticity and keeps its best parameters on the dev set."""
 
     exhibit: ClassVar[str] = "glsnn"
 
-    epochs: int = 60
-    """Passes through the training set (BrainCog: 100)."""
-    receptive_field: int | None = None
-    """Side of the square patch of the image that each cell of the first hidden layer sees, pixels; 0: all of it (our
-    choice). If not given, 14 for mnist and 0 for other data."""
-    surr_a: float | None = None
-    """Height a of the triangular surrogate max(0, a - a^2 |v - thr|), per mV (BrainCog: 2). If not given, 2 for
-    fashion_mnist and 1.4 for other data."""
-    weight_decay: float | None = None
-    """Share of each weight that is lost in an update, per unit of learning rate (our choice). If not given, 0.2 for
-    fashion_mnist and 0.1 for other data."""
-    in_dropout: float | None = None
-    """Probability that an input is silent for a pattern while learning (our choice). If not given, 0.1 for
-    fashion_mnist and 0.2 for other data."""
-    hid_dropout: float | None = None
-    """Probability that a hidden cell is silent for a pattern while learning (our choice). If not given, 0.1 for
-    fashion_mnist and 0.2 for other data."""
+    epochs: int = 60  # BrainCog: 100
     exp_dir: Path = EXP
-    """Folder for everything that the run saves."""
 
     def __post_init__(self):
         TrainingConfig.__post_init__(self)
-        for name, value in RECIPES[self.dataset].items():
-            if getattr(self, name) is None:
-                object.__setattr__(self, name, value)
         CircuitConfig.__post_init__(self)
+
+    @property
+    def default_recipe(self) -> str:
+        return self.dataset or "own"
 
     def require_form(self, form: Form) -> None:
         side = self.receptive_field
@@ -118,6 +108,16 @@ class Config(CircuitConfig, TrainingConfig):
     def numbers(self, form: Form) -> dict[str, Any]:
         whole = form.picture is not None and self.receptive_field >= max(form.picture)
         return super().numbers(form) | ({"receptive_field": 0} if whole else {})
+
+
+# What differs between data sets, chosen on the development set; "own" is for data of one's own.
+Config.RECIPES = {
+    "mnist": Config(),
+    "fashion_mnist": Config(
+        dataset="fashion_mnist", receptive_field=0, surr_a=2.0, weight_decay=0.2, in_dropout=0.1, hid_dropout=0.1
+    ),
+    "own": Config(receptive_field=0),
+}
 
 
 @dataclass(frozen=True)

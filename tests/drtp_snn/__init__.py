@@ -32,10 +32,8 @@ from exhibits.common.ngc import stock
 
 
 @dataclass(frozen=True)
-class Config(TrainingConfig):
-    """Trains a spiking network by direct random target projection and keeps its best parameters on the dev set."""
-
-    exhibit: ClassVar[str] = "drtp_snn"
+class Circuit:
+    """The cells and synapses, and how they learn."""
 
     hid_dim: tuple[int, ...] = (500,)
     """Cells in each hidden layer (paper: 500)."""
@@ -59,6 +57,13 @@ class Config(TrainingConfig):
     """Learning rate times number of inputs (our choice)."""
     batch_size: int = 100
     """Patterns in a minibatch, over which updates are summed (our choice)."""
+
+
+@dataclass(frozen=True)
+class Config(Circuit, TrainingConfig):
+    """Trains a spiking network by direct random target projection and keeps its best parameters on the dev set."""
+
+    exhibit: ClassVar[str] = "drtp_snn"
 
     def __post_init__(self):
         super().__post_init__()
