@@ -39,7 +39,7 @@ fuzz: setup ## throws damaged and made-up files at everything that loads one (50
 	@"$(python)" tests/fuzz.py
 
 doctor: setup ## versions, hardware, data, a self-test of every exhibit: what to paste into a bug report
-	@"$(python)" exhibits/common/doctor.py
+	@"$(python)" exhibits/common/scripts/doctor.py
 
 results: setup ## trains an EXHIBIT for every row of its results table (hours): make results EXHIBIT=bfa_snn
 	@[ -f "exhibits/$(EXHIBIT)/results.py" ] || { echo "error: EXHIBIT=$(EXHIBIT): no exhibit, or it has no results.py" >&2; exit 2; }

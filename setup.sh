@@ -124,7 +124,7 @@ why=""
 if ! ready && [ -z "${VENV:-}" ] && [ ! -w "$root" ]; then
   data=${HOME:-/tmp}/.local/share
   case ${XDG_DATA_HOME:-} in /*) data=$XDG_DATA_HOME ;; esac
-  venv=$data/snn-museum/$(printf %s "${root#/}" | tr / -)/venv # as in exhibits/common/places.py
+  venv=$data/snn-museum/$(printf %s "${root#/}" | tr / -)/venv # as in exhibits/common/system/places.py
   why=" (this checkout cannot be written to)"
 fi
 if ! ready; then

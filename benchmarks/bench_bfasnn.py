@@ -11,7 +11,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]  # this repository's, whatever else is installed
 
-from exhibits.common.errors import reported
+from exhibits.common.system.errors import reported
 from harness import RESULTS, conditions, contest, options
 
 CONTENDERS = {
@@ -28,7 +28,7 @@ def build(name: str, batch_size: int, n_minibatches: int) -> Callable[[], None]:
 
     from exhibits.bfa_snn.config import Config
     from exhibits.bfa_snn.model import BFA_SNN
-    from exhibits.common.data import load_patterns
+    from exhibits.common.data.loading import load_patterns
     from stock_bfasnn import ScannedStock, StockBFA, StockConfig
 
     config = Config(batch_size=batch_size)
@@ -56,9 +56,9 @@ def main() -> None:
     settings = options(__doc__, "bfasnn.json", batch_size=250, minibatches=10)
 
     from exhibits.bfa_snn.config import Config
-    from exhibits.common import runlog
-    from exhibits.common.data import load_patterns
-    from exhibits.common.files import read_json, write_json
+    from exhibits.common.data.loading import load_patterns
+    from exhibits.common.experiment import runlog
+    from exhibits.common.system.files import read_json, write_json
 
     config = Config()
     load_patterns(config, "data")  # prepares the arrays, once for all

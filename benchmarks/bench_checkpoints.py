@@ -14,7 +14,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]  # this repository's, whatever else is installed
 
-from exhibits.common.errors import reported
+from exhibits.common.system.errors import reported
 from harness import EPOCH, contest, options
 
 WAYS = ("unsaved", "saved")
@@ -26,9 +26,9 @@ def build(name: str, batch_size: int, n_minibatches: int) -> Callable[[], None]:
 
     import jax
 
-    from exhibits.common.checkpoints import ParameterStore
-    from exhibits.common.data import load_patterns
-    from exhibits.common.schema import Progress, Record
+    from exhibits.common.data.loading import load_patterns
+    from exhibits.common.experiment.checkpoints import ParameterStore
+    from exhibits.common.experiment.schema import Progress, Record
 
     exhibit, way = name.split()
     package = import_module(f"exhibits.{exhibit}")
@@ -54,10 +54,10 @@ def main() -> None:
     """Measures and writes results/checkpoints.json."""
     settings = options(__doc__, "checkpoints.json", batch_size=0, minibatches=0)
 
-    from exhibits.common import runlog
-    from exhibits.common.config import TrainingConfig
-    from exhibits.common.data import load_patterns
-    from exhibits.common.files import write_json
+    from exhibits.common.data.loading import load_patterns
+    from exhibits.common.experiment import runlog
+    from exhibits.common.experiment.config import TrainingConfig
+    from exhibits.common.system.files import write_json
 
     load_patterns(TrainingConfig(), "data")  # prepares the arrays, once for all
     rows = []

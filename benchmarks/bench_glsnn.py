@@ -7,7 +7,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]  # this repository's, whatever else is installed
 
-from exhibits.common.errors import reported
+from exhibits.common.system.errors import reported
 from harness import conditions, contest, options
 
 METHODS = {"glsnn": "GLSNN", "backprop": "backpropagation through the same cascade"}
@@ -18,7 +18,7 @@ def build(name: str, batch_size: int, n_minibatches: int) -> Callable[[], None]:
     """What a contender, `method-T`, does in a round: learns from some minibatches and waits until that is done."""
     import jax
 
-    from exhibits.common.data import load_patterns
+    from exhibits.common.data.loading import load_patterns
     from exhibits.glsnn.backprop import BackpropGLSNN
     from exhibits.glsnn.config import Config
     from exhibits.glsnn.model import GLSNN
@@ -36,9 +36,9 @@ def main() -> None:
     """Measures, prints a table and writes results/glsnn.json."""
     settings = options(__doc__, "glsnn.json", batch_size=100, minibatches=100)
 
-    from exhibits.common import runlog
-    from exhibits.common.data import load_patterns
-    from exhibits.common.files import write_json
+    from exhibits.common.data.loading import load_patterns
+    from exhibits.common.experiment import runlog
+    from exhibits.common.system.files import write_json
     from exhibits.glsnn.config import Config
 
     config = Config()

@@ -11,7 +11,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]  # this repository's, whatever else is installed
 
-from exhibits.common.errors import reported
+from exhibits.common.system.errors import reported
 from harness import RESULTS, contest, options
 
 AXES = {
@@ -31,7 +31,7 @@ def build(name: str, batch_size: int, n_minibatches: int) -> Callable[[], None]:
 
     from exhibits.bfa_snn.config import Config
     from exhibits.bfa_snn.model import BFA_SNN
-    from exhibits.common.data import load_patterns
+    from exhibits.common.data.loading import load_patterns
 
     synapses, axis, text = name.split()
     values: dict[str, Any] = {"batch_size": batch_size, "synapses": synapses}
@@ -52,9 +52,9 @@ def main() -> None:
     settings = options(__doc__, "growth.json", batch_size=250, minibatches=4)
 
     from exhibits.bfa_snn.config import Config
-    from exhibits.common import runlog
-    from exhibits.common.data import load_patterns
-    from exhibits.common.files import write_json
+    from exhibits.common.data.loading import load_patterns
+    from exhibits.common.experiment import runlog
+    from exhibits.common.system.files import write_json
 
     config = Config()
     load_patterns(config, "data")  # prepares the arrays, once for all
@@ -79,8 +79,8 @@ def draw() -> None:
     """The figure: a panel for each axis, with the libraries of bench_peers.py where T grows, and one for memory."""
     from matplotlib import pyplot as plt
 
-    from exhibits.common import plots
-    from exhibits.common.files import read_json
+    from exhibits.common.report import plots
+    from exhibits.common.system.files import read_json
 
     rows, peers = (read_json(RESULTS / f"{name}.json")["rows"] for name in ("growth", "peers"))
     columns = ("ms_per_minibatch", "peak_memory_mb")

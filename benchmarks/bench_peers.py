@@ -12,7 +12,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]  # this repository's, whatever else is installed
 
-from exhibits.common.errors import UserError, reported
+from exhibits.common.system.errors import UserError, reported
 from harness import contest, options
 
 SIZES = (784, 1000, 10)
@@ -26,7 +26,7 @@ def build(name: str, batch_size: int, n_minibatches: int) -> Callable[[], None]:
     import numpy as np
     import torch
 
-    from exhibits.common.config import MNIST
+    from exhibits.common.data.datasets import MNIST
 
     library, T = name.split("-")
     arrays = (np.load(MNIST / f"train{part}.npy", mmap_mode="r", allow_pickle=False) for part in "XY")
@@ -113,8 +113,8 @@ def main() -> None:
     if missing := [name for name in ("torch", *LIBRARIES) if find_spec(name) is None]:
         raise UserError(f"{', '.join(missing)} not installed for {sys.executable}; run `make bench-peers`")
 
-    from exhibits.common import runlog
-    from exhibits.common.files import write_json
+    from exhibits.common.experiment import runlog
+    from exhibits.common.system.files import write_json
 
     contenders = [(library, T) for library in LIBRARIES for T in STEPS]
     rows = contest(build, [f"{library}-{T}" for library, T in contenders], settings)

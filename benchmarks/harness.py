@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from exhibits.common.commandline import Parser
-from exhibits.common.environment import pin
-from exhibits.common.errors import UserError, reported
+from exhibits.common.system.commandline import Parser
+from exhibits.common.system.environment import pin
+from exhibits.common.system.errors import UserError, reported
 
 EXHIBITS = Path(__file__).resolve().parents[1] / "exhibits"
 RESULTS = Path(__file__).resolve().parent / "results"

@@ -6,7 +6,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]  # this repository's, whatever else is installed
 
-from exhibits.common.errors import reported
+from exhibits.common.system.errors import reported
 
 
 def main() -> None:
@@ -15,9 +15,9 @@ def main() -> None:
     import bench_checkpoints
     import bench_glsnn
     import bench_growth
-    from exhibits.common.commandline import Parser
-    from exhibits.common.files import read_json
-    from exhibits.common.results import show
+    from exhibits.common.report.results import show
+    from exhibits.common.system.commandline import Parser
+    from exhibits.common.system.files import read_json
     from harness import EXHIBITS, RESULTS
 
     Parser(__doc__).parse_args()

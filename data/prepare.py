@@ -5,13 +5,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this repository's, whatever else is installed
 
-from exhibits.common.errors import reported
+from exhibits.common.system.errors import reported
 
 
 def main() -> None:
     """Prepares the data set that the command line names."""
-    from exhibits.common.commandline import Parser
-    from exhibits.common.datasets import SOURCES, prepare
+    from exhibits.common.data.datasets import SOURCES, prepare
+    from exhibits.common.system.commandline import Parser
 
     parser = Parser("Verifies a data set's IDX files and writes data/<name>/{train,valid,test}{X,Y}.npy.")
     parser.add_argument("name", choices=sorted(SOURCES), help="data set to prepare")

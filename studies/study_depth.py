@@ -12,12 +12,13 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))  # this repository's, whatever else is installed
 
-from exhibits.common.errors import reported
+from exhibits.common.system.errors import reported
 
 with reported():  # a package may be missing
-    from exhibits.common.config import REPOSITORY, from_command_line
-    from exhibits.common.results import show, spread
-    from exhibits.common.studies import StudyConfig, by_seed, learning_curve, patterns_of, run_study
+    from exhibits.common.experiment.config import from_command_line
+    from exhibits.common.experiment.studies import StudyConfig, by_seed, learning_curve, patterns_of, run_study
+    from exhibits.common.report.results import show, spread
+    from exhibits.common.system.places import REPOSITORY
 
 DEPTHS = (3, 4, 5, 6)
 WIDTH = 256
@@ -114,7 +115,7 @@ def main() -> None:
     config = from_command_line(Study)
     rows = run_study(Path(__file__), grid(config), config)
 
-    from exhibits.common.plots import draw_curves
+    from exhibits.common.report.plots import draw_curves
 
     draw_curves(
         {METHODS[name].title: points for name, points in curves(rows).items()},

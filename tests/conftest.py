@@ -22,10 +22,10 @@ import pytest
 from exhibits.bfa_snn.config import CircuitConfig
 from exhibits.bfa_snn.model import BFA_SNN
 from exhibits.common.circuit import Circuit
-from exhibits.common.data import DataSet, Patterns, picture_shape
-from exhibits.common.evaluation import Readout, interpret
+from exhibits.common.data.form import ArrayRecord, Form
+from exhibits.common.data.loading import DataSet, Patterns, picture_shape
+from exhibits.common.experiment.evaluation import Readout, interpret
 from exhibits.common.ngc import temporary
-from exhibits.common.schema import ArrayRecord, Form
 
 
 def make_patterns(n: int, n_pixels: int = 36, n_classes: int = 4, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

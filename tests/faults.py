@@ -24,13 +24,13 @@ HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parent
 sys.path[:0] = [str(REPOSITORY), str(HERE)]
 
-from exhibits.common.errors import UserError, reported
+from exhibits.common.system.errors import UserError, reported
 
 with reported():  # a package may be missing
     import numpy as np
 
-    from exhibits.common.checkpoints import ParameterStore
-    from exhibits.common.commandline import Parser
+    from exhibits.common.experiment.checkpoints import ParameterStore
+    from exhibits.common.system.commandline import Parser
 
 RESULTS = HERE / "results" / "faults.json"
 HISTORY = ("trAcc", "acc", "trNll", "nll")
@@ -88,8 +88,8 @@ class Bench:
         """Everything that must not differ: history and the weights of the best epoch."""
         import jax
 
-        from exhibits.common.config import from_json
-        from exhibits.common.restoring import restore
+        from exhibits.common.experiment.config import from_json
+        from exhibits.common.experiment.restoring import restore
 
         exhibit = import_module(f"exhibits.{self.exhibit}")
         config = from_json(exhibit.Config, exp / "config.json")
@@ -339,7 +339,7 @@ def clock_set_back(bench: Bench) -> list[bool]:
     """The clock a decade back when the run goes on, and again when another follows it."""
     exp = interrupted(bench, "clock")
     program = (
-        "import runpy, sys; sys.path.insert(0, sys.argv[1]); from exhibits.common import runlog; "
+        "import runpy, sys; sys.path.insert(0, sys.argv[1]); from exhibits.common.experiment import runlog; "
         "runlog.now = lambda: '2016-01-01T00:00:00Z'; del sys.argv[:2]; "
         "runpy.run_path(sys.argv[0], run_name='__main__')"
     )
@@ -422,9 +422,9 @@ def main() -> None:
     for number in (signal.SIGHUP, signal.SIGINT):  # ignored under nohup or in the background, and so in the runs
         signal.signal(number, signal.SIG_DFL)
 
-    from exhibits.common import runlog
-    from exhibits.common.files import read_json, write_json
-    from exhibits.common.results import show
+    from exhibits.common.experiment import runlog
+    from exhibits.common.report.results import show
+    from exhibits.common.system.files import read_json, write_json
 
     survived = read_json(options.output)["survived"] if options.only else {name: {} for name in RUNS}
     with tempfile.TemporaryDirectory() as folder:

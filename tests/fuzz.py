@@ -25,18 +25,18 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]
 
-from exhibits.common.errors import UserError, reported
+from exhibits.common.system.errors import UserError, reported
 
 with reported():  # a package may be missing
     import numpy as np
     from hypothesis import HealthCheck, given, seed, settings
     from hypothesis import strategies as st
 
-    from exhibits.common.checkpoints import ParameterStore
-    from exhibits.common.commandline import Parser
-    from exhibits.common.config import from_json, to_json
-    from exhibits.common.data import read_patterns
-    from exhibits.common.datasets import read_idx
+    from exhibits.common.data.datasets import read_idx
+    from exhibits.common.data.loading import read_patterns
+    from exhibits.common.experiment.checkpoints import ParameterStore
+    from exhibits.common.experiment.config import from_json, to_json
+    from exhibits.common.system.commandline import Parser
     from exhibits.glsnn.config import Config
 
 MAX_BYTES = 1 << 30

@@ -7,8 +7,8 @@ import numpy as np
 from conftest import make_patterns
 from jax import numpy as jnp
 
-from exhibits.common.activity import ROWS, Activity, dead_layers, layer_readouts, mean_activity
-from exhibits.common.evaluation import interpret
+from exhibits.common.circuit.activity import ROWS, Activity, dead_layers, layer_readouts, mean_activity
+from exhibits.common.experiment.evaluation import interpret
 
 
 def means(**layers):

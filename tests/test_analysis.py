@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from exhibits.common.analysis import embed
+from exhibits.common.report.analysis import embed
 
 
 def test_equal_codes_stay_together_and_others_apart():

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from conftest import make_patterns
 
-from exhibits.common.config import REPOSITORY
+from exhibits.common.system.places import REPOSITORY
 
 BFA, GLSNN = (REPOSITORY / "exhibits" / name for name in ("bfa_snn", "glsnn"))
 TRAIN, ANALYZE = BFA / "train_bfasnn.py", BFA / "analyze_bfsnn.py"

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from jax import numpy as jnp
 
-from exhibits.common.checkpoints import ParameterStore
-from exhibits.common.errors import UserError
+from exhibits.common.experiment.checkpoints import ParameterStore
+from exhibits.common.system.errors import UserError
 
 ARRAYS = {"parameters": {"W1.weights": np.arange(6, dtype=np.float32).reshape(2, 3)}, "temperature": np.float64(2.5)}
 
@@ -152,7 +152,7 @@ def test_what_cannot_be_written_is_one_line(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space\n left on device")
 
-    monkeypatch.setattr("exhibits.common.checkpoints.write_arrays", full)
+    monkeypatch.setattr("exhibits.common.experiment.checkpoints.write_arrays", full)
     store = ParameterStore(tmp_path)
     store.save(1, ARRAYS)
     with pytest.raises(UserError, match=r"cannot be written \(.*No space left on device.*\)"):

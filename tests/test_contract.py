@@ -9,10 +9,10 @@ from drtp_snn import Config as DRTPConfig
 
 from exhibits.bfa_snn.config import CircuitConfig as BFAConfig
 from exhibits.bfa_snn.model import BFA_SNN
-from exhibits.common.checkpoints import ParameterStore
-from exhibits.common.evaluation import interpret
-from exhibits.common.schema import Progress, Record
-from exhibits.common.training import fit
+from exhibits.common.experiment.checkpoints import ParameterStore
+from exhibits.common.experiment.evaluation import interpret
+from exhibits.common.experiment.schema import Progress, Record
+from exhibits.common.experiment.training import fit
 from exhibits.glsnn.config import CircuitConfig as GLSNNConfig
 from exhibits.glsnn.model import GLSNN
 

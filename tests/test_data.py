@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 from conftest import make_patterns
 
-from exhibits.common import datasets
-from exhibits.common.config import TrainingConfig
-from exhibits.common.data import class_names, load_for_training, picture_shape, read_patterns
-from exhibits.common.errors import UserError
-from exhibits.common.schema import Form
+from exhibits.common.data.form import Form
+from exhibits.common.data.loading import class_names, datasets, load_for_training, picture_shape, read_patterns
+from exhibits.common.experiment.config import TrainingConfig
+from exhibits.common.system.errors import UserError
 
 X, Y = make_patterns(12)
 
@@ -267,7 +266,7 @@ def test_what_is_no_regular_file_is_not_waited_for(files, tmp_path):
 
 
 def test_more_than_memory_is_refused_before_it_is_taken(files, monkeypatch):
-    monkeypatch.setattr("exhibits.common.memory.available", lambda: 1000)
+    monkeypatch.setattr("exhibits.common.system.memory.available", lambda: 1000)
     refused(files, files[0], "GB of memory", "fewer patterns")
 
 

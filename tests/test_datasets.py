@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from exhibits.common import datasets
-from exhibits.common.data import read_patterns
-from exhibits.common.errors import UserError
+from exhibits.common.data import datasets
+from exhibits.common.data.loading import read_patterns
+from exhibits.common.system.errors import UserError
 
 TWO_BY_TWO = bytes([0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0, 2]) + bytes(range(8))
 

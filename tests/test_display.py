@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from exhibits.common.display import EpochBar, duration
-from exhibits.common.schema import Tally
+from exhibits.common.experiment.display import EpochBar, duration
+from exhibits.common.experiment.schema import Tally
 
 TRAIN, DEV = Tally(200, 150, 40.0), Tally(100, 50, 1234.5)
 

@@ -8,8 +8,8 @@ import sys
 import pytest
 from conftest import make_patterns
 
-from exhibits.common import doctor
-from exhibits.common.config import REPOSITORY
+from exhibits.common.scripts import doctor
+from exhibits.common.system.places import REPOSITORY
 
 
 def report():

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from conftest import make_patterns
 
-from exhibits.common import environment
-from exhibits.common.errors import UserError
+from exhibits.common.system import environment
+from exhibits.common.system.errors import UserError
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 TRAIN = REPOSITORY / "exhibits" / "bfa_snn" / "train_bfasnn.py"
@@ -168,7 +168,7 @@ def test_what_does_not_start_is_named(variables, data, tmp_path):
 def prepared(cwd, **variables):
     """The environment and what is unusual about it, as `prepare` leaves it to packages."""
     program = (
-        "import json, os, sys; sys.path.insert(0, sys.argv[1]); from exhibits.common import environment as e; "
+        "import json, os, sys; sys.path.insert(0, sys.argv[1]); from exhibits.common.system import environment as e; "
         "e.prepare(); print(json.dumps([dict(os.environ), e.unusual()]))"
     )
     done = run(sys.executable, "-c", program, REPOSITORY, cwd=cwd, **variables)

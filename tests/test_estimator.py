@@ -14,10 +14,10 @@ from sklearn.preprocessing import MinMaxScaler
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
 from exhibits.bfa_snn import BFASNNClassifier
-from exhibits.common.data import Patterns
-from exhibits.common.epochs import learn_epoch
-from exhibits.common.estimator import initial_parameters
-from exhibits.common.seeds import Keys
+from exhibits.common.circuit.seeds import Keys
+from exhibits.common.data.loading import Patterns
+from exhibits.common.experiment.epochs import learn_epoch
+from exhibits.common.library.estimator import initial_parameters
 from exhibits.glsnn import GLSNNClassifier
 
 ESTIMATORS = [BFASNNClassifier(epochs=25), GLSNNClassifier(epochs=25)]

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from exhibits.common.evaluation import fit_temperature, interpret, negative_log_likelihood, predicted_label
+from exhibits.common.experiment.evaluation import fit_temperature, interpret, negative_log_likelihood, predicted_label
 
 
 def test_most_spikes_win_and_current_breaks_ties():

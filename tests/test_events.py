@@ -11,12 +11,11 @@ from ngclearn import MethodProcess
 from ngclearn.components import HebbianSynapse
 from ngclearn.utils.distribution_generator import DistributionGenerator
 
-from exhibits.common import events
-from exhibits.common.components import SecantSLIFCell
-from exhibits.common.errors import UserError
-from exhibits.common.events.components import EventBernoulliCell, EventHebbianSynapse, EventSLIFCell
-from exhibits.common.events.kernels import draw, forward, update
+from exhibits.common.cells import SecantSLIFCell, events
+from exhibits.common.cells.events.components import EventBernoulliCell, EventHebbianSynapse, EventSLIFCell
+from exhibits.common.cells.events.kernels import draw, forward, update
 from exhibits.common.ngc import wiring
+from exhibits.common.system.errors import UserError
 
 SIZES = st.one_of(st.integers(1, 40), st.sampled_from([63, 64, 65, 255, 256, 257, 300, 520]))
 

@@ -6,8 +6,8 @@ from importlib import import_module
 import pytest
 
 MODULES = {
-    "exhibits.common.components": 3,
-    "exhibits.common.events.components": 3,
+    "exhibits.common.cells.components": 3,
+    "exhibits.common.cells.events.components": 3,
     "exhibits.glsnn.components": 2,
     "exhibits.equilibrium.model": 2,
     "exhibits.bfa_snn.estimator": 1,

@@ -6,7 +6,7 @@ import pytest
 from fuzz import IDX, TARGETS, Target, Y, checkpoint, fuzz, npy
 from hypothesis import strategies as st
 
-from exhibits.common.config import to_json
+from exhibits.common.experiment.config import to_json
 from exhibits.glsnn.config import Config
 
 EXAMPLES = {".npy": 200, "IDX": 200, "config.json": 200, "checkpoint": 40, "arrays.npz": 100}

@@ -7,7 +7,7 @@ from conftest import make_patterns, presented
 from reference_glsnn import Adam, forward, gradients, receptive_fields
 from test_glsnn import as_reference, make_glsnn, parameters
 
-from exhibits.common.data import picture_shape
+from exhibits.common.data.loading import picture_shape
 from exhibits.glsnn.backprop import BackpropGLSNN, angles
 from exhibits.glsnn.components import dropout_gate
 

@@ -9,7 +9,7 @@ from ngclearn.components import HebbianSynapse
 from ngclearn.utils.distribution_generator import DistributionGenerator
 from reference_glsnn import receptive_fields as reference_receptive_fields
 
-from exhibits.common.components import TransposedSynapse
+from exhibits.common.cells import TransposedSynapse
 from exhibits.common.ngc import wiring
 from exhibits.glsnn.components import (
     AdamSynapse,

@@ -11,12 +11,12 @@ from test_bad_input import ANALYZE, GLSNN_ANALYZE, GLSNN_TRAIN, TRAIN, start
 
 from exhibits.bfa_snn.config import Config
 from exhibits.bfa_snn.model import BFA_SNN
-from exhibits.common.checkpoints import FILE, ParameterStore
-from exhibits.common.config import from_json
-from exhibits.common.errors import UserError
-from exhibits.common.files import read_json
-from exhibits.common.schema import RunLog
-from exhibits.common.training import load_snapshot
+from exhibits.common.experiment.checkpoints import FILE, ParameterStore
+from exhibits.common.experiment.config import from_json
+from exhibits.common.experiment.schema import RunLog
+from exhibits.common.experiment.training import load_snapshot
+from exhibits.common.system.errors import UserError
+from exhibits.common.system.files import read_json
 
 SETS = {"data": (120, 0), "dev": (40, 1), "test": (30, 2)}
 QUICK = {
@@ -37,7 +37,7 @@ def folder(tmp_path_factory):
         for part, array in zip("XY", make_patterns(n, seed=seed), strict=True):
             np.save(folder / f"{name}{part}.npy", array)
     with pytest.MonkeyPatch.context() as patch:
-        from exhibits.common import training
+        from exhibits.common.experiment import training
 
         patch.setattr(training._Run, "_introduce", lambda run: None)
         original = training._Run._epoch
@@ -140,13 +140,13 @@ def test_another_configuration_is_refused(flag, words, run, refused):
 
 
 def test_synapses_that_are_not_there_any_more_are_refused(run, refused, monkeypatch):
-    monkeypatch.setattr("exhibits.common.events.importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("exhibits.common.cells.events.importlib.util.find_spec", lambda name: None)
     refused(command(TRAIN, run), "synapses (event there, dense here)")
     refused(analysis(run), "--synapses event", "numba")
 
 
 def test_another_device_is_refused(run, refused, monkeypatch):
-    monkeypatch.setattr("exhibits.common.training.jax.default_backend", lambda: "gpu")
+    monkeypatch.setattr("exhibits.common.experiment.training.jax.default_backend", lambda: "gpu")
     refused(command(TRAIN, run), "device (cpu there, gpu here)")
 
 

@@ -11,10 +11,10 @@ from conftest import data_set, make_patterns
 
 from exhibits.bfa_snn import BFA_SNN
 from exhibits.bfa_snn import Config as BFAConfig
-from exhibits.common.errors import UserError
-from exhibits.common.evaluation import interpret
-from exhibits.common.seeds import Keys
-from exhibits.common.training import fit
+from exhibits.common.circuit.seeds import Keys
+from exhibits.common.experiment.evaluation import interpret
+from exhibits.common.experiment.training import fit
+from exhibits.common.system.errors import UserError
 from exhibits.glsnn import GLSNN
 from exhibits.glsnn import Config as GLSNNConfig
 
@@ -174,7 +174,10 @@ def test_compartments_are_named(network):
 
 def test_it_says_what_it_is(name, network, make_circuit):
     said = {
-        "bfa_snn": ("BFA_SNN(36-20-4, synapses event; trained on mnist, epoch ", " of 4; recipe page with eta (0.05, 0.05), "),
+        "bfa_snn": (
+            "BFA_SNN(36-20-4, synapses event; trained on mnist, epoch ",
+            " of 4; recipe page with eta (0.05, ",
+        ),
         "glsnn": ("GLSNN(36-20-15-4; trained on mnist, epoch ", " of 4; recipe mnist with "),
     }
     assert all(part in repr(network) for part in said[name]), repr(network)

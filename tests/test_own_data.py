@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from exhibits.common.config import REPOSITORY
+from exhibits.common.system.places import REPOSITORY
 
 PYTHON, SHELL = (
     re.search(rf"```{kind}\n(.*?)```", (REPOSITORY / "data" / "README.md").read_text(), re.DOTALL)[1]

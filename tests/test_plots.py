@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 import pytest
 
-from exhibits.common import plots
+from exhibits.common.report import plots
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_rates_are_in_hertz(figures):
 
 def test_any_backend_in_the_environment():
     """ngc-learn imports Matplotlib, which refuses names that it does not know."""
-    code = "import exhibits.common.plots, exhibits.common.circuit, matplotlib; print(matplotlib.get_backend())"
+    code = "import exhibits.common.report.plots, exhibits.common.circuit, matplotlib; print(matplotlib.get_backend())"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | {"MPLBACKEND": "nonsense"}
     )

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from conftest import make_patterns
 
-from exhibits.common.errors import UserError
-from exhibits.common.files import read_json
-from exhibits.common.results import Row, marks, measure, show, shown, table
-from exhibits.common.studies import run_study
+from exhibits.common.experiment.studies import run_study
+from exhibits.common.report.results import Row, marks, measure, show, shown, table
+from exhibits.common.system.errors import UserError
+from exhibits.common.system.files import read_json
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 BENCHMARKS = REPOSITORY / "benchmarks"
@@ -89,7 +89,7 @@ def test_a_row_is_trained_tested_and_shown(tmp_path, monkeypatch):
     measured(row, lambda row, seed: pytest.fail("measured again"))
     assert path.read_bytes() == before
     path.unlink()
-    monkeypatch.setattr("exhibits.common.training.fit", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr("exhibits.common.experiment.training.fit", lambda *_: pytest.fail("trained again"))
     measured(row, full)
     assert read_json(path)["runs"] == runs
 

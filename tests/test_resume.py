@@ -17,13 +17,13 @@ from conftest import HEEDING, data_set, make_patterns
 from test_scripts import EXHIBITS, flags
 
 from exhibits.bfa_snn.config import Config
-from exhibits.common.checkpoints import ParameterStore
-from exhibits.common.config import from_json
-from exhibits.common.errors import UserError
-from exhibits.common.files import write_json
-from exhibits.common.restoring import restore
-from exhibits.common.runfolder import finished
-from exhibits.common.training import fit, identity_of
+from exhibits.common.experiment.checkpoints import ParameterStore
+from exhibits.common.experiment.config import from_json
+from exhibits.common.experiment.restoring import restore
+from exhibits.common.experiment.runfolder import finished
+from exhibits.common.experiment.training import fit, identity_of
+from exhibits.common.system.errors import UserError
+from exhibits.common.system.files import write_json
 
 HISTORY = ("trAcc", "acc", "trNll", "nll")
 
@@ -150,7 +150,7 @@ def test_a_disk_that_is_full_from_the_start(make_circuit, sets, tmp_path, monkey
         write_json(path, value)
 
     with monkeypatch.context() as patch:
-        patch.setattr("exhibits.common.runfolder.write_json", full)
+        patch.setattr("exhibits.common.experiment.runfolder.write_json", full)
         with pytest.raises(UserError, match="exp: No space left on device"):
             fit(make_circuit(), config, sets)
     assert not (config.exp_dir / "config.json").exists()

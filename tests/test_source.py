@@ -3,7 +3,7 @@
 import ast
 from pathlib import Path
 
-from exhibits.common.config import REPOSITORY
+from exhibits.common.system.places import REPOSITORY
 
 FORBIDDEN_CALLS = {"eval", "exec", "__import__"}
 FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve", "joblib"}
@@ -53,43 +53,35 @@ def inside(modules: set[str], package: str) -> set[str]:
     return {name for name in modules if name == package or name.startswith(f"{package}.")}
 
 
-# Which part of `exhibits.common` must not know which others: the simulation core knows no files, no command line and
-# no training; data know no circuit; nothing but the scripts' own parts knows them.
-UNKNOWN = {
-    "common/circuit": (
-        "checkpoints",
-        "runfolder",
-        "training",
-        "analysis",
-        "plots",
-        "commandline",
-        "commands",
-        "network",
-    ),
-    "common/events": ("checkpoints", "config", "training", "analysis", "data", "circuit"),
-    "common/components.py": ("config", "training", "analysis", "data", "circuit", "events"),
-    "common/data.py": ("circuit", "training", "analysis", "ngc"),
-    "common/checkpoints.py": ("circuit", "training", "analysis"),
-    "common/network.py": ("analysis", "plots"),
-    "common/training.py": ("analysis", "plots", "network", "commands"),
-    "common/analysis.py": ("network", "commands"),
-}
+# The rooms of `exhibits.common`, from the lowest: each imports itself and what is before it; those of one line do not
+# know each other.
+ROOMS = (
+    ("system",),
+    ("ngc.py",),
+    ("data", "cells"),
+    ("circuit",),
+    ("experiment",),
+    ("report", "library"),
+    ("scripts",),
+)
 
 
 def test_rooms_import_in_one_direction():
     root = REPOSITORY / "exhibits"
     exhibits = {path.parent.name for path in root.glob("*/__init__.py")} - {"common"}
     assert exhibits >= {"bfa_snn", "glsnn", "equilibrium"}
+    rank = {room: n for n, rooms in enumerate(ROOMS) for room in rooms}
+    assert {path.name for path in (root / "common").iterdir() if path.name[:2] != "__"} == set(rank)
     for path in root.rglob("*.py"):
-        room, known = path.relative_to(root).parts[0], imports(path)
+        room, *inner = path.relative_to(root).parts
+        known = imports(path)
         for other in exhibits - {room}:
             assert not inside(known, f"exhibits.{other}"), f"{path} imports {other}"
         assert path.name == "ngc.py" or not inside(known, "ngclearn") | inside(known, "ngcsimlib"), path
-    for part, unknown in UNKNOWN.items():
-        paths = [root / part] if part.endswith(".py") else list((root / part).glob("*.py"))
-        for path in paths:
-            for other in unknown:
-                assert not inside(imports(path), f"exhibits.common.{other}"), f"{path} imports {other}"
+        if room == "common" and inner[0] in rank:
+            above = {other for other, n in rank.items() if n >= rank[inner[0]]} - {inner[0]}
+            for other in above:
+                assert not inside(known, f"exhibits.common.{other.removesuffix('.py')}"), f"{path} imports {other}"
 
 
 def test_the_search_finds_what_it_should():

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from conftest import HEEDING, make_patterns
 
-from exhibits.common import datasets, places
-from exhibits.common.errors import UserError, reported
+from exhibits.common.data import datasets
+from exhibits.common.system import places
+from exhibits.common.system.errors import UserError, reported
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 EXHIBITS = REPOSITORY / "exhibits"
@@ -28,7 +29,7 @@ SCRIPTS = sorted(
             "studies/study_*.py",
             "exhibits/[!c]*/results.py",
         ),
-        *("exhibits/common/doctor.py", "data/prepare.py", "benchmarks/bench_*.py", "benchmarks/readme.py"),
+        *("exhibits/common/scripts/doctor.py", "data/prepare.py", "benchmarks/bench_*.py", "benchmarks/readme.py"),
         *("tests/faults.py", "tests/fuzz.py"),
     )
     for path in REPOSITORY.glob(pattern)
@@ -164,7 +165,7 @@ def test_scripts_find_their_own_repository(tmp_path):
 TALK = """
 import os, sys
 sys.path.insert(0, sys.argv[1])
-from exhibits.common.errors import reported
+from exhibits.common.system.errors import reported
 with reported():
     from tqdm import tqdm
     for n in tqdm(range(3), mininterval=0):
@@ -198,7 +199,7 @@ def test_output_goes_where_it_went(capsys):
 
 
 def test_what_the_terminal_cannot_show_is_escaped():
-    program = "from exhibits.common.errors import reported\nwith reported(): print('\\u00b1 \\udcff')"
+    program = "from exhibits.common.system.errors import reported\nwith reported(): print('\\u00b1 \\udcff')"
     said = run(sys.executable, "-c", program, env=environment(PYTHONIOENCODING="ascii", PYTHONPATH=str(REPOSITORY)))
     assert (said.returncode, said.stdout, said.stderr) == (0, "\\xb1 \\udcff\n", "")
 
@@ -253,7 +254,7 @@ def test_ctrl_c_is_no_error(capsys):
 WAIT = """
 import os, signal, sys, time
 sys.path.insert(0, sys.argv[1])
-from exhibits.common.interruption import stoppable
+from exhibits.common.system.interruption import stoppable
 with stoppable() as stopping:
     print("ready", flush=True)
     while not stopping():
@@ -429,7 +430,7 @@ def test_make_works_in_a_path_with_a_space(fresh, tmp_path):
     for target, ran in {
         "lint": "ran -m ruff check .\nran -m ruff format --check .\n",
         "test": "ran -m pytest\n",
-        "doctor": "ran exhibits/common/doctor.py\n",
+        "doctor": "ran exhibits/common/scripts/doctor.py\n",
     }.items():
         done = run("make", "--no-print-directory", "-C", root, target, env=values)
         assert (done.returncode, done.stdout) == (0, ran), done.stderr

@@ -15,18 +15,19 @@ import numpy as np
 import pytest
 from conftest import make_patterns
 
-from exhibits.common.config import MNIST, REPOSITORY
-from exhibits.common.data import digest_of, load_folder
-from exhibits.common.errors import UserError
-from exhibits.common.files import read_json
-from exhibits.common.studies import StudyConfig, _load, by_seed, patterns_of, run_study
+from exhibits.common.data.datasets import MNIST
+from exhibits.common.data.loading import digest_of, load_folder
+from exhibits.common.experiment.studies import StudyConfig, _load, by_seed, patterns_of, run_study
+from exhibits.common.system.errors import UserError
+from exhibits.common.system.files import read_json
+from exhibits.common.system.places import REPOSITORY
 
 GLSNN = REPOSITORY / "exhibits" / "glsnn"
 STUDIES = REPOSITORY / "studies"
 FOLDERS = {"depth": STUDIES, "feedback": GLSNN}
 TOY = """
 import os, pathlib, time
-from exhibits.common.errors import UserError
+from exhibits.common.system.errors import UserError
 
 def run(task):
     if task.get("bad"):
@@ -209,7 +210,7 @@ def test_a_killed_worker_costs_nothing(toy, tmp_path, two_workers):
     path = tmp_path / "out" / "toy.json"
     program = f"""
 from pathlib import Path
-from exhibits.common.studies import StudyConfig, run_study
+from exhibits.common.experiment.studies import StudyConfig, run_study
 config = StudyConfig(scheduler={address!r}, out_dir=Path({str(path.parent)!r}))
 run_study(Path({str(toy)!r}), {tasks!r}, config, dict)
 """

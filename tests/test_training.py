@@ -8,13 +8,13 @@ import pytest
 from conftest import data_set
 
 from exhibits.bfa_snn.config import Config
-from exhibits.common.epochs import add
-from exhibits.common.errors import UserError
-from exhibits.common.plots import draw_likelihood
-from exhibits.common.restoring import restore
-from exhibits.common.runfolder import finished, held
-from exhibits.common.schema import RunLog, Tally
-from exhibits.common.training import fit, identity_of
+from exhibits.common.experiment.epochs import add
+from exhibits.common.experiment.restoring import restore
+from exhibits.common.experiment.runfolder import finished, held
+from exhibits.common.experiment.schema import RunLog, Tally
+from exhibits.common.experiment.training import fit, identity_of
+from exhibits.common.report.plots import draw_likelihood
+from exhibits.common.system.errors import UserError
 
 
 @pytest.fixture

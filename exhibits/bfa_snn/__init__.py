@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from exhibits.bfa_snn.config import Analysis, Config
-from exhibits.common.lazy import lazily
+from exhibits.common.system.lazy import lazily
 
 if TYPE_CHECKING:
     from exhibits.bfa_snn.estimator import BFASNNClassifier

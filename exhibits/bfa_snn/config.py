@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from exhibits.common.config import MOST, AnalysisConfig, TrainingConfig, positive, require
-from exhibits.common.places import writable_home
+from exhibits.common.experiment.config import MOST, AnalysisConfig, TrainingConfig, positive, require
+from exhibits.common.system.places import writable_home
 
 EXP = writable_home(Path(__file__).resolve().parent, "exp")
 

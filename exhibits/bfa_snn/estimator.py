@@ -7,7 +7,7 @@ import numpy as np
 
 from exhibits.bfa_snn.config import CircuitConfig
 from exhibits.bfa_snn.model import BFA_SNN
-from exhibits.common.estimator import SpikingClassifier
+from exhibits.common.library.estimator import SpikingClassifier
 
 
 class BFASNNClassifier(SpikingClassifier):

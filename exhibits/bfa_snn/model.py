@@ -33,11 +33,10 @@ import jax
 from jax import numpy as jnp
 
 from exhibits.bfa_snn.config import Config
-from exhibits.common import events
-from exhibits.common.activity import ADVICE
+from exhibits.common.cells import GatedErrorCell, SecantSLIFCell, events, steps_per_spike
 from exhibits.common.circuit import Answer, Builder, Run
-from exhibits.common.components import GatedErrorCell, SecantSLIFCell, steps_per_spike
-from exhibits.common.network import Network
+from exhibits.common.circuit.activity import ADVICE
+from exhibits.common.library.network import Network
 from exhibits.common.ngc import DistributionGenerator as Draw
 from exhibits.common.ngc import stock
 

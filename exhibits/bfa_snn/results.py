@@ -7,15 +7,15 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1]))  # this repository's, whatever else is installed
 
-from exhibits.common.errors import reported
+from exhibits.common.system.errors import reported
 
 with reported():  # a package may be missing
     from exhibits.bfa_snn.config import Config
-    from exhibits.common.config import REPOSITORY
-    from exhibits.common.data import load_for_training
-    from exhibits.common.datasets import SOURCES
-    from exhibits.common.environment import pin
-    from exhibits.common.results import Row, choose, measure, read_arguments, show, table, train_and_test
+    from exhibits.common.data.datasets import SOURCES
+    from exhibits.common.data.loading import load_for_training
+    from exhibits.common.report.results import Row, choose, measure, read_arguments, show, table, train_and_test
+    from exhibits.common.system.environment import pin
+    from exhibits.common.system.places import REPOSITORY
 
 ROWS = [
     Row("page", "page's recipe, 784-1000-10", seeds=(1234, 1235, 1236, 1237, 1238)),

@@ -11,7 +11,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1]))  # this repository's, whatever else is installed
 
-from exhibits.common.errors import reported
+from exhibits.common.system.errors import reported
 
 ROW = "page-1234"  # of the results
 CLIP = 1e-7  # ngclearn.utils.metric_utils.measure_CatNLL keeps probabilities between this and 1 minus this
@@ -19,8 +19,8 @@ CLIP = 1e-7  # ngclearn.utils.metric_utils.measure_CatNLL keeps probabilities be
 
 def main() -> None:
     """Reads out dev and test set with the best parameters of the results run."""
-    from exhibits.common.commandline import Parser
-    from exhibits.common.environment import pin
+    from exhibits.common.system.commandline import Parser
+    from exhibits.common.system.environment import pin
 
     Parser(__doc__, "The circuit is that of `results.py page`.").parse_args()
     pin()  # what is imported from here on computes
@@ -29,15 +29,15 @@ def main() -> None:
 
     from exhibits.bfa_snn.config import Config
     from exhibits.bfa_snn.model import BFA_SNN
-    from exhibits.common import runlog
     from exhibits.common.circuit import Answer
-    from exhibits.common.config import from_json
-    from exhibits.common.data import load_patterns
-    from exhibits.common.evaluation import negative_log_likelihood
-    from exhibits.common.files import write_json
-    from exhibits.common.restoring import restore
-    from exhibits.common.results import show
-    from exhibits.common.seeds import Keys
+    from exhibits.common.circuit.seeds import Keys
+    from exhibits.common.data.loading import load_patterns
+    from exhibits.common.experiment import runlog
+    from exhibits.common.experiment.config import from_json
+    from exhibits.common.experiment.evaluation import negative_log_likelihood
+    from exhibits.common.experiment.restoring import restore
+    from exhibits.common.report.results import show
+    from exhibits.common.system.files import write_json
 
     class Probed(BFA_SNN):
         """Reads out sums of current, voltage and active steps (s = 1) of the output layer, before and after burn-in."""

@@ -6,12 +6,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # this repository's, whatever else is installed
 
-from exhibits.common.errors import reported
+from exhibits.common.system.errors import reported
 
 
 def main(args: Sequence[str] | None = None):
     """Trains from the command line; gives the configuration."""
-    from exhibits.common.commands import train
+    from exhibits.common.scripts.commands import train
 
     return train("bfa_snn", args)
 

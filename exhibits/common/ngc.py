@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-from exhibits.common.environment import pin
+from exhibits.common.system.environment import pin
 
 pin()
 # When it is imported, ngc-learn parses the command line, and reads json_files/config.json in the working folder.

@@ -21,8 +21,8 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 
+from exhibits.common.cells import TransposedSynapse
 from exhibits.common.circuit import Answer, Builder, Circuit, Run
-from exhibits.common.components import TransposedSynapse
 from exhibits.common.ngc import Compartment, JaxComponent, compilable
 
 

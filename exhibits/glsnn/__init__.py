@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from exhibits.common.lazy import lazily
+from exhibits.common.system.lazy import lazily
 from exhibits.glsnn.config import Analysis, Config
 
 if TYPE_CHECKING:

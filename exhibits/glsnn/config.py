@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from exhibits.common.config import LEAST, MOST, AnalysisConfig, TrainingConfig, positive, require
-from exhibits.common.errors import UserError
-from exhibits.common.places import writable_home
-from exhibits.common.schema import Form
+from exhibits.common.data.form import Form
+from exhibits.common.experiment.config import LEAST, MOST, AnalysisConfig, TrainingConfig, positive, require
+from exhibits.common.system.errors import UserError
+from exhibits.common.system.places import writable_home
 
 EXP = writable_home(Path(__file__).resolve().parent, "exp")
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from exhibits.common.estimator import SpikingClassifier
+from exhibits.common.library.estimator import SpikingClassifier
 from exhibits.glsnn.config import CircuitConfig
 from exhibits.glsnn.model import GLSNN
 

@@ -37,12 +37,12 @@ from functools import partial
 import jax
 from jax import numpy as jnp
 
-from exhibits.common.activity import ADVICE
+from exhibits.common.cells import TransposedSynapse
 from exhibits.common.circuit import Answer, Builder, Run
-from exhibits.common.components import TransposedSynapse
-from exhibits.common.errors import UserError
-from exhibits.common.network import Network
+from exhibits.common.circuit.activity import ADVICE
+from exhibits.common.library.network import Network
 from exhibits.common.ngc import stock
+from exhibits.common.system.errors import UserError
 from exhibits.glsnn.components import (
     AdamSynapse,
     TracingSLIFCell,

@@ -14,12 +14,12 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1]))  # this repository's, whatever else is installed
 
-from exhibits.common.errors import reported
+from exhibits.common.system.errors import reported
 
 with reported():  # a package may be missing
-    from exhibits.common.config import from_command_line
-    from exhibits.common.results import show, spread
-    from exhibits.common.studies import StudyConfig, learning_curve, patterns_of, run_study
+    from exhibits.common.experiment.config import from_command_line
+    from exhibits.common.experiment.studies import StudyConfig, learning_curve, patterns_of, run_study
+    from exhibits.common.report.results import show, spread
 
 LAYERS = (7, 8, 10, 12)
 WIDTH = 256
@@ -102,7 +102,7 @@ def main() -> None:
     config = from_command_line(Study)
     rows = run_study(Path(__file__), grid(config), config)
 
-    from exhibits.common.plots import draw_curves
+    from exhibits.common.report.plots import draw_curves
 
     folder = config.folders(Path(__file__))[1]
     draw_curves(

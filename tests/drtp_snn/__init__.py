@@ -22,11 +22,10 @@ from typing import ClassVar
 
 import jax
 
-from exhibits.common import events
+from exhibits.common.cells import GatedErrorCell, SecantSLIFCell, events, steps_per_spike
 from exhibits.common.circuit import Answer, Builder, Run
-from exhibits.common.components import GatedErrorCell, SecantSLIFCell, steps_per_spike
-from exhibits.common.config import TrainingConfig, positive, require
-from exhibits.common.network import Network
+from exhibits.common.experiment.config import TrainingConfig, positive, require
+from exhibits.common.library.network import Network
 from exhibits.common.ngc import DistributionGenerator as Draw
 from exhibits.common.ngc import stock
 

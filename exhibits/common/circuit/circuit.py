@@ -11,14 +11,14 @@ import numpy as np
 from jax import lax
 from jax import numpy as jnp
 
-from exhibits.common import activity
+from exhibits.common.circuit import activity
 from exhibits.common.circuit.builder import Builder
 from exhibits.common.circuit.run import Answer, Run, path, shaped_like
-from exhibits.common.data import DataSet, picture_shape
-from exhibits.common.memory import require_memory
+from exhibits.common.circuit.seeds import Keys
+from exhibits.common.data.form import Form
+from exhibits.common.data.loading import DataSet, picture_shape
 from exhibits.common.ngc import Compartment, wiring
-from exhibits.common.schema import Form
-from exhibits.common.seeds import Keys
+from exhibits.common.system.memory import require_memory
 
 
 class CircuitConfig(Protocol):

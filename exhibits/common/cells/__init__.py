@@ -1,0 +1,8 @@
+"""Cells and synapses that ngc-learn does not have; `events` has those for the CPU that compute only what spikes.
+
+Imports `ngc` and `system`; knows no circuit.
+"""
+
+from exhibits.common.cells.components import GatedErrorCell, SecantSLIFCell, TransposedSynapse, steps_per_spike
+
+__all__ = ["GatedErrorCell", "SecantSLIFCell", "TransposedSynapse", "steps_per_spike"]

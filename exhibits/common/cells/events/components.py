@@ -1,0 +1,160 @@
+"""Event-driven drop-ins for ngc-learn's Bernoulli cell and Hebbian synapse."""
+
+import jax
+from jax import numpy as jnp
+
+from exhibits.common.cells import SecantSLIFCell
+from exhibits.common.cells.events.kernels import draw, forward, slif, update
+from exhibits.common.ngc import Compartment, compilable, stock
+
+
+class EventBernoulliCell(stock.BernoulliCell):
+    """ngc-learn's Bernoulli cell, with a generator that costs little and carries nothing.
+
+    | s ~ Bernoulli(p)
+
+    The numbers are a function of (key, step, place) alone: each minibatch counts steps from 0 and has a key of its own.
+    Not kept: ``tols`` (time of last spike).
+
+    | --- Input: ---   inputs (B, n) probabilities p in [0, 1]
+    | --- State: ---   key (2,) uint32; step () uint32
+    | --- Output: ---  outputs (B, n) spikes, 0 or 1
+
+    Args:
+        name: name of the component.
+        n_units: size of the population.
+        batch_size: patterns presented at once.
+        key: JAX PRNG key.
+
+    Examples:
+        >>> from exhibits.common.ngc import alone
+        >>> z, advance = alone(EventBernoulliCell, n_units=3)
+        >>> z.inputs.set(jnp.array([[0.0, 1.0, 1.0]]))
+        >>> _ = advance()
+        >>> z.outputs.get().tolist()
+        [[0.0, 1.0, 1.0]]
+    """
+
+    def __init__(self, name: str, n_units: int, batch_size: int = 1, key: jax.Array | None = None):
+        super().__init__(name, n_units=n_units, batch_size=batch_size, key=key)
+        self.draw = draw
+        self.step = Compartment(jnp.uint32(0))
+
+    @compilable
+    def advance_state(self):
+        self.outputs.set(self.draw(self.key.get(), self.step.get(), self.inputs.get()))
+        self.step.set(self.step.get() + jnp.uint32(1))
+
+
+class EventSLIFCell(SecantSLIFCell):
+    """`SecantSLIFCell` with one pass over its state instead of three, for large populations.
+
+    The same equations and compartments; rounding may differ in the last bit. The kernel does not give the onset, which
+    is where s = 1 and rfr = dt: a step later rfr is at least 2 dt, and a cell that has not fired begins with
+    rfr = refract_time and s = 0.
+
+    Examples:
+        >>> from exhibits.common.ngc import alone
+        >>> z, advance = alone(EventSLIFCell, n_units=2, tau_m=1.0, resist_m=1.0, thr=0.4, refract_time=1.0)
+        >>> z.j.set(jnp.array([[1.0, 0.5]]))
+        >>> _ = advance(dt=0.5)  # v reaches 0.5, which fires, and 0.25
+        >>> z.s.get().tolist(), z.v.get().tolist()
+        ([[1.0, 0.0]], [[0.0, 0.25]])
+    """
+
+    def __init__(self, name: str, n_units: int, **values):
+        super().__init__(name, n_units, **values)
+        self.slif = slif
+
+    @compilable
+    def advance_state(self, dt):
+        j = self.R_m * self.j.get()
+        state = self.slif(j, self.v.get(), self.rfr.get(), self.thr.get(), dt, self.tau_m, self.refract_T)
+        self.v.set(state[0])
+        self.rfr.set(state[1])
+        self.s.set(state[2])
+        self.onset.set(state[2] * (state[1] <= dt))
+        self.surrogate.set(self.d_spike_fx(j))
+
+
+class EventHebbianSynapse(stock.HebbianSynapse):
+    r"""ngc-learn's two-factor Hebbian synapse for binary inputs, which adds up only what spikes.
+
+    | outputs <- inputs W + b
+    | W <- W - eta sign_value post_wght inputs^T post,   b <- b - eta sign_value post_wght sum_B post
+
+    To rounding the same numbers as the stock synapse with optimizer "sgd", no bound and no prior. An input counts as
+    a spike, of size 1, where it is not 0; the pre-synaptic factor is the spikes that ``advance_state`` saw, whatever
+    is wired into ``pre``. Weights change in place. Not kept: ``dWeights`` and ``dBiases``.
+
+    | --- Input: ---       inputs (B, n) spikes, 0 or 1
+    | --- Plasticity: ---  post (B, m) post-synaptic factor
+    | --- State: ---       weights (n, m); biases (1, m); index, count: the events of the inputs
+    | --- Output: ---      outputs (B, m) current
+
+    Args:
+        name: name of the component.
+        shape: (n, m), inputs and outputs.
+        eta: learning rate.
+        post_wght: factor of ``post``.
+        sign_value: 1 descends along ``inputs^T post``, -1 ascends, as in the stock synapse.
+        weight_init: draws the initial weights.
+        bias_init: draws the initial biases.
+        batch_size: patterns presented at once.
+        key: JAX PRNG key.
+
+    Examples:
+        >>> from exhibits.common.ngc import DistributionGenerator as Draw
+        >>> from exhibits.common.ngc import alone
+        >>> one, zero = (Draw.constant(value=value) for value in (1.0, 0.0))
+        >>> W, advance = alone(EventHebbianSynapse, shape=(3, 2), eta=0.1, weight_init=one, bias_init=zero)
+        >>> W.inputs.set(jnp.array([[1.0, 0.0, 1.0]]))
+        >>> _ = advance()
+        >>> W.outputs.get().tolist()
+        [[2.0, 2.0]]
+    """
+
+    def __init__(
+        self,
+        name: str,
+        shape: tuple[int, int],
+        eta: float,
+        weight_init,
+        bias_init,
+        post_wght: float = 1.0,
+        sign_value: float = 1.0,
+        batch_size: int = 1,
+        key: jax.Array | None = None,
+    ):
+        super().__init__(
+            name,
+            shape=shape,
+            eta=eta,
+            weight_init=weight_init,
+            bias_init=bias_init,
+            w_bound=0.0,
+            sign_value=sign_value,
+            optim_type="sgd",
+            post_wght=post_wght,
+            batch_size=batch_size,
+            key=key,
+        )
+        self.forward, self.update = forward, update
+        self.rate = -eta * sign_value * post_wght
+        self.index = Compartment(jnp.zeros((batch_size, shape[0]), jnp.uint32))
+        self.count = Compartment(jnp.zeros(batch_size, jnp.int32))
+
+    @compilable
+    def advance_state(self):
+        current = self.forward(self.inputs.get(), self.weights.get(), self.biases.get())
+        self.outputs.set(current[0])
+        self.index.set(current[1][0])
+        self.count.set(current[1][1])
+
+    @compilable
+    def evolve(self):
+        events = (self.index.get(), self.count.get())
+        adapted = self.update(events, self.post.get(), self.weights.get(), self.biases.get(), self.rate)
+        self.weights.set(adapted[0])
+        self.biases.set(adapted[1])
+        self.opt_params.set(self.opt_params.get() + 1.0)

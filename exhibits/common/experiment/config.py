@@ -1,0 +1,388 @@
+"""Typed configurations: from the command line, to and from `config.json`."""
+
+import contextlib
+import dataclasses
+import io
+import math
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
+
+import msgspec
+import tyro
+
+from exhibits.common.data import datasets
+from exhibits.common.data.form import Form
+from exhibits.common.experiment.schema import FORMAT, MAX_EPOCHS
+from exhibits.common.system.commandline import did_you_mean
+from exhibits.common.system.errors import UserError
+from exhibits.common.system.files import read_json
+
+HELP = ("--help", "-h")
+
+C = TypeVar("C")
+
+
+def require(config: object, field: str, expected: str, holds: bool) -> None:
+    """Refuses a value of a configuration in one line that names flag, value and what was expected."""
+    if not holds:
+        value = getattr(config, field)
+        shown = " ".join(map(str, value)) if isinstance(value, tuple) else value
+        raise UserError(f"--{field} {shown}: expected {expected}")
+
+
+# Fields that no number depends on; those of data are told apart by the data's content.
+FILES = ("dataX", "dataY", "devX", "devY", "testX", "testY")
+RUNNING = ("exp_dir", "verbosity", "resume", "checkpoint_minutes", "debug_nans")
+WITHOUT_EFFECT = (*FILES, *RUNNING, "dataset", "classes")
+LEAST, MOST = 1e-12, 1e12  # of a physical quantity: far from where float32 ends
+
+
+def positive(config: object, *names: str) -> None:
+    """Refuses fields that are not above 0, or so large or small that sums of their products would leave float32."""
+    for name in names:
+        require(config, name, f"above 0, {LEAST:g} to {MOST:g}", LEAST <= getattr(config, name) <= MOST)
+
+
+# A configuration is put together from parts, each a group of flags in `--help`.
+
+
+@dataclass(frozen=True)
+class Training:
+    """How long it learns, and from which seed."""
+
+    epochs: int = 30
+    """Passes through the training set."""
+    seed: int = 1234
+    """Seed of everything that is drawn at random."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """What it learns from, and what it is tested on."""
+
+    dataset: Literal["mnist", "fashion_mnist"] | None = None
+    """Known data set to learn from: mnist, unless files of your own are given below."""
+    dataX: Path | None = None
+    """Own training patterns, a .npy file: (N, D) in [0, 1], or 8-bit pictures (N, H, W). With dataY, devX and devY."""
+    dataY: Path | None = None
+    """Own training labels, a .npy file: integers (N,), or one-hot (N, C)."""
+    devX: Path | None = None
+    """Own development patterns, on which the best parameters are chosen."""
+    devY: Path | None = None
+    """Own development labels."""
+    testX: Path | None = None
+    """Own test patterns, for the analysis; without them, the development set is analyzed."""
+    testY: Path | None = None
+    """Own test labels."""
+    classes: tuple[str, ...] = ()
+    """Names of the classes, in the order of the labels; those of a known data set, or numbers, if not given."""
+    join_dev: bool = False
+    """Whether to learn from the development set too and keep the last epoch: for final runs, after all choices."""
+
+
+@dataclass(frozen=True)
+class Running:
+    """Where it saves and what it says; no number depends on it."""
+
+    exp_dir: Path = Path("exp")
+    """Folder for everything that the run saves."""
+    resume: Literal["auto", "never", "must"] = "auto"
+    """auto: resume an interrupted run in exp_dir if there is one; never: set it aside and start anew; must: fail if
+    there is nothing to resume."""
+    checkpoint_minutes: float = 5.0
+    """Longest time between checkpoints within an epoch, minutes; 0: only after each epoch."""
+    verbosity: int = 0
+    """0: progress; 1: also the norm of every weight matrix after each epoch."""
+    debug_nans: bool = False
+    """Whether to find out, if the weights diverge, which compartment held the first NaN or infinity, and when."""
+
+
+@dataclass(frozen=True)
+class TrainingConfig(Training, Data, Running):
+    """What every training has, whatever the circuit."""
+
+    exhibit: ClassVar[str] = ""  # the name of its folder
+    RECIPES: ClassVar[Mapping[str, Any]] = {}
+    """Configurations by name, the first of them that of the defaults; `--recipe` chooses one."""
+    ADDED: ClassVar[Mapping[str, Any]] = {"dataset": None, "testX": None, "testY": None, "classes": []}
+    """Fields that came after format 1, with the values that runs had before."""
+
+    def __post_init__(self):
+        _normalize_paths(self)
+        _settle_data(self)
+        require(self, "verbosity", "0 or 1", self.verbosity in (0, 1))
+        require(self, "checkpoint_minutes", "0 to 1e6", 0 <= self.checkpoint_minutes <= 1e6)
+        require(self, "epochs", f"1 to {MAX_EPOCHS}", 1 <= self.epochs <= MAX_EPOCHS)
+        require(self, "seed", "0 to 2^32 - 1", 0 <= self.seed < 2**32)
+        different = len(set(self.classes)) == len(self.classes) and all(self.classes)
+        require(self, "classes", "a different name for each class", different)
+
+    @property
+    def default_recipe(self) -> str:
+        """Name of the recipe that a command line gets if it names none; "" if there are no recipes."""
+        return next(iter(self.RECIPES), "")
+
+    @property
+    def recipe(self) -> str:
+        """Name of the recipe that this configuration is nearest to, and what of the circuit differs from it."""
+        apart = {f.name for part in (Training, Data, Running) for f in dataclasses.fields(part)}
+        differing = {
+            name: [
+                n
+                for n, value in vars(recipe).items()
+                if n not in apart and value not in (getattr(self, n), "auto")  # a run has settled what is "auto"
+            ]
+            for name, recipe in self.RECIPES.items()
+        }
+        if not differing:
+            return ""
+        nearest = min(differing, key=lambda name: (len(differing[name]), name != self.default_recipe))
+        changes = ", ".join(f"{name} {getattr(self, name)}" for name in differing[nearest])
+        return f"{nearest} with {changes}" if changes else nearest
+
+    def files(self) -> dict[str, Path]:
+        """The data's files by field; without those of a test set if there is none."""
+        if self.dataset is not None:
+            return datasets.files(self.dataset)
+        return {name: path for name in FILES if (path := getattr(self, name)) is not None}
+
+    def picture(self, stem: str, what: str) -> Path:
+        """Where a picture of the training goes: `<stem>_<data set>_<what>.jpg`."""
+        return self.exp_dir / f"{'_'.join(filter(None, (stem, self.dataset, what)))}.jpg"
+
+    def require_form(self, form: Form) -> None:
+        """Refuses values that do not go with data of this form.
+
+        Raises:
+            UserError: if there is one.
+        """
+
+    def numbers(self, form: Form) -> dict[str, Any]:
+        """The fields that numbers depend on, as JSON can hold them, for data of this form."""
+        return {name: value for name, value in to_json(self).items() if name not in (*WITHOUT_EFFECT, "format")}
+
+
+def _normalize_paths(config: object) -> None:
+    """Expands ~ in every path and makes those of data absolute, so that an analysis finds them from any folder."""
+    for name, value in vars(config).items():
+        if isinstance(value, Path):
+            path = value.expanduser()
+            object.__setattr__(config, name, Path(os.path.abspath(path)) if name in FILES else path)
+
+
+def _settle_data(config: TrainingConfig) -> None:
+    """All files are of one data set: a known one, or all of those for training and development are given."""
+    given = {name: path for name in FILES if (path := getattr(config, name)) is not None}
+    known = {datasets.known(path, name) for name, path in given.items()}
+    if len(known) == 1 and None not in known and config.dataset in (None, *known):
+        object.__setattr__(config, "dataset", known.pop())
+        for name in FILES:
+            object.__setattr__(config, name, None)
+        return
+    if not given and config.dataset is None:
+        object.__setattr__(config, "dataset", "mnist")
+    if given and config.dataset is not None:
+        first = next(iter(given))
+        raise UserError(
+            f"--{first} {given[first]}: not a file of --dataset {config.dataset}, which has its own; "
+            "give a known data set or your own files, not both"
+        )
+    missing = [f"--{name}" for name in FILES[:4] if given and name not in given]
+    if ("testX" in given) != ("testY" in given):
+        missing.append("--testY" if "testX" in given else "--testX")
+    if missing:
+        raise UserError(
+            f"{' '.join(f'--{name}' for name in given)}: your own data also need {' '.join(missing)} "
+            "(a test set, --testX with --testY, is optional)"
+        )
+
+
+@dataclass(frozen=True)
+class AnalysisConfig:
+    """What every analysis has; the circuit's values come from the training run."""
+
+    dataX: Path | None = None
+    """Patterns of another set than the run's own test set, a .npy file; goes with dataY. Without a test set, the
+    run's development set is analyzed."""
+    dataY: Path | None = None
+    """Labels of that set, a .npy file."""
+    classes: tuple[str, ...] = ()
+    """Names of the classes, in the order of the labels; the run's if not given."""
+    verbosity: int = 0
+    """0: results; 1: also the epoch that the parameters are from."""
+    exp_dir: Path = Path("exp")
+    """Folder of the training run."""
+
+    def __post_init__(self):
+        _normalize_paths(self)
+        require(self, "verbosity", "0 or 1", self.verbosity in (0, 1))
+        for name, other in (("dataX", "dataY"), ("dataY", "dataX")):
+            if getattr(self, name) is None and getattr(self, other) is not None:
+                raise UserError(f"--{other} {getattr(self, other)}: expected --{name} with it")
+
+
+def from_command_line(kind: type[C], args: Sequence[str] | None = None, prog: str | None = None) -> C:
+    """Reads a configuration from flags named after its fields, as `--flag value` or `--flag=value`.
+
+    Where the configuration has recipes, `--recipe` is a flag too: what is not given has the value that the recipe has.
+
+    Raises:
+        UserError: for an unknown flag or a bad value.
+        SystemExit: with code 0, after `--help`.
+    """
+    args = list(sys.argv[1:] if args is None else args)
+    recipes = getattr(kind, "RECIPES", {})
+    config, name = _parse(kind, args if not recipes else [arg for arg in args if arg not in HELP], prog)
+    if recipes:  # the flags say which recipe; its values are the defaults that they are read with
+        config, _ = _parse(kind, args, prog, name or config.default_recipe)
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        numbers = value if isinstance(value, tuple) else (value,)
+        finite = all(math.isfinite(n) for n in numbers if isinstance(n, float))
+        require(config, field.name, "a finite number", finite)
+    return config
+
+
+def _parse(kind: type[C], args: Sequence[str], prog: str | None, recipe: str = "") -> tuple[C, str]:
+    """The configuration that flags give, what they leave out being that of a recipe; and the recipe that they name."""
+    flags, default = _flags(kind, recipe)
+    said = io.StringIO()
+    options: dict[str, Any] = {"use_underscores": True, "config": (tyro.conf.FlagCreatePairsOff,)}
+    try:
+        with contextlib.redirect_stderr(said):
+            given = tyro.cli(flags, args=args, prog=prog, default=default, description=kind.__doc__, **options)
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            raise
+        message = _unknown_flag(kind, args) or _first_message(said.getvalue())
+        raise UserError(f"{message} (--help lists the flags)") from None
+    if isinstance(given, kind):
+        return given, ""
+    values = vars(given)
+    name = values.pop("recipe", None) or ""
+    return kind(**{field: value for part in values.values() for field, value in vars(part).items()}), name
+
+
+def _flags(kind: type, recipe: str) -> tuple[type, Any]:
+    """The class that tyro reads flags for, and its defaults: a configuration's parts, each a group in `--help`."""
+    parts = [part for part in kind.__mro__ if "__dataclass_fields__" in vars(part) and part.__bases__ == (object,)]
+    if len(parts) < 2:
+        return kind, None
+    parts.sort(key=lambda part: part is not Training)
+    known = {field.name for part in parts for field in dataclasses.fields(part)}
+    if alone := [field.name for field in dataclasses.fields(kind) if field.name not in known]:
+        raise TypeError(
+            f"{kind.__name__}.{alone[0]}: belongs in a dataclass of the circuit's values, which Config extends"
+        )
+    recipes = kind.RECIPES
+    values = vars(recipes[recipe] if recipe else kind())
+    fields: list[Any] = []
+    defaults: dict[str, Any] = {}
+    if recipes:
+        names: Any = Literal[tuple(recipes)]
+        about = tyro.conf.arg(help="Where the values of flags that are not given come from.")
+        fields.append(("recipe", Annotated[names if recipe else names | None, about]))
+        defaults["recipe"] = recipe or None
+    for part in parts:
+        fields.append((part.__name__.lower(), tyro.conf.OmitArgPrefixes[part]))
+        own = {} if part is Data else {field.name: values[field.name] for field in dataclasses.fields(part)}
+        defaults[part.__name__.lower()] = part(**own)
+    flags = dataclasses.make_dataclass("Flags", fields)
+    return flags, flags(**defaults)
+
+
+def _unknown_flag(kind: type, args: Sequence[str]) -> str:
+    """What to say of the first flag that is not a field's; empty if all are."""
+    known = [*HELP, *(f"--{field.name}" for field in dataclasses.fields(kind))]
+    known += ["--recipe"] if getattr(kind, "RECIPES", {}) else []
+    for arg in args:
+        flag = arg.partition("=")[0]
+        if not re.match("--?[A-Za-z]", flag) or flag.lower() in ("-h", "-inf", "-infinity", "-nan"):
+            continue
+        if f"--{flag.removeprefix('--').replace('-', '_')}" not in known:
+            return f"{flag}: unknown flag{did_you_mean(flag, known)}"
+    return ""
+
+
+def _first_message(boxed: str) -> str:
+    """The first message of tyro's framed report, unframed and in one line."""
+    lines = []
+    for line in boxed.splitlines():
+        text = line.strip("│╭╮╰╯─ ")
+        if line.startswith("│") and not text:
+            break  # the rule below the message
+        if line.startswith("│"):
+            lines.append(text)
+    return " ".join(lines) or " ".join(boxed.split())
+
+
+def to_json(config: Any) -> dict[str, Any]:
+    """A configuration as what JSON can hold, with the number of the format."""
+    return {"format": FORMAT} | {
+        name: str(value) if isinstance(value, Path) else list(value) if isinstance(value, tuple) else value
+        for name, value in vars(config).items()
+    }
+
+
+def from_json(kind: type[C], path: Path) -> C:
+    """Reads a configuration that `to_json` wrote, now or in an earlier format.
+
+    Raises:
+        UserError: if the file is missing, too large, no JSON or not of this kind of configuration.
+    """
+    return from_values(kind, read_json(path, dict[str, Any]), str(path))
+
+
+def from_values(kind: type[C], values: Mapping[str, Any], where: str) -> C:
+    """The configuration of what `to_json` gave; fields, types and values are checked, nothing is run.
+
+    Args:
+        kind: of the configuration.
+        values: by field, with the format.
+        where: they were found, for the message.
+
+    Raises:
+        UserError: if they are not of this kind, or of a later format.
+    """
+    values = dict(values)
+    written = values.pop("format", 1)
+    if type(written) is not int or not 1 <= written <= FORMAT:
+        raise UserError(
+            f"{where}: of format {str(written)[:20]}; this version reads 1 to {FORMAT}: use the one that wrote it"
+        )
+    values.pop("recipe", None)  # written until recipes became configurations; all its values are there
+    fields = {field.name for field in dataclasses.fields(kind)}
+    if unknown := sorted(values.keys() - fields):
+        raise UserError(
+            f"{where}: unknown {', '.join(unknown)[:80]} (format {written}); expected a configuration of {kind.exhibit}"
+        )
+    values = (dict(kind.ADDED) if written < FORMAT else {}) | values
+    if missing := sorted(fields - values.keys()):
+        raise UserError(f"{where}: lacks {', '.join(missing)[:80]}; expected a configuration of {kind.exhibit}")
+    if written == 1:
+        values |= _data_of_format_1(values)
+    try:
+        return msgspec.convert(values, kind, dec_hook=_as_path)
+    except msgspec.ValidationError as error:
+        what, _, at = str(error).partition(" - at `$.")
+        raise UserError(f"{where}: {at.rstrip('`') or 'a field'}: {what}; put back what the training wrote") from None
+
+
+def _as_path(kind: type, value: Any) -> Any:
+    if kind is Path and isinstance(value, str):
+        return Path(value)
+    raise TypeError(f"Expected a path, got `{type(value).__name__}`")
+
+
+def _data_of_format_1(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Format 1 named the files of known data sets too, in whatever copy of this repository wrote it."""
+    paths = {name: Path(str(values[name])) for name in FILES[:4]}
+    known = {path.parent.name for name, path in paths.items() if datasets.is_array_of(path, name)}
+    if len(known) == 1 and all(datasets.is_array_of(path, name) for name, path in paths.items()):
+        return dict.fromkeys(FILES) | {"dataset": known.pop()}
+    return {"dataset": None}

@@ -1,0 +1,337 @@
+"""Training, whatever the circuit: epochs, shuffling, history, the best parameters on the development set, resuming."""
+
+import math
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import jax
+import numpy as np
+from jax import numpy as jnp
+
+from exhibits.common.circuit import Circuit, first_not_finite
+from exhibits.common.circuit.activity import dead_layers, mean_activity
+from exhibits.common.circuit.seeds import Keys
+from exhibits.common.data.loading import DataSet
+from exhibits.common.experiment import runlog
+from exhibits.common.experiment.checkpoints import ParameterStore
+from exhibits.common.experiment.config import TrainingConfig
+from exhibits.common.experiment.display import EpochBar, duration
+from exhibits.common.experiment.epochs import learn_epoch, order_and_key, sample_of, tally_of
+from exhibits.common.experiment.evaluation import fit_temperature, interpret
+from exhibits.common.experiment.runfolder import CHECKPOINTS, INITIAL, RunFolder, held
+from exhibits.common.experiment.schema import FORMAT, Activity, Best, History, Identity, Progress, Record, RunLog, Tally
+from exhibits.common.system.environment import settings
+from exhibits.common.system.errors import UserError
+from exhibits.common.system.files import write_array
+from exhibits.common.system.interruption import CODE, stoppable
+
+WEIGHTS = (".weights", ".biases")
+TIMED_SECONDS = 2.0  # of learning, before it is said how long it takes
+EVALUATION = 1.2  # time of an epoch over that of learning
+
+
+def identity_of(circuit: Circuit, config: TrainingConfig, data: DataSet) -> Identity:
+    """All that the numbers of a run depend on."""
+    choices = circuit.choices | {"device": jax.default_backend()}
+    numbers = {name: value for name, value in config.numbers(data.form).items() if name not in choices}
+    return Identity(FORMAT, config.exhibit, numbers, data.learned, data.form, choices, settings())
+
+
+def record_of(identity: Identity, config: TrainingConfig, data: DataSet) -> RunLog:
+    """What run.json of a new run begins with."""
+    return RunLog(
+        **runlog.describe(),
+        seed=config.seed,
+        started=runlog.now(),
+        format=FORMAT,
+        digest=identity.digest,
+        choices=identity.choices,
+        settings=identity.settings,
+        form=data.form,
+        data=data.records,
+    )
+
+
+def save_history(history: History, folder: RunFolder) -> None:
+    """Writes trAcc.npy, acc.npy, trNll.npy and nll.npy; NaN where there is no development set."""
+    for name in history.__struct_fields__:
+        folder.check()
+        values = [math.nan if value is None else value for value in getattr(history, name)]
+        write_array(folder.path / f"{name}.npy", np.array(values, np.float64))
+
+
+def fit(circuit: Circuit, config: TrainingConfig, data: DataSet) -> tuple[float, float]:
+    """Trains a circuit and writes everything about it to `config.exp_dir`; resumes an interrupted run of it.
+
+    Each epoch's order of presentation comes from (seed, epoch), its noise from the run's key, epoch and minibatch.
+    Scores of the training and the development set are measured alike: after the epoch, without learning; those of the
+    training set on a fixed sample of it. Best is the highest development accuracy, then the lowest NLL. A checkpoint
+    follows each epoch, and within one `checkpoint_minutes` after the last; a run that is resumed from it ends with the
+    numbers of one that was not interrupted.
+
+    Args:
+        circuit: freshly built.
+        config: its configuration; saved as config.json.
+        data: what to learn from and to choose the epoch by; without a development set the last epoch is kept, with a
+            softmax temperature of 1.
+
+    Returns:
+        Seconds that training took, best development accuracy (NaN without a development set).
+
+    Raises:
+        UserError: if `exp_dir` cannot be written to or is not for this run, or the weights diverge; what was saved
+            before stays.
+        SystemExit: with code 130, after Ctrl-C, SIGTERM or SIGHUP and a checkpoint.
+    """
+    identity = identity_of(circuit, config, data)
+    try:
+        with held(config, identity, record_of(identity, config, data)) as folder, stoppable() as stopping:
+            return _Run(circuit, config, data, identity, folder, stopping).complete()
+    except OSError as error:
+        raise UserError(f"{config.exp_dir}: {error.strerror}; what was saved before is kept") from None
+
+
+def load_snapshot(
+    store: ParameterStore, circuit: Circuit, step: int | None = None, within: tuple[int, int] | None = None
+) -> tuple[dict[str, Any], Progress, int]:
+    """Parameters, progress and step of the newest checkpoint that is whole, or of that step.
+
+    Args:
+        store: the run's checkpoints.
+        circuit: whose parameters they are.
+        step: which one.
+        within: epochs of the run and patterns that it learns from in each, to check the progress against.
+
+    Raises:
+        UserError: if there is none.
+    """
+
+    def check(record: Record | None) -> None:
+        if record is None:
+            raise ValueError("no record of its progress")
+        progress, size = record.progress, circuit.batch_size
+        if within is not None:
+            epochs, n = within
+            seen = progress.partial.n
+            if not (progress.epoch <= epochs and seen < n and seen % size == 0):
+                raise ValueError(f"{seen} of {n} patterns, in minibatches of {size}, after epoch {progress.epoch}")
+
+    step, arrays, record = store.load({"parameters": circuit.get_parameters()}, step, check)
+    return arrays["parameters"], record.progress, step
+
+
+class _Run:
+    """A training run in its folder."""
+
+    def __init__(
+        self,
+        circuit: Circuit,
+        config: TrainingConfig,
+        data: DataSet,
+        identity: Identity,
+        folder: RunFolder,
+        stopping: Callable[[], bool],
+    ):
+        self.circuit, self.config, self.data, self.identity = circuit, config, data, identity
+        self.train, self.dev, self.sample = data.train, data.dev, sample_of(data.train)
+        self.folder, self.stopping = folder, stopping
+        self.keys = Keys.of(config.seed)
+        self.progress = Progress()
+        self.start = self.saved = time.perf_counter()
+        self.timed: tuple[float, int] | tuple[()] | None = ()  # when the first call had ended, and calls since then
+        self.named: set[str] = set()  # layers that were said to be dead
+        self.before = (0, {})  # --debug_nans: patterns learned from in the epoch before this chunk, parameters then
+        self.checkpoints = ParameterStore(folder.path / CHECKPOINTS, keep=2, identity=identity, check=folder.check)
+        self.best_saved = 0  # step of the best epoch's checkpoint when the last one was saved
+        self.whole = jax.jit(lambda tree: {name: jnp.isfinite(value).all() for name, value in tree.items()})
+
+    def complete(self) -> tuple[float, float]:
+        """Trains from the start or from where an interrupted run has come to."""
+        self._introduce()
+        with self.checkpoints:
+            if not (self.folder.resumes and self._restore()):
+                self._begin()
+            while self.progress.epoch < self.config.epochs:
+                self._epoch(self.progress.epoch + 1)
+        self.folder.note(finished=runlog.now())
+        best = self.progress.best.acc
+        return self.progress.seconds, math.nan if best is None else best
+
+    def _introduce(self) -> None:
+        """Says what is trained on what, and where it goes."""
+        what = self.config.dataset or self.config.dataX.parent
+        sets = [f"{len(self.train.x)} patterns to learn from"]
+        sets += [] if self.dev is None else [f"{len(self.dev.x)} to choose the epoch by"]
+        print(f"Network {self.circuit.summary}, on {runlog.hardware()}")
+        print(f"Data    {what}: {', '.join(sets)}, {self.data.form.classes} classes")
+        print(f"Folder  {self.folder.path}", flush=True)
+
+    def _begin(self) -> None:
+        """Evaluates the fresh circuit and saves it."""
+        with ParameterStore(self.folder.path / INITIAL, identity=self.identity, check=self.folder.check) as initial:
+            initial.save(0, self.circuit.get_parameters(), record=Record(self.identity, Progress()))
+        begin = time.perf_counter()
+        total = len(self.sample.x) + (0 if self.dev is None else len(self.dev.x))
+        with EpochBar("before training", total) as bar:
+            self._evaluate(bar, begin)
+        save_history(self.progress.history, self.folder)
+        self._checkpoint()
+
+    def _epoch(self, epoch: int) -> None:
+        """Learns for an epoch, or the rest of one, evaluates, and saves."""
+        progress, config, circuit = self.progress, self.config, self.circuit
+        n = len(self.train.x)
+        begin = time.perf_counter()
+        self.before = (progress.partial.n, circuit.get_parameters())
+        with EpochBar(f"epoch {epoch}/{config.epochs}", n, progress.partial.n) as bar:
+            learn_epoch(circuit, self.train, config.seed, epoch, bar, progress.partial, self._after_chunk)
+            progress.partial = Tally()
+            progress.epoch_seconds.append(time.perf_counter() - begin)
+            dev, logit = self._evaluate(bar, begin)
+        if config.verbosity >= 1:
+            print(norms(circuit), flush=True)
+        progress.epoch = epoch
+        self.folder.note(epochs_done=epoch, epoch_seconds=progress.epoch_seconds)
+        save_history(progress.history, self.folder)
+        best = progress.best
+        if dev is None:
+            progress.best = Best(epoch, step=epoch * n)
+        elif best.acc is None or (dev.acc, -dev.nll) > (best.acc, -best.nll):
+            temperature = fit_temperature(logit, self.dev.y)
+            progress.best = Best(epoch, dev.acc, dev.nll, temperature, epoch * n)
+            self.folder.note(best_epoch=epoch, best_dev_acc=dev.acc, best_dev_nll=dev.nll)
+        self._checkpoint()
+        self.folder.note(seconds=progress.seconds)
+        if self.stopping() and epoch < config.epochs:
+            self._stop()
+
+    def _evaluate(self, bar: EpochBar, begin: float) -> tuple[Tally | None, np.ndarray | None]:
+        """Scores of both sets and the activity of all layers, added to the progress; those of the development set."""
+        circuit, progress = self.circuit, self.progress
+        seen = interpret(circuit.read(*self.sample, self.keys.sample), self.sample.y)
+        train, dev, logit = tally_of(seen), None, None
+        if self.dev is not None:
+            out = circuit.read(*self.dev, self.keys.dev)
+            dev, logit = tally_of(interpret(out, self.dev.y)), out["logit"]
+        if not all(math.isfinite(tally.nll_sum) for tally in (train, dev) if tally is not None):
+            if not progress.history.acc:
+                raise UserError("before training: the NLL is not a finite number; try smaller initial weights")
+            raise UserError(
+                f"after epoch {progress.epoch + 1}: the NLL is not a finite number; try a smaller --eta. "
+                f"The last checkpoint is in {self.folder.path}"
+            )
+        bar.finish(train, dev, time.perf_counter() - begin)
+        progress.history.add(train, dev)
+        activity = mean_activity(seen.activity)
+        for layer, values in activity.items():
+            known = progress.activity.setdefault(layer, Activity())
+            for name, value in values.items():
+                by_epoch = getattr(known, name)
+                by_epoch += [None] * (len(progress.history.acc) - 1 - len(by_epoch))  # format 1 did not measure it
+                by_epoch.append(float(f"{value:.4g}"))
+        self.folder.note(activity=progress.activity)
+        trained = len(progress.history.acc) > 1
+        when = f"After epoch {progress.epoch + 1}" if trained else "Before training"
+        for layer, message in dead_layers(activity, circuit.ADVICE, trained=trained).items():
+            if layer not in self.named:
+                self.named.add(layer)
+                print(f"{when} {message}", file=sys.stderr, flush=True)
+        return dev, logit
+
+    def _after_chunk(self, _: Tally) -> None:
+        """After each call of the circuit's program: refuses to go on, stops, or saves if it is time."""
+        self._refuse_what_is_not_finite()
+        self._say_how_long()
+        self.before = (self.progress.partial.n, self.circuit.get_parameters())
+        if self.progress.partial.n == len(self.train.x):
+            return
+        if self.stopping():
+            self._checkpoint()
+            self._stop()
+        if time.perf_counter() - self.saved > 60 * self.config.checkpoint_minutes > 0:
+            self._checkpoint()
+
+    def _say_how_long(self) -> None:
+        """Once, from some seconds of calls of the program after the first, which included its compilation."""
+        if self.timed is None:
+            return
+        if not self.timed:
+            self.timed = (time.perf_counter(), 0)
+            return
+        start, calls = self.timed[0], self.timed[1] + 1
+        self.timed, passed = (start, calls), time.perf_counter() - start
+        if passed > TIMED_SECONDS:
+            self.timed = None
+            size = self.circuit.batch_size * self.circuit.MINIBATCHES_PER_CALL
+            left = -(-len(self.train.x) // size) * (self.config.epochs - self.progress.epoch)
+            expected = EVALUATION * left * passed / calls
+            print(f"{self.config.epochs - self.progress.epoch} epochs take about {duration(expected)}", flush=True)
+
+    def _refuse_what_is_not_finite(self) -> None:
+        epoch, partial = self.progress.epoch + 1, self.progress.partial
+        parameters = {name: value for name, value in self.circuit.get_parameters().items() if name.endswith(WEIGHTS)}
+        bad = [name for name, whole in self.whole(parameters).items() if not whole]
+        if bad or not math.isfinite(partial.nll_sum):
+            minibatch = -(-partial.n // self.circuit.batch_size)
+            raise UserError(
+                f"epoch {epoch}, minibatch {minibatch}: {', '.join(bad) or 'NLL'} is not a finite number, the weights "
+                f"diverged{self._first_not_finite(epoch)}; try a smaller --eta. "
+                f"The last checkpoint is in {self.folder.path}"
+            )
+
+    def _first_not_finite(self, epoch: int) -> str:
+        if not self.config.debug_nans:
+            return " (--debug_nans shows where)"
+        first, parameters = self.before
+        self.circuit.set_parameters(parameters)
+        order, key = order_and_key(self.config.seed, epoch, len(self.train.x))
+        found = first_not_finite(self.circuit, *self.train, key, order=order, first=first)
+        return f" ({found or 'all values stayed finite when run step by step'})"
+
+    def _checkpoint(self) -> None:
+        """Saves where the run is. The best epoch's checkpoint stays, and that of the best epoch until then."""
+        progress, now = self.progress, time.perf_counter()
+        progress.seconds += now - self.start
+        self.start = self.saved = now
+        step = progress.epoch * len(self.train.x) + progress.partial.n
+        arrays = {"parameters": self.circuit.get_parameters()}
+        self.checkpoints.save(step, arrays, {self.best_saved, progress.best.step}, Record(self.identity, progress))
+        self.best_saved = progress.best.step
+
+    def _restore(self) -> bool:
+        """Goes back to the newest checkpoint that is whole; False if the run was interrupted before its first."""
+        path = self.folder.path
+        if not self.checkpoints.steps():
+            print(f"The run in {path} was interrupted before its first checkpoint: it starts again", flush=True)
+            return False
+        within = self.config.epochs, len(self.train.x)
+        parameters, self.progress, _ = load_snapshot(self.checkpoints, self.circuit, within=within)
+        self.circuit.set_parameters(parameters)
+        self.best_saved = self.progress.best.step
+        save_history(self.progress.history, self.folder)
+        for name, then, now in runlog.changed_versions(self.folder.log.versions):
+            print(f"{name} {then} when the run began, {now} now: the last digits may differ", flush=True)
+        self.folder.note(resumed=[*self.folder.log.resumed, runlog.now()])
+        print(f"Resuming the run in {path}: {self._where()}", flush=True)
+        return True
+
+    def _where(self) -> str:
+        share = 100 * self.progress.partial.n / len(self.train.x)
+        return f"epoch {self.progress.epoch + 1}, {share:.0f} %" if share else f"after epoch {self.progress.epoch}"
+
+    def _stop(self) -> NoReturn:
+        self.checkpoints.wait()
+        print(
+            f"Stopped in {self.folder.path}: {self._where()}; the same command resumes it",
+            file=sys.stderr,
+            flush=True,
+        )
+        sys.exit(CODE)
+
+
+def norms(circuit: Circuit) -> str:
+    """The Euclidean norm of every weight matrix, in one line."""
+    weights = {name: value for name, value in circuit.get_parameters().items() if name.endswith(".weights")}
+    return "  ".join(f"|{name.split('.')[0]}| = {np.linalg.norm(value):.3f}" for name, value in weights.items())

@@ -1,0 +1,197 @@
+"""An exhibit's model as a library: opened from a run's folder, asked, recorded from, taught further."""
+
+import inspect
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self, TypeVar, get_args
+
+import jax
+import numpy as np
+
+from exhibits.common.circuit import Circuit
+from exhibits.common.circuit.circuit import CircuitConfig, minibatches_of
+from exhibits.common.circuit.seeds import Keys
+from exhibits.common.data.form import Form
+from exhibits.common.data.loading import as_one_hot, as_patterns, load_patterns
+from exhibits.common.experiment.evaluation import log_probability, predicted_label
+from exhibits.common.experiment.restoring import opened, restore
+from exhibits.common.ngc import Compartment
+from exhibits.common.system.errors import UserError
+
+Config = TypeVar("Config", bound=CircuitConfig)
+
+
+class Network(Circuit[Config]):
+    """A circuit with what people do with one.
+
+    | load(folder)            a trained network, from a run's folder
+    | predict(x)              classes of patterns; never learns
+    | predict_proba(x)        their probabilities
+    | record(x, compartments) values of compartments at every time step
+    | learn(x, y)             presents labelled patterns once more, and learns from them
+
+    Patterns are (N, D) in [0, 1], one of them (D,), or pictures (N, H, W), also as bytes; they are checked as files
+    are. The same patterns in the same order give the same answers: what is random comes from the run's seed.
+    """
+
+    form: Form | None = None  # how data are read
+    _trained: str = "untrained"
+    _seed: int = 0
+    _learned: int = 0  # times that `learn` was called
+    _further: int = 0  # patterns that it was given
+    _temperature: float = 1.0
+
+    @classmethod
+    def load(cls, folder: str | Path = "exp") -> Self:
+        """The network of a training run, with its best parameters.
+
+        Args:
+            folder: of the run; if there is none of that name, one beside the exhibit's code.
+
+        Raises:
+            UserError: if it is not the folder of a run of this exhibit, or damaged.
+        """
+        if not isinstance(folder, str | Path):
+            raise UserError(f"{folder!r}: expected the folder of a run")
+        folder = Path(folder).expanduser()
+        beside = Path(inspect.getfile(cls)).parent / folder
+        if not (folder / "config.json").exists() and (beside / "config.json").exists():
+            folder = beside
+        config, log, identity_of = opened(cls._config_kind(), folder)
+        form = log.form or load_patterns(config, "data")[1]  # format 1 did not record it
+        network = cls.for_analysis(config, form)
+        trained = restore(network, folder, identity_of(form))
+        what = config.dataset or "own data"
+        recipe = f"; recipe {config.recipe}" if config.recipe else ""
+        network._trained = f"trained on {what}, epoch {trained.epoch} of {config.epochs}{recipe}"
+        network._seed, network._temperature = config.seed, trained.temperature or 1.0
+        network.n_updates = math.inf  # what is learned from now on is learned at the initial learning rates
+        return network
+
+    @classmethod
+    def for_analysis(cls, config: Any, form: Form) -> Self:
+        network = super().for_analysis(config, form)
+        network.form = form
+        return network
+
+    @classmethod
+    def _config_kind(cls) -> Any:
+        """The class of an exhibit's configuration: `class Mine(Network[Config])`."""
+        (base,) = cls.__orig_bases__  # type: ignore[attr-defined]
+        return get_args(base)[0]
+
+    def __repr__(self) -> str:
+        further = f", then on {self._further} more patterns" if self._further else ""
+        return f"{type(self).__name__}({self.summary}; {self._trained}{further})"
+
+    def predict(self, x: Any) -> np.ndarray:
+        """(N,) classes: the integers that stood for them in the training set, else their numbers."""
+        out, form = self._read(x), self._form()
+        label = predicted_label(out["count"], out["logit"])
+        return label if form.labels is None else np.asarray(form.labels)[label]
+
+    def predict_proba(self, x: Any, calibrated: bool = False) -> np.ndarray:
+        """(N, C) class probabilities.
+
+        Args:
+            x: patterns.
+            calibrated: whether to use the softmax temperature that was fitted on the development set.
+        """
+        return np.exp(log_probability(self._read(x)["logit"], self._temperature if calibrated else 1.0))
+
+    def record(
+        self, x: Any, compartments: Mapping[str, str], cells: Sequence[int] | None = None
+    ) -> dict[str, np.ndarray]:
+        """Values of compartments at every time step, without learning.
+
+        Args:
+            x: patterns.
+            compartments: which, such as {"v": "z1.v"}, under names of your own; any with a value for each pattern.
+            cells: which cells of each; all if not given.
+
+        Returns:
+            (N, T, cells) values by name. A compartment that no time step changes has the same at each.
+
+        Raises:
+            UserError: if there is no such compartment or cell.
+        """
+        if not (isinstance(compartments, Mapping) and all(isinstance(where, str) for where in compartments.values())):
+            raise UserError(f'compartments {compartments!r}: expected names, such as {{"v": "z1.v"}}')
+        found = {name: self._compartment(where) for name, where in compartments.items()}
+        chosen: Any = slice(None) if cells is None else np.asarray(cells)
+        for name, compartment in found.items():
+            n = compartment.get().shape[1]
+            if cells is not None and not (
+                chosen.ndim == 1 and chosen.dtype.kind in "iu" and chosen.size and 0 <= chosen.min() <= chosen.max() < n
+            ):
+                raise UserError(
+                    f"cells {cells}: expected numbers of cells, 0 to {n - 1}, as {compartments[name]} has {n}"
+                )
+        trace = self.tracer({name: (compartment, np.s_[:, chosen]) for name, compartment in found.items()})
+        rows, key = self._patterns(x), Keys.of(self._seed).test
+        kept: dict[str, list[np.ndarray]] = {name: [] for name in found}
+        for m, start in enumerate(range(0, len(rows), self.batch_size)):
+            some = rows[start : start + self.batch_size]
+            labels = np.zeros((len(some), self.sizes[-1]), np.float32)
+            minibatch = [each[0] for each in minibatches_of(some, labels, self.batch_size, 1)]
+            seen = trace(self.get_parameters(), *minibatch, jax.random.fold_in(key, m))
+            for name, values in seen.items():
+                kept[name].append(np.asarray(values).swapaxes(0, 1)[: len(some)])
+        return {name: np.concatenate(values) for name, values in kept.items()}
+
+    def learn(self, x: Any, y: Any) -> Self:
+        """Presents labelled patterns once, in this order, and learns from them at the initial learning rates.
+
+        Args:
+            x: patterns.
+            y: (N,) integers as in the training set, or (N, C) one-hot labels.
+        """
+        rows, y = self._patterns(x), np.asarray(y)
+        if len(rows) == 1 and y.shape in ((), (self.sizes[-1],)):
+            y = y[None]
+        if y.ndim not in (1, 2) or y.dtype.kind not in "fiub" or 0 in y.shape:
+            raise UserError(f"y: shape {y.shape} of {y.dtype}; expected integers (N,), or one-hot labels (N, C)")
+        labels, _ = as_one_hot("y", y, self._form())
+        if len(labels) != len(rows):
+            raise UserError(f"y: {len(labels)} labels; expected {len(rows)}, as many as there are patterns")
+        self._learned += 1
+        self._further += len(rows)
+        key = jax.random.fold_in(jax.random.fold_in(Keys.of(self._seed).train, 2**31), self._learned)
+        self.read(rows, labels, key, learn=True)
+        return self
+
+    def _form(self) -> Form:
+        """How data are read; as patterns (N, D) and one-hot labels for a network that was not loaded."""
+        return self.form or Form(self.sizes[0], self.picture, self.sizes[-1])
+
+    def _patterns(self, x: Any) -> np.ndarray:
+        """(N, D) patterns, checked."""
+        form = self._form()
+        try:
+            x = np.asarray(x)
+        except ValueError:
+            raise UserError(f"x: rows of different lengths; expected patterns (N, {form.pixels})") from None
+        if x.ndim == 1 or (x.ndim == 2 and x.shape == form.picture and x.shape[1] != form.pixels):
+            x = x[None]
+        if x.ndim not in (2, 3, 4) or x.dtype.kind not in "fiub" or 0 in x.shape:
+            raise UserError(f"x: shape {x.shape} of {x.dtype}; expected numbers in [0, 1], (N, {form.pixels})")
+        if wrong := int((~np.isfinite(x)).sum()):
+            raise UserError(f"x: has {wrong} NaN or infinite values; expected finite numbers")
+        return as_patterns("x", x, form).x
+
+    def _read(self, x: Any) -> dict[str, np.ndarray]:
+        rows = self._patterns(x)
+        return self.read(rows, np.zeros((len(rows), self.sizes[-1]), np.float32), Keys.of(self._seed).test)
+
+    def _compartment(self, where: str) -> Compartment:
+        name, _, what = where.partition(".")
+        part = self.components.get(name)
+        compartment = getattr(part, what, None) if what else None
+        if not isinstance(compartment, Compartment):
+            parts = ", ".join(f"{name}.{what}" for what, _ in part.compartments) if part else ", ".join(self.components)
+            raise UserError(f"{where}: no compartment; expected one such as {parts[:200]}")
+        value: Any = compartment.get()
+        if not (hasattr(value, "shape") and len(value.shape) == 2 and value.shape[0] == self.batch_size):
+            raise UserError(f"{where}: has no value for each pattern and cell; get_parameters() gives weights")
+        return compartment

@@ -1,0 +1,215 @@
+"""An exhibit's results: trained seed by seed, kept as JSON, shown as the table in its README.
+
+`results/<row>.json` holds one row of the table: the recipe's flags and, for each seed, what was measured. A rerun
+skips what is there. The README's tables stand between marks and are never written by hand.
+"""
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from exhibits.common.data.loading import DataSet, load_patterns
+from exhibits.common.experiment.config import TrainingConfig
+from exhibits.common.experiment.schema import ResultsRow, SeedResult, to_plain
+from exhibits.common.system.commandline import Parser
+from exhibits.common.system.errors import UserError
+from exhibits.common.system.files import locked, read_json, replacing, write_json
+
+if TYPE_CHECKING:  # ngc-learn reads the command line when it is imported
+    from exhibits.common.circuit import Circuit
+
+
+def marks(name: str) -> tuple[str, str]:
+    """The lines of a README between which a generated part stands."""
+    return f"<!-- {name}: begin (generated) -->", f"<!-- {name}: end -->"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a results table.
+
+    Attributes:
+        name: of its JSON file.
+        title: as the table shows it.
+        values: fields of the configuration that differ from the defaults.
+        seeds: to train with.
+    """
+
+    name: str
+    title: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+    seeds: Sequence[int] = (1234,)
+
+
+def read_arguments(doc: str | None, rows: Sequence[Row]) -> list[str] | None:
+    """The names of rows that an exhibit's `results.py` was given; None if only the table is to be written."""
+    parser = Parser(doc)
+    names = ", ".join(row.name for row in rows)
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"rows to measure, some of {names} (default: all)")
+    parser.add_argument("--table", action="store_true", help="measure nothing, only write the table")
+    arguments = parser.parse_args()
+    return None if arguments.table else arguments.rows
+
+
+def choose(rows: Sequence[Row], names: Sequence[str]) -> list[Row]:
+    """The rows with these names, or all if none is named."""
+    known = {row.name: row for row in rows}
+    for name in names:
+        if name not in known:
+            raise UserError(f"{name}: no row of the results table; expected some of {', '.join(known)}")
+    return [known[name] for name in names] or list(rows)
+
+
+def measure(
+    rows: Sequence[Row], folder: Path, run: Callable[[Row, int], dict[str, Any]], digest: Callable[[Row], str]
+) -> None:
+    """Runs what is missing and appends each seed to its row's file as soon as it is there, beside those of others.
+
+    Args:
+        rows: of the results table.
+        folder: of the JSON files.
+        run: trains and tests one seed of a row; gives the record of the run, with `seed`, and its test results.
+        digest: SHA-256 of the data of a row.
+    """
+    folder.mkdir(exist_ok=True)
+    for row in rows:
+        path = folder / f"{row.name}.json"
+        values = {key: list(value) if isinstance(value, tuple) else value for key, value in row.values.items()}
+        data = digest(row)
+
+        def known(path=path, row=row, values=values, data=data) -> ResultsRow:
+            if not path.exists():
+                return ResultsRow(row.title, values, [], data)
+            found = read_json(path, ResultsRow, "a row of a results table")
+            for what, there, here in (("values", found.values, values), ("data", found.data, data)):
+                if there != here:
+                    raise UserError(f"{path}: of other {what} than {row.name} has now; move it away to measure again")
+            return found
+
+        for seed in row.seeds:
+            if any(done.get("seed") == seed for done in known().runs):
+                continue
+            print(f"{row.title}: seed {seed}", flush=True)
+            result = run(row, seed)
+            with locked(folder):  # another process may measure another seed
+                found = known()
+                found.runs = [done for done in found.runs if done.get("seed") != seed] + [result]
+                write_json(path, found)
+
+
+def train_and_test(
+    circuit: "Circuit", config: TrainingConfig, data: DataSet, temperature: float | None = None
+) -> dict[str, Any]:
+    """Trains, keeps the best epoch on dev and measures it once on test; a training that is finished is not repeated.
+
+    Args:
+        circuit: freshly built.
+        config: its configuration.
+        data: to learn from and to choose the epoch by; the configuration has a test set too.
+        temperature: of the calibrated NLL; by default the one that was fitted on dev.
+
+    Returns:
+        The record of the run and its test results.
+    """
+    from exhibits.common.circuit.seeds import Keys
+    from exhibits.common.experiment.restoring import restore
+    from exhibits.common.experiment.runfolder import finished
+    from exhibits.common.experiment.training import fit, identity_of
+    from exhibits.common.report.analysis import evaluate
+
+    identity = identity_of(circuit, config, data)
+    log = finished(config, identity)
+    if log is None:
+        fit(circuit, config, data)
+        log = finished(config, identity)
+    trained = restore(circuit, config.exp_dir, identity)
+    if temperature is not None:
+        trained = replace(trained, temperature=temperature)
+    test, *_ = load_patterns(config, "test", data.form)
+    run = {name: value for name, value in to_plain(log).items() if name not in ("activity", "data", "form")}
+    return run | evaluate(trained, test, "test set", Keys.of(config.seed).test)[0]
+
+
+def seed_results(path: Path) -> list[SeedResult]:
+    """What a row's file has for the table, seed by seed.
+
+    Raises:
+        UserError: if it is not of a row.
+    """
+    runs = read_json(path, ResultsRow, "a row of a results table").runs
+    try:
+        return msgspec.convert(runs, list[SeedResult])
+    except msgspec.ValidationError as error:
+        raise UserError(f"{path}: {error}; expected a row of a results table") from None
+
+
+def table(rows: Sequence[Row], folder: Path, references: Sequence[Sequence[str]]) -> str:
+    """The results as a Markdown table: mean and standard deviation over seeds, below published numbers.
+
+    Args:
+        rows: in the order of the table; those without a file are left out.
+        folder: where the JSON files are.
+        references: published rows: title, accuracy (%), NLL (nats), training time and hardware, as texts.
+    """
+    lines = [
+        "| recipe | seeds | dev accuracy (%) | test accuracy (%) | test NLL (nats) | calibrated NLL | best epoch "
+        "| training | hardware |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {title} | | | {acc} | {nll} | | | {time} | {device} |" for title, acc, nll, time, device in references
+    ]
+    for row in rows:
+        path = folder / f"{row.name}.json"
+        if not path.exists():
+            continue
+        runs = seed_results(path)
+        epochs = ", ".join(str(run.epoch) for run in runs)
+        minutes = statistics.mean(run.seconds for run in runs) / 60
+        hardware = ", ".join(sorted({run.device for run in runs}))
+        dev = [100 * run.best_dev_acc for run in runs if run.best_dev_acc is not None]
+        cells = [
+            row.title,
+            str(len(runs)),
+            spread(dev, 2) if dev else "used for training",
+            spread([100 * run.acc for run in runs], 2),
+            spread([run.nll for run in runs], 3),
+            spread([run.nll_calibrated for run in runs], 3),
+            epochs,
+            f"{minutes:.1f} min",
+            hardware,
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def spread(values: Sequence[float], digits: int) -> str:
+    """Mean ± standard deviation with so many digits; of a single value, that value."""
+    mean = f"{statistics.mean(values):.{digits}f}"
+    return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.{digits}f}"
+
+
+def shown(readme: Path, name: str = "results") -> str:
+    """The generated part of a README between the marks of that name."""
+    return _split(readme, name)[1].strip()
+
+
+def show(readme: Path, new: str, name: str = "results") -> None:
+    """Puts a generated part between the marks of that name."""
+    begin, end = marks(name)
+    head, _, tail = _split(readme, name)
+    with replacing(readme) as file:
+        file.write(f"{head}{begin}\n\n{new}\n\n{end}{tail}".encode())
+
+
+def _split(readme: Path, name: str) -> tuple[str, str, str]:
+    begin, end = marks(name)
+    head, found, rest = readme.read_text(encoding="utf-8").partition(begin)
+    part, closed, tail = rest.partition(end)
+    if not (found and closed):
+        raise UserError(f"{readme}: expected a line {begin} and after it a line {end}")
+    return head, part, tail

@@ -1,0 +1,52 @@
+"""What every exhibit's train and analyze scripts do."""
+
+from collections.abc import Sequence
+from importlib import import_module
+
+from exhibits.common.data.loading import load_for_training
+from exhibits.common.experiment.config import TrainingConfig, from_command_line
+from exhibits.common.system.environment import pin
+from exhibits.common.system.places import say_if_elsewhere
+
+
+def train(name: str, args: Sequence[str] | None = None) -> TrainingConfig:
+    """Trains an exhibit, draws the learning curve and prints the museum page's last line.
+
+    Args:
+        name: of its folder.
+        args: its flags; those of the command line if None.
+
+    Returns:
+        The configuration that they give.
+    """
+    exhibit = import_module(f"exhibits.{name}")
+    config = from_command_line(exhibit.Config, args)
+    say_if_elsewhere(config.exp_dir)
+    data = load_for_training(config)
+
+    pin()  # what is imported from here on computes
+    from exhibits.common.experiment.training import fit
+    from exhibits.common.report.plots import draw_likelihood
+
+    seconds, best = fit(getattr(exhibit, exhibit.MODEL).for_training(config, data), config, data)
+    draw_likelihood(config.exp_dir, config.picture(exhibit.STEM, "likelihood"))
+    print("------------------------------------")
+    print(f" Trial.sim_time = {seconds / 3600} h  ({seconds} sec)  Best Acc = {best}")
+    return config
+
+
+def analyze(name: str, args: Sequence[str] | None = None) -> None:
+    """Evaluates an exhibit's trained network on a set of patterns and draws its pictures.
+
+    Args:
+        name: of its folder.
+        args: its flags; those of the command line if None.
+    """
+    exhibit = import_module(f"exhibits.{name}")
+    analysis = from_command_line(exhibit.Analysis, args)
+    say_if_elsewhere(analysis.exp_dir)
+
+    pin()  # what is imported from here on computes
+    from exhibits.common.report import analysis as analyses
+
+    analyses.analyze(exhibit.Config, getattr(exhibit, exhibit.MODEL), analysis, exhibit.STEM)

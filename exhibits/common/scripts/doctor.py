@@ -1,0 +1,112 @@
+"""What to paste into a bug report: `make doctor` prints versions, hardware, data and whether every exhibit trains."""
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[3]))  # this repository's, whatever else is installed
+
+from exhibits.common.system.errors import UserError, reported
+
+with reported():  # a package may be missing
+    import numpy as np
+
+    from exhibits.common.data.datasets import DATA, FILES, SOURCES, files, read_idx
+    from exhibits.common.data.loading import load_patterns
+    from exhibits.common.experiment import runlog
+    from exhibits.common.experiment.config import TrainingConfig
+    from exhibits.common.system.commandline import Parser
+    from exhibits.common.system.environment import cpus, pin, unusual
+    from exhibits.common.system.places import REPOSITORY
+
+PATTERNS = 500  # for the self-test
+
+
+def memory() -> str:
+    """Memory of the machine and what is free of it."""
+    page = os.sysconf("SC_PAGE_SIZE")
+    total, free = (os.sysconf(name) * page / 1e9 for name in ("SC_PHYS_PAGES", "SC_AVPHYS_PAGES"))
+    return f"{total:.1f} GB, {free:.1f} GB free"
+
+
+def data(name: str) -> str:
+    """Whether the four files of a data set, and the arrays made from them, are there and what was published."""
+    source = SOURCES[name]
+    for folder in source.folders:
+        found = [next((p for p in (folder / f, folder / f"{f}.gz") if p.is_file()), None) for f in FILES]
+        if all(found):
+            for path, md5 in zip(found, source.md5, strict=True):
+                read_idx(path, md5)
+            if all(path.exists() for path in files(name).values()):
+                for part in ("data", "dev", "test"):
+                    load_patterns(TrainingConfig(dataset=name), part)
+                return f"{folder}: the published files; {DATA / name}: the arrays made from them"
+            return f"{folder}: the published files"
+    return f"not here: {source.hint or 'see data/README.md'}"
+
+
+def self_test(script: Path, folder: Path) -> str:
+    """Trains an exhibit for an epoch on a few digits, in a process of its own, and says how that went."""
+    names = {"dataX": "x", "dataY": "y", "devX": "x", "devY": "y"}
+    flags = [f"--{flag}={folder / name}.npy" for flag, name in names.items()]
+    command = [sys.executable, str(script), *flags, "--epochs", "1", "--exp_dir", str(folder / script.parent.name)]
+    start = time.perf_counter()
+    done = subprocess.run(command, capture_output=True, text=True)
+    seconds = time.perf_counter() - start
+    last = (done.stdout if done.returncode == 0 else done.stderr).strip().splitlines()[-1:]
+    return (
+        f"{'ok' if done.returncode == 0 else f'FAILED with code {done.returncode}'}, {seconds:.1f} s: {' '.join(last)}"
+    )
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Prints the report; the number of checks that failed."""
+    Parser(__doc__).parse_args(args)
+    failures = 0
+
+    def line(what: str, value: str) -> None:
+        print(f"{what:<16} {value}", flush=True)
+
+    line("commit", str(runlog.git_commit()))
+    line("system", f"{platform.platform()}, Python {platform.python_version()}")
+    line("packages", ", ".join(f"{name} {version}" for name, version in runlog.versions().items()))
+    line("environment", ", ".join(f"{name}={value}" for name, value in unusual().items()) or "nothing unusual")
+    try:
+        pin()
+        line("device", runlog.hardware())
+    except UserError as error:
+        failures += 1
+        line("device", f"FAILED: {error}")
+    line("processors", f"{cpus()} to use of {os.cpu_count()}")
+    line("memory", memory())
+    line("disk", f"{shutil.disk_usage(REPOSITORY).free / 1e9:.1f} GB free in {REPOSITORY}")
+    for name in SOURCES:
+        try:
+            line(name, data(name))
+        except UserError as error:
+            failures += 1
+            line(name, f"FAILED: {error}")
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            digits, *_ = load_patterns(TrainingConfig(dataset="mnist"), "dev")
+        except UserError as error:
+            line("self-test", f"FAILED: {error}")
+            return failures + 1
+        for name, array in zip("xy", digits, strict=True):
+            np.save(Path(folder) / f"{name}.npy", array[:PATTERNS])
+        for script in sorted((REPOSITORY / "exhibits").glob("*/train_*.py")):
+            said = self_test(script, Path(folder))
+            failures += "FAILED" in said
+            line(script.parent.name, said)
+    return failures
+
+
+if __name__ == "__main__":
+    with reported():
+        sys.exit(min(main(), 1))

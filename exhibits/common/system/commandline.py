@@ -1,0 +1,35 @@
+"""Command lines of the scripts that need no configuration: mistakes are one line, as everywhere."""
+
+import argparse
+import difflib
+from typing import NoReturn
+
+from exhibits.common.system.errors import UserError
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, but a mistake raises `UserError`, and a flag that does not exist is told its nearest neighbour.
+
+    Args:
+        doc: of the script; its first paragraph is the description. None if Python was told to leave it out.
+        more: what `--help` says at the end.
+    """
+
+    def __init__(self, doc: str | None, more: str = ""):
+        description = (doc or "").partition("\n\n")[0].replace("%", "%%")
+        super().__init__(description=description, epilog=more, allow_abbrev=False)
+
+    def error(self, message: str) -> NoReturn:
+        unknown = message.removeprefix("unrecognized arguments: ")
+        if unknown != message:
+            flag = unknown.split()[0].partition("=")[0]
+            known = [name for action in self._actions for name in action.option_strings]
+            message = f"{flag}: unknown flag{did_you_mean(flag, known)}"
+        raise UserError(f"{message} (--help says more)")
+
+
+def did_you_mean(flag: str, known: list[str]) -> str:
+    """A hint at the known flag that is spelled most like this one; empty if none is."""
+    spelled = {name.replace("-", "_"): name for name in known}
+    near = difflib.get_close_matches(flag.replace("-", "_"), spelled, n=1, cutoff=0.7)
+    return f"; did you mean {spelled[near[0]]}?" if near else ""
