@@ -14,7 +14,7 @@ from exhibits.common.system.places import REPOSITORY
 
 def report():
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "JAX_PLATFORMS": "cpu"}
-    command = [sys.executable, str(REPOSITORY / "exhibits" / "common" / "doctor.py")]
+    command = [sys.executable, str(REPOSITORY / "exhibits" / "common" / "scripts" / "doctor.py")]
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
 
 

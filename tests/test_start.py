@@ -74,15 +74,12 @@ def environment(**values):
 def museum(tmp_path_factory):
     """A copy of the museum, in a folder with a space, whose BFA-SNN only says what it was asked."""
     root = tmp_path_factory.mktemp("some where") / "mu seum"
-    for folder in ("common", "bfa_snn"):
-        (root / "exhibits" / folder).mkdir(parents=True)
-    for name in ("setup.sh", "Makefile", "requirements.txt", "pyproject.toml", "exhibits/bfa_snn/sim.sh"):
+    shutil.copytree(EXHIBITS / "common", root / "exhibits" / "common", ignore=shutil.ignore_patterns("__pycache__"))
+    (root / "exhibits" / "bfa_snn").mkdir()
+    for name in ("setup.sh", "Makefile", "requirements.txt", "pyproject.toml"):
         shutil.copy(REPOSITORY / name, root / name)
-    for path in (
-        "exhibits/__init__.py",
-        *(f"exhibits/common/{path.name}" for path in (EXHIBITS / "common").glob("*.py")),
-    ):
-        shutil.copy(REPOSITORY / path, root / path)
+    for name in ("__init__.py", "bfa_snn/sim.sh"):
+        shutil.copy(EXHIBITS / name, root / "exhibits" / name)
     for name in ("train_bfasnn", "analyze_bfsnn"):
         (root / "exhibits" / "bfa_snn" / f"{name}.py").write_text(TOY.replace("NAME", repr(name)))
     return root
