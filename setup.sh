@@ -7,11 +7,12 @@
 #   ./setup.sh --dev                  and what the tests need
 #   ./setup.sh --run SCRIPT [ARG...]  turns into that Python, running a script
 #
-# PYTHON names the interpreter to start from, VENV the folder of the environment.
+# PYTHON names the interpreter to start from, VENV the folder of the environment. The versions are those that locks/ has
+# for the Python, which were tested together; with UNLOCKED=1, the newest that pyproject.toml allows.
 set -eu
 unset CDPATH PYTHONHOME # the first makes cd talk, the second leads an environment's Python astray
 root=$(dirname -- "$(readlink -f -- "$0")")
-modules="ngclearn ngcsimlib jax numpy matplotlib sklearn scipy tyro tqdm msgspec pooch"
+modules="ngclearn ngcsimlib jax numpy matplotlib sklearn scipy tyro tqdm msgspec pooch tabulate"
 extra=""
 if [ "${1:-}" = --dev ]; then
   extra="[dev]"
@@ -105,6 +106,10 @@ print(*project["dependencies"], *(project["optional-dependencies"]["dev"] if sys
 PY
     set -- -r "$venv/requirements.txt"
   fi
+  lock=$root/locks/$("$venv/bin/python" -c 'import sys; print("%d.%d" % sys.version_info[:2])').txt
+  if [ -f "$lock" ] && [ -z "${UNLOCKED:-}" ]; then
+    set -- -c "$lock" "$@"
+  fi
   PIP_USER=0 logged "$venv/bin/python" -m pip install --disable-pip-version-check "$@" ||
     fail_as_logged "the requirements could not be installed in $venv"
   has_packages "$venv/bin/python" || fail "$venv: packages are missing after they were installed; the log is $log"
@@ -117,7 +122,7 @@ if [ -z "${VENV:-}" ] && [ -n "$active" ] && [ -x "$active/bin/python" ] && has_
   use "$active/bin/python" "$@"
 fi
 
-wanted=$(cat "$root/pyproject.toml")
+wanted=$(cat "$root/pyproject.toml" "$root"/locks/*.txt 2>/dev/null) || true
 venv=${VENV:-.venv}
 case $venv in /*) ;; *) venv=$root/$venv ;; esac
 why=""
