@@ -194,11 +194,13 @@ def test_formats(tmp_path):
     paths = {"dataX": "trainX", "dataY": "trainY", "devX": "validX", "devY": "validY"}
     mnist = {flag: f"/another/copy/data/mnist/{name}.npy" for flag, name in paths.items()}
     assert read(old | mnist) == Config()  # format 1 had no number, and named MNIST's files
+    second = {name: value for name, value in values.items() if name != "init_from"} | {"format": 2, "recipe": "page"}
+    assert read(second) == Config()
     own = read(old | mnist | {"devX": "/my/validX.npy"})
     assert own.dataset is None and own.dataX == Path(mnist["dataX"])
-    with pytest.raises(UserError, match="of format 3; this version reads 1 to 2"):
-        read(values | {"format": 3})
-    with pytest.raises(UserError, match=r"unknown surprise \(format 2\)"):
+    with pytest.raises(UserError, match="of format 4; this version reads 1 to 3"):
+        read(values | {"format": 4})
+    with pytest.raises(UserError, match=r"unknown surprise \(format 3\)"):
         read(values | {"surprise": 1})
     with pytest.raises(UserError, match="lacks classes"):
         read({name: value for name, value in values.items() if name != "classes"})

@@ -93,7 +93,12 @@ def test_run_json_tells_what_numbers_depend_on(run):
     assert sorted(log["data"]) == ["dataX", "dataY", "devX", "devY", "testX", "testY"]
     assert log["data"]["dataX"]["shape"] == [120, 36] and len(log["data"]["dataX"]["sha256"]) == 64
     assert log["choices"] == {"synapses": "event", "device": "cpu"} and len(log["digest"]) == 64
-    assert log["format"] == 2 and log["versions"]["jax"] and log["form"]["picture"] == [6, 6]
+    assert (
+        log["format"] == 3
+        and log["exhibit"] == "bfa_snn"
+        and log["versions"]["jax"]
+        and log["form"]["picture"] == [6, 6]
+    )
     activity = log["activity"]["z1"]
     assert len(activity["spikes_per_pattern"]) == 2 and 0 <= activity["silent"][0] <= 1
 
@@ -160,7 +165,7 @@ def test_an_edited_config_is_refused(change, run, refused):
 
 
 def test_a_run_of_another_exhibit_is_refused(run, refused):
-    refused([str(GLSNN_ANALYZE), f"--exp_dir={run / 'exp'}"], "expected a configuration of glsnn")
+    refused([str(GLSNN_ANALYZE), f"--exp_dir={run / 'exp'}"], "a run of bfa_snn; expected one of glsnn")
 
 
 def test_an_analysis_is_of_the_runs_own_test_set(run, refused, monkeypatch, capsys):

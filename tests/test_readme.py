@@ -72,6 +72,7 @@ def test_a_row_is_trained_tested_and_shown(tmp_path, monkeypatch):
             np.save(tmp_path / f"{stem}{part}.npy", array)
     stems = {"data": "train", "dev": "dev", "test": "test"}
     data = {f"{kind}{part}": tmp_path / f"{stem}{part}.npy" for kind, stem in stems.items() for part in "XY"}
+    data["dataset"] = None
     results = load(BFA / "results.py")
     monkeypatch.setattr(results, "HERE", tmp_path)
     values = {"hid_dim": (10,), "T": 12, "burn_in": 2, "epochs": 1, "batch_size": 8}

@@ -86,6 +86,7 @@ class Config(CircuitConfig, TrainingConfig):
     """Trains a spiking network by global feedback and local plasticity and keeps its best parameters on the dev set."""
 
     exhibit: ClassVar[str] = "glsnn"
+    SHAPED_BY: ClassVar[tuple[str, ...]] = ("hid_dim", "receptive_field")
 
     epochs: int = 60  # BrainCog: 100
     exp_dir: Path = EXP

@@ -34,6 +34,8 @@ class CircuitConfig(Protocol):
 
 Config = TypeVar("Config", bound=CircuitConfig)
 
+WEIGHTS = (".weights", ".biases")  # how the names of parameters end that a trained network consists of
+
 
 class Circuit(Generic[Config]):
     """Base of an exhibit's model, which writes `build` and `present` and no more.

@@ -38,7 +38,7 @@ def require(config: object, field: str, expected: str, holds: bool) -> None:
 # Fields that no number depends on; those of data are told apart by the data's content.
 FILES = ("dataX", "dataY", "devX", "devY", "testX", "testY")
 RUNNING = ("exp_dir", "verbosity", "resume", "checkpoint_minutes", "debug_nans")
-WITHOUT_EFFECT = (*FILES, *RUNNING, "dataset", "classes")
+WITHOUT_EFFECT = (*FILES, *RUNNING, "dataset", "classes", "init_from")
 LEAST, MOST = 1e-12, 1e12  # of a physical quantity: far from where float32 ends
 
 
@@ -59,6 +59,8 @@ class Training:
     """Passes through the training set."""
     seed: int = 1234
     """Seed of everything that is drawn at random."""
+    init_from: Path | None = None
+    """Folder of a trained network of these sizes, whose weights this one begins with: a run's, or a pretrained one."""
 
 
 @dataclass(frozen=True)
@@ -109,8 +111,13 @@ class TrainingConfig(Training, Data, Running):
     exhibit: ClassVar[str] = ""  # the name of its folder
     RECIPES: ClassVar[Mapping[str, Any]] = {}
     """Configurations by name, the first of them that of the defaults; `--recipe` chooses one."""
-    ADDED: ClassVar[Mapping[str, Any]] = {"dataset": None, "testX": None, "testY": None, "classes": []}
-    """Fields that came after format 1, with the values that runs had before."""
+    ADDED: ClassVar[Mapping[str, Any]] = {
+        **{"dataset": None, "testX": None, "testY": None, "classes": []},  # in format 2
+        "init_from": None,  # in format 3
+    }
+    """Fields that came later, with the values that runs had before."""
+    SHAPED_BY: ClassVar[tuple[str, ...]] = ("hid_dim",)
+    """Fields that the shapes of weights follow."""
 
     def __post_init__(self):
         _normalize_paths(self)
@@ -168,11 +175,11 @@ class TrainingConfig(Training, Data, Running):
 
 
 def _normalize_paths(config: object) -> None:
-    """Expands ~ in every path and makes those of data absolute, so that an analysis finds them from any folder."""
+    """Expands ~ in every path, and makes those of what is read absolute: an analysis finds them from any folder."""
     for name, value in vars(config).items():
         if isinstance(value, Path):
             path = value.expanduser()
-            object.__setattr__(config, name, Path(os.path.abspath(path)) if name in FILES else path)
+            object.__setattr__(config, name, Path(os.path.abspath(path)) if name in (*FILES, "init_from") else path)
 
 
 def _settle_data(config: TrainingConfig) -> None:
@@ -355,7 +362,8 @@ def from_values(kind: type[C], values: Mapping[str, Any], where: str) -> C:
         raise UserError(
             f"{where}: of format {str(written)[:20]}; this version reads 1 to {FORMAT}: use the one that wrote it"
         )
-    values.pop("recipe", None)  # written until recipes became configurations; all its values are there
+    if written < 3:
+        values.pop("recipe", None)  # its values are all there
     fields = {field.name for field in dataclasses.fields(kind)}
     if unknown := sorted(values.keys() - fields):
         raise UserError(

@@ -1,14 +1,20 @@
 """What the folder of a run tells of it, and a network with its best parameters."""
 
+import contextlib
 import dataclasses
+import hashlib
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import TypeVar
 
 import jax
+import numpy as np
 
 from exhibits.common.circuit import Circuit
+from exhibits.common.circuit.circuit import WEIGHTS
 from exhibits.common.data.form import Form
+from exhibits.common.experiment import packed
 from exhibits.common.experiment.checkpoints import ParameterStore
 from exhibits.common.experiment.config import TrainingConfig, from_json
 from exhibits.common.experiment.runfolder import CHECKPOINTS, recorded_identity, refuse_links
@@ -17,6 +23,7 @@ from exhibits.common.experiment.training import load_snapshot
 from exhibits.common.system.environment import settings
 from exhibits.common.system.errors import UserError
 from exhibits.common.system.files import read_json
+from exhibits.common.system.places import exhibits
 
 C = TypeVar("C", bound=TrainingConfig)
 
@@ -41,12 +48,19 @@ def restore(circuit: Circuit, exp: Path, identity: Identity | None = None) -> Re
 
     Args:
         circuit: to put them into.
-        exp: the run's folder.
+        exp: the folder of the run, or of a pretrained network.
         identity: of the run, as its config.json and run.json tell; not compared if None.
 
     Raises:
         UserError: if no epoch's checkpoint is there, or it is damaged or of another run or circuit.
     """
+    if (exp / packed.FILE).exists():
+        parameters, record = packed.load(exp / packed.FILE, circuit.get_parameters())
+        if identity and record.identity and (others := list(record.identity.differences(identity))):
+            raise UserError(f"{exp / packed.FILE}: of another run, differs in {', '.join(others)}; put the file back")
+        best = record.progress.best
+        circuit.set_parameters(parameters)
+        return Restored(circuit, best.epoch, None if best.acc is None else best.temperature)
     with ParameterStore(exp / CHECKPOINTS, identity=identity) as store:
         parameters, progress, step = load_snapshot(store, circuit)
         best = progress.best
@@ -56,6 +70,51 @@ def restore(circuit: Circuit, exp: Path, identity: Identity | None = None) -> Re
             parameters, *_ = load_snapshot(store, circuit, best.step)
     circuit.set_parameters(parameters)
     return Restored(circuit, best.epoch, None if best.acc is None else best.temperature)
+
+
+def start_from(circuit: Circuit, config: TrainingConfig) -> None:
+    """Puts the weights and biases that `config.init_from` names, if any, into a new circuit, and notes which they are.
+
+    Args:
+        circuit: that is going to be trained.
+        config: of the training.
+
+    Raises:
+        UserError: if there is no such network, or it is of other sizes.
+    """
+    folder = config.init_from
+    if folder is None:
+        return
+    source, log, _ = opened(type(config), folder)
+    form = log.form or Form(circuit.sizes[0], circuit.picture, circuit.sizes[-1])  # format 1 did not record it
+    there, here = source.numbers(form), config.numbers(form)
+    pairs = [("inputs", form.pixels, circuit.sizes[0]), ("classes", form.classes, circuit.sizes[-1])]
+    pairs += [(f"--{name}", there[name], here[name]) for name in config.SHAPED_BY]
+    for name, value, expected in pairs:
+        if value != expected:
+            raise UserError(f"--init_from {folder}: {name} {value} there, {expected} here; expected the same")
+    fresh = circuit.get_parameters()
+    restore(circuit, folder)
+    trained = {name: value for name, value in circuit.get_parameters().items() if name.endswith(WEIGHTS)}
+    circuit.set_parameters(fresh | trained)
+    digest = hashlib.sha256(b"".join(np.asarray(value).tobytes() for _, value in sorted(trained.items())))
+    circuit.choices = circuit.choices | {"initial weights": digest.hexdigest()[:16]}
+
+
+def exhibit_of(exp: Path) -> str:
+    """Name of the exhibit that a run is of; "" if no exhibit reads its configuration.
+
+    Raises:
+        UserError: if the folder is of no run.
+    """
+    log = read_json(exp / "run.json", RunLog)
+    if log.exhibit:
+        return log.exhibit
+    for name in exhibits():  # run.json did not say so before format 3
+        with contextlib.suppress(UserError):
+            from_json(import_module(f"exhibits.{name}").Config, exp / "config.json")
+            return name
+    return ""
 
 
 def opened(kind: type[C], exp: Path) -> tuple[C, RunLog, Callable[[Form], Identity]]:
@@ -73,7 +132,15 @@ def opened(kind: type[C], exp: Path) -> tuple[C, RunLog, Callable[[Form], Identi
         UserError: if it is of no run, or its numbers cannot be had in this environment.
     """
     refuse_links(exp)
-    written = config = from_json(kind, exp / "config.json")
+    try:
+        written = config = from_json(kind, exp / "config.json")
+    except UserError:
+        found = ""
+        with contextlib.suppress(UserError):
+            found = exhibit_of(exp)
+        if found and found != kind.exhibit:
+            raise UserError(f"{exp}: a run of {found}; expected one of {kind.exhibit}") from None
+        raise
     log = read_json(exp / "run.json", RunLog)
     for name, value in log.choices.items():
         if name in vars(config):  # whatever it would be here

@@ -10,12 +10,13 @@ from typing import Any
 
 from exhibits.common.data.form import Form
 from exhibits.common.experiment.config import TrainingConfig, from_json, to_json
-from exhibits.common.experiment.schema import FORMAT, Identity, RunLog
+from exhibits.common.experiment.schema import Identity, RunLog
 from exhibits.common.system.errors import UserError
 from exhibits.common.system.files import read_json, replacing, write_json
 
 CHECKPOINTS, INITIAL = "checkpoints", "initial"
-OURS = ("run.json", "config.json", ".lock", CHECKPOINTS, INITIAL, "trAcc.npy", "acc.npy", "trNll.npy", "nll.npy")
+HISTORY = ("trAcc.npy", "acc.npy", "trNll.npy", "nll.npy", "metrics.csv")
+OURS = ("run.json", "config.json", ".lock", CHECKPOINTS, INITIAL, *HISTORY)
 
 
 def recorded_identity(config: TrainingConfig, log: RunLog, form: Form) -> Identity:
@@ -167,9 +168,9 @@ def _refuse_another_run(config: TrainingConfig, identity: Identity, known: RunLo
             f"--exp_dir {exp}: holds an interrupted run that differs in {', '.join(names)}; "
             "resume it with its own settings and data, give another --exp_dir, or set it aside with --resume never"
         )
-    if known.format < FORMAT:
+    if known.format == 1:
         print(
-            f"The run in {exp} began in format {known.format}, which did not record its data and settings, so that "
+            f"The run in {exp} began in format 1, which did not record its data and settings, so that "
             "these cannot be checked; from here on, this version trains and measures it",
             flush=True,
         )

@@ -12,7 +12,7 @@ from msgspec import Meta, Struct, field
 
 from exhibits.common.data.form import ArrayRecord, Digest, Form
 
-FORMAT = 2  # of config.json, run.json and checkpoints; 1 had no number
+FORMAT = 3  # of config.json, run.json and checkpoints; 1 had no number, 2 no `init_from`
 MAX_EPOCHS = 10_000
 
 Count = Annotated[int, Meta(ge=0)]
@@ -187,6 +187,7 @@ class RunLog(Struct, kw_only=True):
     finished: Time | None = None
     resumed: list[Time] = field(default_factory=list)
     format: int = 1
+    exhibit: str = ""
     seed: int | None = None
     python: str = ""
     versions: dict[str, str] = field(default_factory=dict)
@@ -222,6 +223,19 @@ class StudyRow(Struct, omit_defaults=True, kw_only=True):
     task: dict[str, Any]
     acc: Annotated[list[Share], Meta(min_length=1)]
     angles: list[list[Annotated[float, Meta(ge=0.0, le=180.0)] | None]] | None = None
+    seconds: NonNegative
+    device: str
+    git_commit: str | None = None
+
+
+class SweepRow(Struct, kw_only=True):
+    """A run of a sweep: its task, and its best epoch on the development set; `training` is what it took, in seconds."""
+
+    task: dict[str, Any]
+    epoch: Count
+    acc: Share
+    nll: NonNegative
+    training: NonNegative
     seconds: NonNegative
     device: str
     git_commit: str | None = None

@@ -12,6 +12,7 @@ from jax import numpy as jnp
 
 from exhibits.common.circuit import Circuit, first_not_finite
 from exhibits.common.circuit.activity import dead_layers, mean_activity
+from exhibits.common.circuit.circuit import WEIGHTS
 from exhibits.common.circuit.seeds import Keys
 from exhibits.common.data.loading import DataSet
 from exhibits.common.experiment import runlog
@@ -20,14 +21,13 @@ from exhibits.common.experiment.config import TrainingConfig
 from exhibits.common.experiment.display import EpochBar, duration
 from exhibits.common.experiment.epochs import learn_epoch, order_and_key, sample_of, tally_of
 from exhibits.common.experiment.evaluation import fit_temperature, interpret
+from exhibits.common.experiment.history import save_history
 from exhibits.common.experiment.runfolder import CHECKPOINTS, INITIAL, RunFolder, held
-from exhibits.common.experiment.schema import FORMAT, Activity, Best, History, Identity, Progress, Record, RunLog, Tally
+from exhibits.common.experiment.schema import FORMAT, Activity, Best, Identity, Progress, Record, RunLog, Tally
 from exhibits.common.system.environment import settings
 from exhibits.common.system.errors import UserError
-from exhibits.common.system.files import write_array
 from exhibits.common.system.interruption import CODE, stoppable
 
-WEIGHTS = (".weights", ".biases")
 TIMED_SECONDS = 2.0  # of learning, before it is said how long it takes
 EVALUATION = 1.2  # time of an epoch over that of learning
 
@@ -43,6 +43,7 @@ def record_of(identity: Identity, config: TrainingConfig, data: DataSet) -> RunL
     """What run.json of a new run begins with."""
     return RunLog(
         **runlog.describe(),
+        exhibit=config.exhibit,
         seed=config.seed,
         started=runlog.now(),
         format=FORMAT,
@@ -52,14 +53,6 @@ def record_of(identity: Identity, config: TrainingConfig, data: DataSet) -> RunL
         form=data.form,
         data=data.records,
     )
-
-
-def save_history(history: History, folder: RunFolder) -> None:
-    """Writes trAcc.npy, acc.npy, trNll.npy and nll.npy; NaN where there is no development set."""
-    for name in history.__struct_fields__:
-        folder.check()
-        values = [math.nan if value is None else value for value in getattr(history, name)]
-        write_array(folder.path / f"{name}.npy", np.array(values, np.float64))
 
 
 def fit(circuit: Circuit, config: TrainingConfig, data: DataSet) -> tuple[float, float]:
@@ -176,7 +169,7 @@ class _Run:
         total = len(self.sample.x) + (0 if self.dev is None else len(self.dev.x))
         with EpochBar("before training", total) as bar:
             self._evaluate(bar, begin)
-        save_history(self.progress.history, self.folder)
+        save_history(self.progress, self.folder)
         self._checkpoint()
 
     def _epoch(self, epoch: int) -> None:
@@ -194,7 +187,7 @@ class _Run:
             print(norms(circuit), flush=True)
         progress.epoch = epoch
         self.folder.note(epochs_done=epoch, epoch_seconds=progress.epoch_seconds)
-        save_history(progress.history, self.folder)
+        save_history(progress, self.folder)
         best = progress.best
         if dev is None:
             progress.best = Best(epoch, step=epoch * n)
@@ -310,7 +303,7 @@ class _Run:
         parameters, self.progress, _ = load_snapshot(self.checkpoints, self.circuit, within=within)
         self.circuit.set_parameters(parameters)
         self.best_saved = self.progress.best.step
-        save_history(self.progress.history, self.folder)
+        save_history(self.progress, self.folder)
         for name, then, now in runlog.changed_versions(self.folder.log.versions):
             print(f"{name} {then} when the run began, {now} now: the last digits may differ", flush=True)
         self.folder.note(resumed=[*self.folder.log.resumed, runlog.now()])

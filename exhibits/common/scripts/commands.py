@@ -25,10 +25,13 @@ def train(name: str, args: Sequence[str] | None = None) -> TrainingConfig:
     data = load_for_training(config)
 
     pin()  # what is imported from here on computes
+    from exhibits.common.experiment.restoring import start_from
     from exhibits.common.experiment.training import fit
     from exhibits.common.report.plots import draw_likelihood
 
-    seconds, best = fit(getattr(exhibit, exhibit.MODEL).for_training(config, data), config, data)
+    circuit = getattr(exhibit, exhibit.MODEL).for_training(config, data)
+    start_from(circuit, config)
+    seconds, best = fit(circuit, config, data)
     draw_likelihood(config.exp_dir, config.picture(exhibit.STEM, "likelihood"))
     print("------------------------------------")
     print(f" Trial.sim_time = {seconds / 3600} h  ({seconds} sec)  Best Acc = {best}")

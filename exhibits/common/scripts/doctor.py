@@ -23,7 +23,7 @@ with reported():  # a package may be missing
     from exhibits.common.experiment.config import TrainingConfig
     from exhibits.common.system.commandline import Parser
     from exhibits.common.system.environment import cpus, pin, unusual
-    from exhibits.common.system.places import REPOSITORY
+    from exhibits.common.system.places import REPOSITORY, exhibits
 
 PATTERNS = 500  # for the self-test
 
@@ -100,10 +100,11 @@ def main(args: Sequence[str] | None = None) -> int:
             return failures + 1
         for name, array in zip("xy", digits, strict=True):
             np.save(Path(folder) / f"{name}.npy", array[:PATTERNS])
-        for script in sorted((REPOSITORY / "exhibits").glob("*/train_*.py")):
+        for name in exhibits():
+            (script,) = (REPOSITORY / "exhibits" / name).glob("train_*.py")
             said = self_test(script, Path(folder))
             failures += "FAILED" in said
-            line(script.parent.name, said)
+            line(name, said)
     return failures
 
 

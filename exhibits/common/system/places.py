@@ -6,6 +6,11 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[3]
 
 
+def exhibits() -> list[str]:
+    """Names of the exhibits: the folders that have a train script."""
+    return sorted(path.parent.name for path in (REPOSITORY / "exhibits").glob("*/train_*.py"))
+
+
 def user_home() -> Path:
     """The folder for what belongs in this checkout but cannot be written there; setup.sh puts its environment there."""
     named = os.environ.get("XDG_DATA_HOME", "")

@@ -1,0 +1,124 @@
+"""Runs beside each other: a table, and their curves in one picture."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from exhibits.common.experiment.config import TrainingConfig, to_json
+from exhibits.common.experiment.restoring import exhibit_of, opened
+from exhibits.common.experiment.schema import RunLog
+from exhibits.common.system.errors import UserError
+from exhibits.common.system.files import read_json, replacing
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a comparison shows of a run.
+
+    Attributes:
+        name: of its folder, with as many folders above it as tell it from the others.
+        exhibit: that it is of.
+        config: of the run.
+        log: its record.
+        acc: accuracy on the development set by epoch, NaN where there is none.
+        nll: negative log likelihood there, nats.
+        test: results of its analysis of the test set; empty if there was none.
+    """
+
+    name: str
+    exhibit: str
+    config: TrainingConfig
+    log: RunLog
+    acc: np.ndarray
+    nll: np.ndarray
+    test: dict[str, Any]
+
+
+def load(folders: Sequence[Path]) -> list[Run]:
+    """The runs of some folders.
+
+    Raises:
+        UserError: if one is of no run, or none of its epochs is complete.
+    """
+    resolved = [folder.resolve() for folder in folders]
+    if len(set(resolved)) < len(resolved):
+        raise UserError(f"{' '.join(map(str, folders))}: the same run twice; expected different ones")
+    depth = next(n for n in range(1, 100) if len({path.parts[-n:] for path in resolved}) == len(resolved))
+    return [_load(folder, "/".join(path.parts[-depth:])) for folder, path in zip(folders, resolved, strict=True)]
+
+
+def _load(folder: Path, name: str) -> Run:
+    exhibit = exhibit_of(folder)
+    if not exhibit:
+        raise UserError(f"{folder}: a run of no exhibit that is here")
+    package = import_module(f"exhibits.{exhibit}")
+    config, log, _ = opened(package.Config, folder)
+    try:
+        acc, nll = (np.load(folder / f"{what}.npy", allow_pickle=False) for what in ("acc", "nll"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder}: its acc.npy or nll.npy cannot be read ({error}); expected those of a run") from None
+    if acc.ndim != 1 or acc.shape != nll.shape:
+        raise UserError(f"{folder}: acc.npy {acc.shape} and nll.npy {nll.shape}; expected one value an epoch in each")
+    analysis = folder / f"{package.STEM}_analysis.json"
+    test = read_json(analysis, dict[str, Any]) if analysis.exists() else {}
+    return Run(name, exhibit, config, log, acc, nll, test if test.get("set") == "test set" else {})
+
+
+def rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """A row a run: the fields of the configuration in which the runs differ, and how each went."""
+    values = [run.config.numbers(run.log.form) if run.log.form else to_json(run.config) for run in runs]
+    names = list(dict.fromkeys(name for each in values for name in each))
+    differing = [name for name in names if len({repr(each.get(name)) for each in values}) > 1]
+    table = []
+    for run, each in zip(runs, values, strict=True):
+        log, whole = run.log, not np.isnan(run.acc).all()
+        table.append(
+            {"run": run.name, "exhibit": run.exhibit, "recipe": run.config.recipe}
+            | {name: each.get(name) for name in differing}
+            | {
+                "epochs": log.epochs_done,
+                "best epoch": log.best_epoch,
+                "dev accuracy (%)": 100 * log.best_dev_acc if whole and log.best_dev_acc is not None else None,
+                "dev NLL (nats)": log.best_dev_nll,
+                "test accuracy (%)": 100 * run.test["acc"] if run.test else None,
+                "test NLL (nats)": run.test.get("nll"),
+                "training (s)": log.seconds,
+                "hardware": log.device,
+            }
+        )
+    return table
+
+
+def write_csv(table: Sequence[dict[str, Any]], path: Path) -> None:
+    """Writes rows of the same columns."""
+    with replacing(path) as file:
+        text = Lines()
+        writer = csv.DictWriter(text, list(table[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(table)
+        file.write("".join(text).encode())
+
+
+class Lines(list[str]):
+    """What `csv` writes to."""
+
+    write = list.append
+
+
+def draw(runs: Sequence[Run], figure: Figure) -> None:
+    """Accuracy and NLL on the development set by epoch, a line a run."""
+    left, right = figure.subplots(1, 2)
+    for number, run in enumerate(runs):
+        epochs, color = np.arange(len(run.acc)), f"C{number % 8}"
+        style = ("-", "--", ":")[number // 8 % 3]
+        left.plot(epochs, 100 * run.acc, style, color=color, label=run.name)
+        right.plot(epochs, run.nll, style, color=color)
+    left.set(xlabel="epoch (0: before training)", ylabel="accuracy on the development set (%)")
+    right.set(xlabel="epoch (0: before training)", ylabel="NLL on the development set (nats)", yscale="log")
+    figure.legend(loc="outside lower center", ncol=min(3, len(runs)))

@@ -1,0 +1,30 @@
+"""Compares runs of any exhibit: a table, compare.csv and compare.png."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+from tabulate import tabulate
+
+from exhibits.common.report import comparison
+from exhibits.common.system.commandline import Parser
+from exhibits.common.system.files import replacing
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Compares from the command line."""
+    parser = Parser(__doc__)
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folders of runs, finished or not")
+    parser.add_argument("--out", type=Path, default=Path(), help="folder for compare.csv and compare.png (here)")
+    options = parser.parse_args(args)
+    runs = comparison.load(options.runs)
+    table = comparison.rows(runs)
+    options.out.mkdir(parents=True, exist_ok=True)
+    comparison.write_csv(table, options.out / "compare.csv")
+    figure = Figure(figsize=(10, 4.5), layout="constrained")
+    comparison.draw(runs, figure)
+    with replacing(options.out / "compare.png") as file:
+        figure.savefig(file, format="png", dpi=200)
+    shown = [{name: value for name, value in row.items() if name != "hardware"} for row in table]
+    print(tabulate(shown, headers="keys", floatfmt=".4g", missingval=""))
+    print("Saved:", options.out / "compare.csv", options.out / "compare.png", sep="\n  ")

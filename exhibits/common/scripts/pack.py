@@ -1,0 +1,73 @@
+"""Packs the best network of a finished run into a folder small enough to ship, measured on the run's test set."""
+
+import dataclasses
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+import msgspec
+
+from exhibits.common.circuit.seeds import Keys
+from exhibits.common.data.loading import load_patterns
+from exhibits.common.experiment import packed
+from exhibits.common.experiment.checkpoints import ParameterStore
+from exhibits.common.experiment.config import to_json
+from exhibits.common.experiment.restoring import exhibit_of, opened, restore
+from exhibits.common.experiment.runfolder import CHECKPOINTS
+from exhibits.common.experiment.schema import RunLog
+from exhibits.common.experiment.training import load_snapshot
+from exhibits.common.report.analysis import evaluate
+from exhibits.common.system.commandline import Parser
+from exhibits.common.system.errors import UserError
+from exhibits.common.system.files import write_json
+
+MOST_LOST = 0.0002  # of test accuracy, by rounding
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Packs from the command line."""
+    parser = Parser(__doc__)
+    parser.add_argument("run", type=Path, help="folder of the run")
+    parser.add_argument("target", type=Path, help="folder to make, such as exhibits/bfa_snn/pretrained/best")
+    before, after = pack(**vars(options := parser.parse_args(args)))
+    print(f"{options.target}: test accuracy {after:.4f}, {before:.4f} before rounding")
+    if after < before - MOST_LOST:
+        raise UserError(f"{options.target}: rounding costs more than {MOST_LOST:.4f} of test accuracy; do not ship it")
+
+
+def pack(run: Path, target: Path) -> tuple[float, float]:
+    """Makes the folder of a pretrained network: config.json, run.json, weights.npz and <stem>_analysis.json.
+
+    Returns:
+        Test accuracy before and after rounding.
+
+    Raises:
+        UserError: if the run is not a finished one with a test set, or the folder exists.
+    """
+    package = import_module(f"exhibits.{exhibit_of(run)}")
+    config, log, identity_of = opened(package.Config, run)
+    if not log.finished or log.form is None or "testX" not in config.files():
+        raise UserError(f"{run}: expected a finished run with a test set")
+    if target.exists():
+        raise UserError(f"{target}: exists; expected a new folder")
+    circuit = getattr(package, package.MODEL).for_analysis(config, log.form)
+    test, *_ = load_patterns(config, "test", log.form)
+    key = Keys.of(config.seed).test
+    before, _ = evaluate(restore(circuit, run, identity_of(log.form)), test, "test set", key)
+    with ParameterStore(run / CHECKPOINTS) as store:
+        _, progress, _ = load_snapshot(store, circuit)
+        record = store.record(progress.best.step)
+    assert record is not None  # load_snapshot refuses a checkpoint without one
+    target.mkdir(parents=True)
+    packed.save(target / packed.FILE, circuit.get_parameters(), record)
+    write_json(target / "config.json", to_json(dataclasses.replace(config, exp_dir=Path("exp"))))
+    write_json(target / "run.json", _without_paths(log))
+    after, _ = evaluate(restore(circuit, target), test, "test set", key)
+    write_json(target / f"{package.STEM}_analysis.json", after)
+    return before["acc"], after["acc"]
+
+
+def _without_paths(log: RunLog) -> RunLog:
+    """The record of a run without the folders of whoever trained it."""
+    data = {name: msgspec.structs.replace(array, path=Path(array.path).name) for name, array in log.data.items()}
+    return msgspec.structs.replace(log, data=data, command=log.command[:1])

@@ -1,0 +1,179 @@
+"""Trains an exhibit for every combination of some values of its flags, here or on a Dask cluster."""
+
+import dataclasses
+import hashlib
+import itertools
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from tabulate import tabulate
+
+from exhibits.common.data.loading import load_for_training
+from exhibits.common.experiment.config import FILES, RUNNING, TrainingConfig, from_command_line
+from exhibits.common.experiment.runfolder import finished
+from exhibits.common.experiment.schema import SweepRow
+from exhibits.common.experiment.studies import StudyConfig, run_study
+from exhibits.common.report.comparison import write_csv
+from exhibits.common.system.commandline import Parser
+from exhibits.common.system.errors import UserError
+from exhibits.common.system.places import exhibits
+
+USAGE = """%(prog)s EXHIBIT --FLAG VALUE [VALUE ...] ... [--scheduler ADDRESS] [--out FOLDER]"""
+EXAMPLE = """
+example: sweep bfa_snn --eta_gain 16 32 64 --hid_dim 500 500,500 --seed 1 2 3
+
+Each flag of the exhibit's train script takes several values; numbers of one value are joined by commas. Each run
+has a folder of its own and a row in sweep.csv; a rerun trains only what is missing and resumes what a kill
+interrupted. summary.csv has mean and standard deviation over seeds. The test set is not touched: analyze the run
+that you choose.
+"""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One run of a sweep.
+
+    Attributes:
+        values: of the flags, as they were given.
+        config: what they make.
+    """
+
+    values: dict[str, str]
+    config: TrainingConfig
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Sweeps from the command line."""
+    parser = Parser(__doc__, EXAMPLE)
+    parser.usage = USAGE
+    parser.add_argument("exhibit", choices=exhibits(), help="what to train")
+    parser.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask scheduler; this process if not given")
+    parser.add_argument("--out", type=Path, default=Path("sweep"), help="folder for runs and tables (sweep)")
+    options, flags = parser.parse_known_args(args)
+    out = options.out.expanduser().resolve()
+    points = grid(options.exhibit, flags, out)
+    study = StudyConfig(scheduler=options.scheduler, out_dir=out)
+    tasks = [task_of(options.exhibit, point) for point in points]
+    failed = None
+    try:
+        rows = run_study(Path(__file__), tasks, study, SweepRow)
+    except UserError as error:  # the rows that there are make tables all the same
+        failed = error
+        if not (out / "sweep.json").exists():
+            raise
+        rows = run_study(Path(__file__), tasks, dataclasses.replace(study, plot_only=True), SweepRow)
+    table = [by_run(row) for row in rows]
+    write_csv(table, out / "sweep.csv")
+    summary = by_point(table)
+    write_csv(summary, out / "summary.csv")
+    print(tabulate(summary, headers="keys", floatfmt=".4g", missingval=""))
+    print("Saved:", out / "sweep.csv", out / "summary.csv", sep="\n  ")
+    if failed is not None:
+        raise failed
+
+
+def grid(exhibit: str, flags: Sequence[str], out: Path) -> list[Point]:
+    """Every combination of the values of flags, each checked before anything is trained.
+
+    Raises:
+        UserError: for an unknown flag or a bad value.
+    """
+    values: dict[str, list[str]] = {}
+    for word in flags:
+        if word.startswith("--"):
+            name, _, value = word[2:].partition("=")
+            values.setdefault(name.replace("-", "_"), []).extend([value] if value else [])
+        elif not values:
+            raise UserError(f"{word}: expected a flag, such as --seed 1 2 3")
+        else:
+            values[list(values)[-1]].append(word)
+    for name, given in values.items():
+        if name in RUNNING or name == "join_dev":
+            raise UserError(f"--{name}: is the sweep's own; leave it out")
+        if not given:
+            raise UserError(f"--{name}: expected one or more values")
+        if len(set(given)) < len(given):
+            raise UserError(f"--{name} {' '.join(given)}: expected different values")
+    kind = import_module(f"exhibits.{exhibit}").Config
+    points = []
+    for chosen in itertools.product(*values.values()):
+        named = dict(zip(values, chosen, strict=True))
+        args = [part for name, value in named.items() for part in (f"--{name}", *value.split(","))]
+        config = from_command_line(kind, args)
+        points.append(Point(named, dataclasses.replace(config, exp_dir=out / folder_of(named))))
+    return points
+
+
+def folder_of(values: dict[str, str]) -> str:
+    """Name of a run's folder, such as `eta_gain=16,seed=1`; of values that make no name, a digest."""
+    name = ",".join(f"{flag}={value.replace(',', '-')}" for flag, value in values.items() if flag not in FILES)
+    if not name or len(name) > 100 or "/" in name or any(flag in FILES for flag in values):
+        return hashlib.sha256(repr(sorted(values.items())).encode()).hexdigest()[:16]
+    return name
+
+
+def task_of(exhibit: str, point: Point) -> dict[str, Any]:
+    """What a row's numbers depend on, and the folder of its run."""
+    data = load_for_training(point.config)
+    digest = hashlib.sha256("".join(data.learned.values()).encode()).hexdigest()
+    numbers = point.config.numbers(data.form)
+    return {
+        "exhibit": exhibit,
+        "flags": point.values,
+        "config": numbers,
+        "data_sha256": digest,
+        "folder": str(point.config.exp_dir),
+    }
+
+
+def run(task: dict[str, Any]) -> dict[str, Any]:
+    """Trains one network, or takes up what there is of it; a training that is finished is not repeated."""
+    from exhibits.common.experiment.training import fit, identity_of
+
+    package = import_module(f"exhibits.{task['exhibit']}")
+    args = [part for name, value in task["flags"].items() for part in (f"--{name}", *value.split(","))]
+    config = dataclasses.replace(from_command_line(package.Config, args), exp_dir=Path(task["folder"]))
+    data = load_for_training(config)
+    circuit = getattr(package, package.MODEL).for_training(config, data)
+    identity = identity_of(circuit, config, data)
+    if (log := finished(config, identity)) is None:
+        fit(circuit, config, data)
+        log = finished(config, identity)
+    if log is None:
+        raise UserError(f"{config.exp_dir}: was changed while it was trained in")
+    return {"epoch": log.best_epoch, "acc": log.best_dev_acc, "nll": log.best_dev_nll, "training": log.seconds}
+
+
+def by_run(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of sweep.csv."""
+    measured = {
+        "best epoch": row["epoch"],
+        "dev accuracy (%)": 100 * row["acc"],
+        "dev NLL (nats)": row["nll"],
+        "training (s)": row["training"],
+        "hardware": row["device"],
+        "folder": row["task"]["folder"],
+    }
+    return row["task"]["flags"] | measured
+
+
+def by_point(table: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Mean and standard deviation over seeds of each combination of the other values."""
+    measured = ("best epoch", "dev accuracy (%)", "dev NLL (nats)", "training (s)", "hardware", "folder")
+    points: dict[tuple, list[dict[str, Any]]] = {}
+    for row in table:
+        point = tuple((name, value) for name, value in row.items() if name not in (*measured, "seed"))
+        points.setdefault(point, []).append(row)
+    found = []
+    for point, rows in points.items():
+        line: dict[str, Any] = dict(point) | {"seeds": len(rows)}
+        for name in ("dev accuracy (%)", "dev NLL (nats)", "training (s)"):
+            values = [row[name] for row in rows]
+            line[f"{name}, mean"] = statistics.mean(values)
+            line[f"{name}, deviation"] = statistics.stdev(values) if len(values) > 1 else None
+        found.append(line)
+    return found

@@ -1,0 +1,134 @@
+"""Networks small enough to ship: 8 bits a weight, opened, analyzed and trained further like any run."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from conftest import make_patterns
+
+from exhibits.__main__ import main
+from exhibits.bfa_snn import BFA_SNN
+from exhibits.common.circuit.seeds import Keys
+from exhibits.common.experiment import packed
+from exhibits.common.experiment.evaluation import interpret
+from exhibits.common.scripts import commands
+from exhibits.common.system.errors import UserError
+from exhibits.glsnn import GLSNN
+
+SMALL = {
+    "bfa_snn": (BFA_SNN, "--hid_dim=20 --T=30 --burn_in=6 --weight_std=.3 --eta .05 .05"),
+    "glsnn": (GLSNN, "--hid_dim 20 15 --eta=.02"),
+}
+
+
+def test_a_column_is_its_integers_times_its_scale():
+    w = np.array([[1.27, 0, -0.5], [-0.635, 0, 0.25]], np.float32)
+    arrays = packed.pack({"W1.weights": w, "W1.biases": w[:1], "W1.opt_params": np.float32(3)})
+    assert arrays["W1.weights"].dtype == np.int8
+    np.testing.assert_array_equal(arrays["W1.weights"], [[127, 0, -127], [-64, 0, 64]])  # half to even: -63.5, 63.5
+    np.testing.assert_allclose(arrays["W1.weights:scale"], [0.01, 1, 0.5 / 127], rtol=1e-6)
+    found = packed.unpack(arrays, {"W1.weights": w, "W1.biases": 0 * w[:1], "W1.opt_params": np.float32(0)})
+    np.testing.assert_allclose(found["W1.weights"], w, atol=0.005)
+    np.testing.assert_array_equal(found["W1.biases"], w[:1])
+    assert found["W1.opt_params"] == 0
+
+
+@pytest.fixture(scope="module", params=SMALL)
+def trained(request, tmp_path_factory):
+    """Name, model, flags and folder of a small run on data of its own, and of its packed network."""
+    folder = tmp_path_factory.mktemp("packed")
+    kind, small = SMALL[request.param]
+    flags = [*small.split(), "--batch_size=8", "--epochs=3"]
+    for stem, n, seed in (("data", 200, 0), ("dev", 60, 1), ("test", 60, 2)):
+        for part, array in zip("XY", make_patterns(n, seed=seed), strict=True):
+            np.save(folder / f"{stem}{part}.npy", array)
+            flags.append(f"--{stem}{part}={folder / f'{stem}{part}.npy'}")
+    commands.train(request.param, [*flags, f"--exp_dir={folder / 'run'}"])
+    main(["pack", str(folder / "run"), str(folder / "pretrained")])
+    return request.param, kind, flags, folder
+
+
+def test_it_answers_as_the_run_does(trained):
+    name, kind, _, folder = trained
+    whole, small = kind.load(folder / "run"), kind.load(folder / "pretrained")
+    x, y = make_patterns(60, seed=2)
+    np.testing.assert_allclose(small.predict_proba(x), whole.predict_proba(x), atol=0.1)
+    assert repr(small) == repr(whole) and small._temperature == whole._temperature != 1
+    files = {path.name for path in (folder / "pretrained").iterdir()}
+    stem = {"bfa_snn": "bfasnn", "glsnn": "glsnn"}[name]
+    assert files == {"config.json", "run.json", "weights.npz", f"{stem}_analysis.json"}
+    said = json.loads((folder / "pretrained" / f"{stem}_analysis.json").read_text())
+    assert said["acc"] == pytest.approx((small.predict(x) == y.argmax(axis=1)).mean()) and said["set"] == "test set"
+    assert str(folder) not in (folder / "pretrained" / "run.json").read_text()
+
+
+def test_it_is_analyzed_like_a_run(trained, tmp_path, capsys):
+    name, _, _, folder = trained
+    shutil.copytree(folder / "pretrained", tmp_path / "here")
+    (written,) = (tmp_path / "here").glob("*_analysis.json")
+    before = json.loads(written.read_text())
+    commands.analyze(name, [f"--exp_dir={tmp_path / 'here'}"])
+    assert "Analysis of the test set" in capsys.readouterr().out
+    assert json.loads(written.read_text()) == before and len(list((tmp_path / "here").glob("*.jpg"))) == 5
+
+
+@pytest.mark.parametrize("source", ["run", "pretrained"])
+def test_a_training_begins_with_its_weights(source, trained, tmp_path):
+    name, kind, flags, folder = trained
+    here = [*flags, f"--exp_dir={tmp_path / 'exp'}", f"--init_from={folder / source}", "--epochs=1"]
+    commands.train(name, here)
+    record = json.loads((tmp_path / "exp" / "run.json").read_text())
+    assert len(record["choices"]["initial weights"]) == 16
+    x, y = np.load(folder / "devX.npy"), np.load(folder / "devY.npy")
+    circuit = kind.load(folder / source)
+    begun = interpret(circuit.read(x, y, Keys.of(1234).dev), y).correct.mean()
+    acc = np.load(tmp_path / "exp" / "acc.npy")
+    assert acc[0] == pytest.approx(begun) and acc[0] > 0.6  # from scratch it is chance, 0.25
+
+
+def test_weights_that_do_not_fit_are_refused(trained, tmp_path):
+    name, _, flags, folder = trained
+    other = {"bfa_snn": ["--hid_dim", "21"], "glsnn": ["--hid_dim", "20", "15", "--receptive_field", "3"]}[name]
+    for more, words in (
+        (other, [other[-2] if name == "glsnn" else "--hid_dim", "there", "here"]),
+        ([f"--init_from={tmp_path}"], ["config.json"]),
+    ):
+        given = [*flags, f"--exp_dir={tmp_path / 'exp'}", f"--init_from={folder / 'pretrained'}", *more]
+        with pytest.raises(UserError) as refused:
+            commands.train(name, given)
+        assert all(word in str(refused.value) for word in words), refused.value
+        assert not (tmp_path / "exp").exists()
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "gone", "stranger"])
+def test_damaged_weights_are_refused_in_one_line(damage, trained, tmp_path):
+    _, kind, _, folder = trained
+    shutil.copytree(folder / "pretrained", tmp_path / "here")
+    path = tmp_path / "here" / "weights.npz"
+    data = bytearray(path.read_bytes())
+    if damage == "cut":
+        path.write_bytes(data[: len(data) // 2])
+    elif damage == "flipped":
+        data[data.index(b"W1.weights.npy") + 400] ^= 1
+        path.write_bytes(data)
+    elif damage == "gone":
+        path.unlink()
+    else:
+        np.savez(path, record=np.zeros(3, np.uint8))
+    with pytest.raises(UserError, match=r"weights\.npz|no saved parameters"):
+        kind.load(tmp_path / "here")
+
+
+def test_what_cannot_be_packed_is_refused(trained, tmp_path):
+    *_, folder = trained
+    for args, words in (
+        ([str(folder), str(tmp_path / "x")], "run.json"),
+        ([str(folder / "run"), str(folder)], "exists"),
+        ([], "required"),
+    ):
+        with pytest.raises(UserError, match=words):
+            main(["pack", *args])
+    for args in ([], ["unpack"]):
+        with pytest.raises(UserError, match="expected one of compare, sweep, pack"):
+            main(args)

@@ -1,0 +1,155 @@
+"""What runs leave, compared with each other, and sweeps of many."""
+
+import csv
+import shutil
+import statistics
+
+import numpy as np
+import pytest
+from conftest import make_patterns
+
+from exhibits.__main__ import main
+from exhibits.common.experiment.history import metrics
+from exhibits.common.experiment.schema import Activity, History, Progress
+from exhibits.common.scripts import commands, sweep
+from exhibits.common.system.errors import UserError
+
+SMALL = {
+    "bfa_snn": "--hid_dim=20 --T=30 --burn_in=6 --weight_std=.3 --eta .05 .05 --batch_size=8 --epochs=2",
+    "glsnn": "--hid_dim 20 15 --eta=.02 --batch_size=8 --epochs=2",
+}
+
+
+def lines(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Flags that name arrays of one's own."""
+    folder, flags = tmp_path_factory.mktemp("data"), []
+    for stem, n, seed in (("data", 200, 0), ("dev", 60, 1)):
+        for part, array in zip("XY", make_patterns(n, seed=seed), strict=True):
+            np.save(folder / f"{stem}{part}.npy", array)
+            flags.append(f"--{stem}{part}={folder / f'{stem}{part}.npy'}")
+    return flags
+
+
+@pytest.fixture(scope="module")
+def runs(data, tmp_path_factory):
+    """Finished runs, by name."""
+    root, found = tmp_path_factory.mktemp("runs"), {}
+    for name, exhibit, more in (("one", "bfa_snn", []), ("two", "bfa_snn", ["--seed=2"]), ("deep", "glsnn", [])):
+        found[name] = root / name / "exp"
+        commands.train(exhibit, [*SMALL[exhibit].split(), *data, *more, f"--exp_dir={found[name]}"])
+    return found
+
+
+def test_metrics_have_a_line_an_epoch():
+    progress = Progress(
+        epoch=1,
+        history=History(trAcc=[0.1, 0.5], acc=[None, None], trNll=[2.3, 1.25], nll=[None, None]),
+        activity={"z1": Activity(spikes_per_pattern=[None, 12.5])},
+        epoch_seconds=[3.0],
+    )
+    assert metrics(progress).splitlines() == [
+        "epoch,train_acc,train_nll,dev_acc,dev_nll,seconds,z1_spikes_per_pattern",
+        "0,0.1,2.3,,,,",
+        "1,0.5,1.25,,,3,12.5",
+    ]
+
+
+def test_a_run_leaves_its_metrics(runs):
+    for name, layers in (("one", {"z0", "z1", "z2"}), ("deep", {"z1", "z2", "z3"})):
+        table = lines(runs[name] / "metrics.csv")
+        assert [row["epoch"] for row in table] == ["0", "1", "2"]
+        assert {column.split("_")[0] for column in table[0] if column.endswith("_spikes_per_pattern")} == layers
+        acc = np.load(runs[name] / "acc.npy")
+        np.testing.assert_allclose([float(row["dev_acc"]) for row in table], acc, rtol=1e-5)
+        assert table[0]["seconds"] == "" and float(table[2]["seconds"]) > 0
+
+
+def test_runs_of_both_exhibits_are_compared(runs, tmp_path, capsys):
+    main(["compare", *map(str, runs.values()), "--out", str(tmp_path / "new")])
+    table = lines(tmp_path / "new" / "compare.csv")
+    assert [row["run"] for row in table] == ["one/exp", "two/exp", "deep/exp"]
+    assert [row["exhibit"] for row in table] == ["bfa_snn", "bfa_snn", "glsnn"]
+    assert [row["seed"] for row in table] == ["1234", "2", "1234"] and "epochs" in table[0]
+    best = np.load(runs["two"] / "acc.npy")[1:].max()
+    assert float(table[1]["dev accuracy (%)"]) == pytest.approx(100 * best)
+    assert table[1]["test accuracy (%)"] == ""
+    said = capsys.readouterr().out
+    assert "two/exp" in said and "compare.png" in said
+    assert (tmp_path / "new" / "compare.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_what_cannot_be_compared_is_refused(runs, tmp_path):
+    broken = tmp_path / "broken"
+    shutil.copytree(runs["one"], broken)
+    (broken / "acc.npy").write_bytes(b"no array")
+    for folders, words in (
+        ([runs["one"], runs["one"]], "same run twice"),
+        ([runs["one"], tmp_path / "none"], r"none/run\.json"),
+        ([broken], r"acc\.npy or nll\.npy cannot be read"),
+        ([], "required"),
+    ):
+        with pytest.raises(UserError, match=words):
+            main(["compare", *map(str, folders), "--out", str(tmp_path)])
+    assert not (tmp_path / "compare.csv").exists()
+
+
+def swept(out, data, *values):
+    main(["sweep", "glsnn", *values, *SMALL["glsnn"].replace("20 15", "20,15").split(), *data, "--out", str(out)])
+
+
+def test_a_sweep_trains_every_combination_once(data, tmp_path, capsys):
+    swept(tmp_path, data, "--lr_target", "0.2", "0.4", "--seed", "1", "2")
+    table = lines(tmp_path / "sweep.csv")
+    assert [(row["lr_target"], row["seed"]) for row in table] == [
+        ("0.2", "1"),
+        ("0.2", "2"),
+        ("0.4", "1"),
+        ("0.4", "2"),
+    ]
+    first = [float(row["dev accuracy (%)"]) for row in table[:2]]
+    summary = lines(tmp_path / "summary.csv")
+    assert [(row["lr_target"], row["seeds"]) for row in summary] == [("0.2", "2"), ("0.4", "2")]
+    assert float(summary[0]["dev accuracy (%), mean"]) == pytest.approx(statistics.mean(first))
+    assert float(summary[0]["dev accuracy (%), deviation"]) == pytest.approx(statistics.stdev(first))
+    for row in table:
+        assert float(row["dev accuracy (%)"]) == pytest.approx(100 * np.load(f"{row['folder']}/acc.npy")[1:].max())
+    times = {row["folder"]: (row["training (s)"]) for row in table}
+    swept(tmp_path, data, "--lr_target", "0.2", "0.4", "--seed", "1", "2", "3")
+    again = lines(tmp_path / "sweep.csv")
+    assert len(again) == 6 and times == {row["folder"]: row["training (s)"] for row in again if row["seed"] != "3"}
+    assert "0.2" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--lr_targets", "1"], "--lr_targets: unknown flag; did you mean --lr_target"),
+        (["--lr_target", "1", "x"], "--lr_target"),
+        (["--lr_target", "1", "-1"], "--lr_target -1.*above 0"),
+        (["--lr_target"], "one or more values"),
+        (["--lr_target", "1", "1"], "different values"),
+        (["--exp_dir", "x"], "the sweep's own"),
+        (["--join_dev"], "the sweep's own"),
+        (["word"], "expected a flag"),
+        (["--scheduler", "nowhere"], "--scheduler nowhere"),
+    ],
+    ids=str,
+)
+def test_a_sweep_that_cannot_be_is_refused_before_anything_is_trained(flags, words, data, tmp_path):
+    with pytest.raises(UserError, match=words):
+        main(["sweep", "glsnn", *flags, *(data if flags[0] != "word" else []), "--out", str(tmp_path / "out")])
+    assert not (tmp_path / "out").exists()
+
+
+def test_names_of_folders():
+    assert (
+        sweep.folder_of({"eta_gain": "16", "hid_dim": "500,500", "seed": "1"}) == "eta_gain=16,hid_dim=500-500,seed=1"
+    )
+    for values in ({"dataX": "/a/b.npy", "seed": "1"}, {"classes": "a/b"}, {}):
+        assert len(sweep.folder_of(values)) == 16
