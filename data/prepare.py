@@ -1,5 +1,6 @@
-"""Writes a data set's arrays: python data/prepare.py mnist | fashion_mnist [--source DIR]."""
+"""Writes the arrays that exhibits learn from: of a known data set, or of a folder of pictures."""
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -7,17 +8,44 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this repository'
 
 from exhibits.common.system.errors import reported
 
+USAGE = """%(prog)s mnist | fashion_mnist [--source DIR]
+       %(prog)s images DIR [--out DIR] [--size H W] [--invert] [--dev SHARE] [--test SHARE] [--seed N]"""
+
 
 def main() -> None:
-    """Prepares the data set that the command line names."""
+    """Prepares what the command line names."""
     from exhibits.common.data.datasets import SOURCES, prepare
+    from exhibits.common.data.images import SETS, prepare_images
     from exhibits.common.system.commandline import Parser
+    from exhibits.common.system.errors import UserError
 
-    parser = Parser("Verifies a data set's IDX files and writes data/<name>/{train,valid,test}{X,Y}.npy.")
-    parser.add_argument("name", choices=sorted(SOURCES), help="data set to prepare")
-    parser.add_argument("--source", type=Path, metavar="DIR", help="folder with the four IDX files, gzipped or not")
-    arguments = parser.parse_args()
-    print(f"Wrote the arrays to {prepare(arguments.name, arguments.source)}")
+    parser = Parser(__doc__)
+    parser.usage = USAGE
+    parser.add_argument("name", choices=[*sorted(SOURCES), "images"], help="what to prepare")
+    known = parser.add_argument_group("a known data set", "verifies its IDX files, writes data/<name>/*.npy")
+    known.add_argument("--source", type=Path, metavar="DIR", help="folder with the four IDX files, gzipped or not")
+    own = parser.add_argument_group("images", "pictures in one subfolder a class, to {data,dev,test}{X,Y}.npy")
+    own.add_argument("folder", nargs="?", type=Path, metavar="DIR", help="folder with the subfolders")
+    own.add_argument("--out", type=Path, metavar="DIR", default=Path("arrays"), help="for the arrays (%(default)s)")
+    own.add_argument("--size", type=int, nargs=2, metavar=("H", "W"), default=(28, 28), help="pixels (28 28)")
+    own.add_argument("--invert", action="store_true", help="black becomes white, for dark ink on bright paper")
+    own.add_argument("--dev", type=float, metavar="SHARE", default=0.1, help="to choose the epoch by (%(default)s)")
+    own.add_argument("--test", type=float, metavar="SHARE", default=0.1, help="to test (%(default)s)")
+    own.add_argument("--seed", type=int, metavar="N", default=1234, help="of the split (%(default)s)")
+    given = parser.parse_args()
+    if (given.name == "images") != (given.folder is not None):
+        expected = "the folder of pictures" if given.folder is None else "no folder; --source names one"
+        raise UserError(f"{given.name}: expected {expected}")
+    if given.name != "images":
+        print(f"Wrote the arrays to {prepare(given.name, given.source)}")
+        return
+    if given.seed < 0:
+        raise UserError(f"--seed {given.seed}: expected 0 or more")
+    counts = prepare_images(given.folder, given.out, tuple(given.size), given.dev, given.test, given.invert, given.seed)
+    for name, numbers in counts.items():
+        print(f"{name}: {numbers[0]} to learn from, {numbers[1]} to choose the epoch by, {numbers[2]} to test")
+    flags = [word for kind in SETS for part in "XY" for word in (f"--{kind}{part}", f"{given.out / kind}{part}.npy")]
+    print("Train with:", shlex.join([*flags, "--classes", *counts]))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,106 @@
+"""From a folder of pictures, one subfolder a class, to arrays that the exhibits read."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from exhibits.common.system.errors import UserError
+from exhibits.common.system.files import write_array
+
+SETS = ("data", "dev", "test")
+ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+
+
+def prepare_images(
+    folder: Path,
+    out: Path,
+    size: tuple[int, int] = (28, 28),
+    dev: float = 0.1,
+    test: float = 0.1,
+    invert: bool = False,
+    seed: int = 1234,
+) -> dict[str, list[int]]:
+    """Writes {data,dev,test}{X,Y}.npy: grey levels (N, H, W) as bytes, and the number of each picture's class.
+
+    A picture is turned as its camera noted, made grey and scaled to H x W as a whole, without keeping its proportions.
+    The sets have the same share of every class; which picture is in which is drawn at random.
+
+    Args:
+        folder: with a subfolder of pictures for each class; the classes are numbered by name.
+        out: folder for the arrays; made if need be.
+        size: H and W, pixels.
+        dev: share of the pictures to choose the epoch by.
+        test: share of the pictures to test.
+        invert: whether black becomes white: cells answer to bright pixels, ink is dark.
+        seed: of the split.
+
+    Returns:
+        How many pictures of each class are in the three sets, by class.
+
+    Raises:
+        UserError: if there are too few pictures or classes, or one cannot be read.
+    """
+    if min(size) < 1 or max(size) > 1024:
+        raise UserError(f"--size {size[0]} {size[1]}: expected 1 to 1024 pixels")
+    if dev <= 0 or test <= 0 or dev + test >= 1:
+        raise UserError(f"--dev {dev:g} --test {test:g}: expected two shares above 0, together below 1")
+    classes = _classes(folder)
+    rng = np.random.default_rng(seed)
+    patterns: dict[str, list[np.ndarray]] = {name: [] for name in SETS}
+    labels: dict[str, list[int]] = {name: [] for name in SETS}
+    counts = {}
+    for label, (name, paths) in enumerate(classes.items()):
+        n_dev, n_test = (max(1, round(share * len(paths))) for share in (dev, test))
+        n_data = len(paths) - n_dev - n_test
+        if n_data < 1:
+            raise UserError(f"{folder / name}: {len(paths)} pictures; expected at least 3, one for each set")
+        counts[name] = [n_data, n_dev, n_test]
+        sets = np.repeat(SETS, counts[name])
+        for kind, path in zip(sets, rng.permutation(np.array(paths, object)), strict=True):
+            patterns[kind].append(read_picture(path, size, invert))
+            labels[kind].append(label)
+    out.mkdir(parents=True, exist_ok=True)
+    for name in SETS:
+        order = rng.permutation(len(labels[name]))
+        write_array(out / f"{name}X.npy", np.stack(patterns[name])[order])
+        write_array(out / f"{name}Y.npy", np.array(labels[name])[order])
+    return counts
+
+
+def _classes(folder: Path) -> dict[str, list[Path]]:
+    """Pictures by class."""
+    try:
+        names = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    except OSError as error:
+        raise UserError(f"{folder}: {error.strerror}; expected a folder with a subfolder for each class") from None
+    if len(names) < 2:
+        raise UserError(f"{folder}: {len(names)} subfolders; expected one for each of two or more classes")
+    return {name: sorted(_pictures(folder / name)) for name in names}
+
+
+def _pictures(folder: Path) -> Iterator[Path]:
+    for path in folder.iterdir():
+        if path.suffix.lower() in ENDINGS and not path.name.startswith("."):
+            yield path
+
+
+def read_picture(path: Path, size: tuple[int, int], invert: bool = False) -> np.ndarray:
+    """A picture's grey levels (H, W) as bytes, scaled to H x W.
+
+    Raises:
+        UserError: if it is no picture, or one of more pixels than Pillow takes for honest.
+    """
+    height, width = size
+    try:
+        with Image.open(path) as picture:
+            grey = ImageOps.exif_transpose(picture).convert("L").resize((width, height), Image.Resampling.LANCZOS)
+    except UnidentifiedImageError:
+        raise UserError(f"{path}: not a picture; remove or replace it") from None
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise UserError(
+            f"{path}: cannot be read ({' '.join(str(error).split())[:120]}); remove or replace it"
+        ) from None
+    values = np.asarray(grey, np.uint8)
+    return 255 - values if invert else values

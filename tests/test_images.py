@@ -1,0 +1,104 @@
+"""Folders of pictures to arrays."""
+
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from exhibits.common.data.images import prepare_images, read_picture
+from exhibits.common.data.loading import read_patterns
+from exhibits.common.system.errors import UserError
+from exhibits.common.system.places import REPOSITORY
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """Ten pictures each of dark and of bright, as different files."""
+    rng = np.random.default_rng(0)
+    for name, level in (("bright", 200), ("dark", 40)):
+        (tmp_path / "pictures" / name).mkdir(parents=True)
+        for n in range(10):
+            grey = rng.integers(level - 20, level + 20, (12, 16)).astype(np.uint8)
+            picture = Image.fromarray(grey).convert("RGB" if n % 2 else "L")
+            picture.save(tmp_path / "pictures" / name / f"{n}.{'png' if n < 8 else 'bmp'}")
+    (tmp_path / "pictures" / "dark" / "notes.txt").write_text("no picture")
+    (tmp_path / "pictures" / ".hidden").mkdir()
+    return tmp_path / "pictures"
+
+
+def test_arrays_have_every_picture_once_with_its_class(pictures, tmp_path):
+    counts = prepare_images(pictures, tmp_path / "out", size=(6, 8), dev=0.2, test=0.1)
+    assert counts == {"bright": [7, 2, 1], "dark": [7, 2, 1]}
+    seen = set()
+    for name, n in (("data", 14), ("dev", 4), ("test", 2)):
+        x, y = (np.load(tmp_path / "out" / f"{name}{part}.npy") for part in "XY")
+        assert (x.shape, x.dtype, y.shape) == ((n, 6, 8), np.uint8, (n,))
+        np.testing.assert_array_equal(x.mean(axis=(1, 2)) < 120, y == 1)  # dark is the second name
+        seen |= {picture.tobytes() for picture in x}
+    assert len(seen) == 20
+    first = (tmp_path / "out" / "dataX.npy").read_bytes()
+    prepare_images(pictures, tmp_path / "again", size=(6, 8), dev=0.2, test=0.1)
+    prepare_images(pictures, tmp_path / "other", size=(6, 8), dev=0.2, test=0.1, seed=2)
+    assert (tmp_path / "again" / "dataX.npy").read_bytes() == first != (tmp_path / "other" / "dataX.npy").read_bytes()
+    patterns, form, _ = read_patterns(tmp_path / "out" / "dataX.npy", tmp_path / "out" / "dataY.npy")
+    assert patterns.x.shape == (14, 48) and form.picture == (6, 8) and form.classes == 2
+
+
+def test_a_picture_is_made_grey_turned_and_inverted(tmp_path):
+    left = np.zeros((2, 4, 3), np.uint8)
+    left[:, :2] = (255, 0, 0)  # red: 76 in grey
+    exif = Image.Exif()
+    exif[0x0112] = 3  # taken upside down
+    Image.fromarray(left).save(tmp_path / "a.png", exif=exif)
+    np.testing.assert_array_equal(read_picture(tmp_path / "a.png", (2, 4)), [[0, 0, 76, 76]] * 2)
+    np.testing.assert_array_equal(read_picture(tmp_path / "a.png", (2, 4), invert=True), [[255, 255, 179, 179]] * 2)
+
+
+def test_what_makes_no_data_set_is_refused(pictures, tmp_path):
+    out = tmp_path / "out"
+    for values, words in (
+        ({"size": (0, 8)}, "--size 0 8"),
+        ({"dev": 0.5, "test": 0.5}, "together below 1"),
+        ({"folder": tmp_path / "none"}, "No such file.*subfolder for each class"),
+        ({"folder": pictures / "dark"}, "0 subfolders"),
+    ):
+        with pytest.raises(UserError, match=words):
+            prepare_images(**{"folder": pictures, "out": out} | values)
+    (pictures / "dark" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nno")
+    with pytest.raises(UserError, match=r"broken\.png: (not a picture|cannot be read)"):
+        prepare_images(pictures, out)
+    (pictures / "dark" / "broken.png").write_bytes((pictures / "dark" / "1.png").read_bytes()[:90])
+    with pytest.raises(UserError, match=r"broken\.png: (not a picture|cannot be read)"):
+        prepare_images(pictures, out)
+    (pictures / "few").mkdir()
+    (pictures / "few" / "1.png").write_bytes((pictures / "dark" / "1.png").read_bytes())
+    (pictures / "dark" / "broken.png").unlink()
+    with pytest.raises(UserError, match="few: 1 pictures; expected at least 3"):
+        prepare_images(pictures, out)
+    assert not out.exists()
+
+
+def test_a_bomb_is_refused(pictures, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 50)
+    with pytest.raises(UserError, match="cannot be read"):
+        read_picture(pictures / "dark" / "1.png", (8, 8))
+
+
+def prepare(*args, cwd):
+    command = [sys.executable, str(REPOSITORY / "data" / "prepare.py"), *map(str, args)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd)
+
+
+def test_the_script_says_how_to_train_with_them(pictures, tmp_path):
+    done = prepare("images", pictures, "--size", 6, 6, "--out", "my arrays", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "dark: 8 to learn from, 1 to choose the epoch by, 1 to test" in done.stdout
+    flags = shlex.split(done.stdout.splitlines()[-1].removeprefix("Train with: "))
+    assert flags[-3:] == ["--classes", "bright", "dark"] and Path(tmp_path, flags[1]).is_file()
+    for args, words in ((["images"], "expected the folder"), (["mnist", "x"], "expected no folder")):
+        wrong = prepare(*args, cwd=tmp_path)
+        assert wrong.returncode == 2 and wrong.stderr.count("\n") == 1 and words in wrong.stderr
