@@ -129,9 +129,9 @@ def test_another_configuration_is_refused_with_what_differs(make_circuit, sets, 
     config = interrupted(make_circuit, sets, tmp_path / "exp", monkeypatch)
     before = {path: path.read_bytes() for path in config.exp_dir.rglob("*") if path.is_file() and path.name != ".lock"}
     with pytest.raises(
-        UserError, match=r"differs in epochs \(3 there, 4 here\), T \(100 there, 90 here\);.*--resume never"
+        UserError, match=r"differs in T \(100 there, 90 here\), burn_in \(20 there, 10 here\);.*--resume never"
     ):
-        fit(make_circuit(), Config(exp_dir=config.exp_dir, epochs=4, seed=3, T=90), sets)
+        fit(make_circuit(), Config(exp_dir=config.exp_dir, epochs=4, seed=3, T=90, burn_in=10), sets)
     assert before == {path: path.read_bytes() for path in before}
     never = Config(exp_dir=config.exp_dir, epochs=1, seed=3, resume="never", verbosity=1)
     fit(make_circuit(), never, sets)
@@ -139,6 +139,32 @@ def test_another_configuration_is_refused_with_what_differs(make_circuit, sets, 
     assert json.loads((aside / "run.json").read_text())["finished"] is None
     with pytest.raises(UserError, match="--resume must"):
         fit(make_circuit(), Config(exp_dir=config.exp_dir, epochs=1, seed=3, resume="must"), sets)
+
+
+@pytest.mark.parametrize("ended", ["finished", "killed"])
+def test_more_epochs_go_on_where_a_run_ended(ended, make_circuit, sets, tmp_path, monkeypatch):
+    fit(make_circuit(), Config(exp_dir=tmp_path / "whole", epochs=4, seed=3), sets)
+    exp = tmp_path / "exp"
+    if ended == "finished":
+        fit(make_circuit(), Config(exp_dir=exp, epochs=2, seed=3), sets)
+        with pytest.raises(UserError, match="finished, after 2 epochs; ask for more"):
+            fit(make_circuit(), Config(exp_dir=exp, epochs=2, seed=3, resume="must"), sets)
+    else:
+        interrupted(make_circuit, sets, exp, monkeypatch)
+        with pytest.raises(UserError, match=r"--epochs 1: the run in .* has done 2"):
+            fit(make_circuit(), Config(exp_dir=exp, epochs=1, seed=3), sets)
+    fit(make_circuit(), Config(exp_dir=exp, epochs=4, seed=3, resume="must"), sets)
+    assert contents(exp, make_circuit) == contents(tmp_path / "whole", make_circuit)
+    assert from_json(Config, exp / "config.json").epochs == 4
+    assert not list(tmp_path.glob("exp-*"))
+
+
+def test_a_schedule_that_has_ended_does_not_go_on(make_circuit, sets, tmp_path):
+    values = {"exp_dir": tmp_path / "exp", "schedule": "cosine", "seed": 3}
+    fit(make_circuit(schedule="cosine"), Config(epochs=1, **values), sets)
+    with pytest.raises(UserError, match=r"fell to 0 along its 1 epochs; .*--init_from"):
+        fit(make_circuit(schedule="cosine"), Config(epochs=2, resume="must", **values), sets)
+    assert json.loads((tmp_path / "exp" / "run.json").read_text())["finished"]
 
 
 def test_a_disk_that_is_full_from_the_start(make_circuit, sets, tmp_path, monkeypatch):

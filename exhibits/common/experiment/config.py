@@ -95,7 +95,7 @@ class Running:
     """Folder for everything that the run saves."""
     resume: Literal["auto", "never", "must"] = "auto"
     """auto: resume an interrupted run in exp_dir if there is one; never: set it aside and start anew; must: fail if
-    there is nothing to resume."""
+    there is nothing to resume; a finished run goes on if more epochs are asked for and its schedule is constant."""
     checkpoint_minutes: float = 5.0
     """Longest time between checkpoints within an epoch, minutes; 0: only after each epoch."""
     verbosity: int = 0
@@ -169,9 +169,15 @@ class TrainingConfig(Training, Data, Running):
             UserError: if there is one.
         """
 
+    @property
+    def may_go_on(self) -> bool:
+        """Whether more epochs change nothing in the first ones, as no learning rate follows their number."""
+        return getattr(self, "schedule", "constant") == "constant"
+
     def numbers(self, form: Form) -> dict[str, Any]:
         """The fields that numbers depend on, as JSON can hold them, for data of this form."""
-        return {name: value for name, value in to_json(self).items() if name not in (*WITHOUT_EFFECT, "format")}
+        without = (*WITHOUT_EFFECT, "format", *(["epochs"] if self.may_go_on else []))
+        return {name: value for name, value in to_json(self).items() if name not in without}
 
 
 def _normalize_paths(config: object) -> None:

@@ -1,6 +1,7 @@
 """The folder of a training run: one run at a time writes there, an interrupted one can be resumed, none is deleted."""
 
 import contextlib
+import dataclasses
 import fcntl
 import itertools
 import os
@@ -39,7 +40,7 @@ def finished(config: TrainingConfig, identity: Identity) -> RunLog | None:
     if not ((exp / "run.json").exists() and (exp / "config.json").exists()):
         return None
     log = read_json(exp / "run.json", RunLog)
-    if not log.finished:
+    if not log.finished or log.epochs_done != config.epochs:
         return None
     there = recorded_identity(from_json(type(config), exp / "config.json"), log, identity.form)
     return None if _differences(there, identity) else log
@@ -114,8 +115,8 @@ def held(config: TrainingConfig, identity: Identity, log: RunLog) -> Iterator[Ru
     exp = config.exp_dir
     # Before anything is written there.
     known = _known(exp) if exp.is_dir() else None
-    if config.resume == "must" and (known is None or known.finished):
-        raise UserError(f"--resume must: no interrupted run in {exp}; expected one of this configuration")
+    if config.resume == "must":
+        _refuse_what_cannot_go_on(config, known)
     try:
         exp.mkdir(parents=True, exist_ok=True)
         if not os.access(exp, os.W_OK):
@@ -125,7 +126,7 @@ def held(config: TrainingConfig, identity: Identity, log: RunLog) -> Iterator[Ru
     handle = _lock(exp, log.started)
     try:
         known = _known(exp)
-        resumes = known is not None and not known.finished and config.resume != "never"
+        resumes = known is not None and (config.resume == "must" or (config.resume == "auto" and not known.finished))
         if resumes:
             _refuse_another_run(config, identity, known)
         if known is not None and not resumes:
@@ -141,9 +142,28 @@ def held(config: TrainingConfig, identity: Identity, log: RunLog) -> Iterator[Ru
             folder.note()
         if not (resumes and (exp / "config.json").exists()):  # a full disk may have kept it out
             write_json(exp / "config.json", to_json(config))
+        elif (before := from_json(type(config), exp / "config.json")).epochs != config.epochs:
+            write_json(exp / "config.json", to_json(dataclasses.replace(before, epochs=config.epochs)))
+            folder.note(finished=None)
         yield folder
     finally:
         os.close(handle)
+
+
+def _refuse_what_cannot_go_on(config: TrainingConfig, known: RunLog | None) -> None:
+    """Refuses `resume="must"` where there is no run to go on with."""
+    exp = config.exp_dir
+    if known is None:
+        raise UserError(f"--resume must: no interrupted run in {exp}; expected one of this configuration")
+    if known.finished and config.epochs <= known.epochs_done:
+        raise UserError(
+            f"--resume must: the run in {exp} is finished, after {known.epochs_done} epochs; ask for more --epochs"
+        )
+    if known.finished and not config.may_go_on:
+        raise UserError(
+            f"--resume must: the run in {exp} is finished, and its learning rates fell to 0 along its "
+            f"{known.epochs_done} epochs; begin a new run with its weights: --init_from {exp} and another --exp_dir"
+        )
 
 
 def refuse_links(exp: Path) -> None:
@@ -162,6 +182,10 @@ def _refuse_another_run(config: TrainingConfig, identity: Identity, known: RunLo
     exp = config.exp_dir
     if not (exp / "config.json").exists():
         return
+    if config.epochs < known.epochs_done:
+        raise UserError(
+            f"--epochs {config.epochs}: the run in {exp} has done {known.epochs_done}; ask for as many or more"
+        )
     before = recorded_identity(from_json(type(config), exp / "config.json"), known, identity.form)
     if names := _differences(before, identity):
         raise UserError(

@@ -52,7 +52,8 @@ class Identity(Struct, frozen=True):
         """What differs in another run, as `name (value of this one there, of the other one here)`."""
         for part in ("config", "choices", "settings"):
             here, there = getattr(self, part), getattr(other, part)
-            for name in here | there:
+            # The number of epochs is among the numbers of some runs only, see `TrainingConfig.may_go_on`.
+            for name in here | there if part != "config" else [name for name in here if name in there]:
                 if here.get(name) != there.get(name):
                     yield f"{name} ({_shown(here.get(name))} there, {_shown(there.get(name))} here)"
         if self.exhibit != other.exhibit:
