@@ -60,7 +60,7 @@ def subject(kind: type[TrainingConfig], analysis: AnalysisConfig) -> Subject:
     config, log, identity_of = opened(kind, exp)
     if not os.access(exp, os.W_OK):
         raise UserError(f"--exp_dir {exp}: not writable; expected a folder that the pictures can be saved in")
-    if analysis.dataX is not None:
+    if analysis.dataX is not None and analysis.dataY is not None:  # or neither is
         of = f"set {analysis.dataX.name}"
         patterns, form, _ = read_patterns(analysis.dataX, analysis.dataY, log.form)
     else:
