@@ -14,9 +14,10 @@ test: setup ## the quick tests
 test-all: setup ## the quick tests and the slow ones
 	@"$(python)" -m pytest -m ''
 
-lint: setup ## style of the code
+lint: setup ## style and types of the code
 	@"$(python)" -m ruff check .
 	@"$(python)" -m ruff format --check .
+	@"$(python)" -m pyright --pythonpath "$(python)"
 
 bench: setup ## how fast an epoch is, beside what a user would run instead (minutes; let nothing else run)
 	@"$(python)" benchmarks/bench_bfasnn.py

@@ -16,7 +16,7 @@ modules="ngclearn ngcsimlib jax numpy matplotlib sklearn scipy tyro tqdm msgspec
 extra=""
 if [ "${1:-}" = --dev ]; then
   extra="[dev]"
-  modules="$modules pytest xdist distributed hypothesis ruff"
+  modules="$modules pytest xdist distributed hypothesis ruff pyright"
 fi
 
 say() {

@@ -22,7 +22,7 @@ CONTENDERS = {
 }
 
 
-def build(name: str, batch_size: int, n_minibatches: int) -> Callable[[], None]:
+def build(name: str, batch_size: int, n_minibatches: int) -> Callable[[], object]:
     """What a contender does in a round: learns from some minibatches and waits until that is done."""
     import jax
 
@@ -37,13 +37,15 @@ def build(name: str, batch_size: int, n_minibatches: int) -> Callable[[], None]:
     if name in ("dense", "event"):
         circuit = BFA_SNN(key, x.shape[1], y.shape[1], dataclasses.replace(config, synapses=name))
         return lambda: circuit.read(x, y, key, learn=True)
-    stock = StockBFA(x.shape[1], *config.hid_dim, y.shape[1], batch_size, T=config.T, burn_in=config.burn_in)
+    (hid_dim,) = config.hid_dim
+    stock = StockBFA(x.shape[1], hid_dim, y.shape[1], batch_size, T=config.T, burn_in=config.burn_in)
     if name == "scan":
         stock_config = StockConfig(config.hid_dim, batch_size, config.T, config.burn_in)
         circuit = ScannedStock(key, x.shape[1], y.shape[1], stock_config)
         return lambda: circuit.read(x, y, key, learn=True)
 
     def step() -> None:
+        last = None
         for start in range(0, len(x), batch_size):
             last = stock.process(x[start : start + batch_size], y[start : start + batch_size])
         jax.block_until_ready((last, stock.W1.weights.get()))

@@ -20,7 +20,7 @@ from harness import EPOCH, contest, options
 WAYS = ("unsaved", "saved")
 
 
-def build(name: str, batch_size: int, n_minibatches: int) -> Callable[[], None]:
+def build(name: str, batch_size: int, n_minibatches: int) -> Callable[[], object]:
     """What a contender, `exhibit way`, does in a round: saves or not, and learns meanwhile."""
     from importlib import import_module
 

@@ -14,7 +14,7 @@ METHODS = {"glsnn": "GLSNN", "backprop": "backpropagation through the same casca
 STEPS = (10, 100, 400)
 
 
-def build(name: str, batch_size: int, n_minibatches: int) -> Callable[[], None]:
+def build(name: str, batch_size: int, n_minibatches: int) -> Callable[[], object]:
     """What a contender, `method-T`, does in a round: learns from some minibatches and waits until that is done."""
     import jax
 

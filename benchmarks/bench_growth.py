@@ -25,7 +25,7 @@ SYNAPSES = {"event": "by events", "dense": "dense"}
 FIGURE = RESULTS.parent / "figures" / "growth.jpg"
 
 
-def build(name: str, batch_size: int, n_minibatches: int) -> Callable[[], None]:
+def build(name: str, batch_size: int, n_minibatches: int) -> Callable[[], object]:
     """What a contender, `synapses axis value`, does in a round: learns from some minibatches."""
     import jax
 

@@ -4,6 +4,9 @@
 bench_bfasnn.py has it. They learn as their documentation teaches it: by backpropagation through time with Adam.
 """
 
+# The libraries are in an environment of their own:
+# pyright: reportMissingImports=false
+
 import sys
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -21,7 +24,7 @@ GAIN = 0.25
 LIBRARIES = {"snntorch": "snnTorch", "spikingjelly": "SpikingJelly"}
 
 
-def build(name: str, batch_size: int, n_minibatches: int) -> Callable[[], None]:
+def build(name: str, batch_size: int, n_minibatches: int) -> Callable[[], object]:
     """What a contender, `library-T`, does in a round: learns from some minibatches."""
     import numpy as np
     import torch

@@ -47,7 +47,7 @@ def _contend(pipe, build: Callable, arguments: tuple) -> None:
 
 
 def contest(
-    build: Callable[..., Callable[[], None]], contenders: Sequence[str], settings: argparse.Namespace
+    build: Callable[..., Callable[[], object]], contenders: Sequence[str], settings: argparse.Namespace
 ) -> list[dict[str, Any]]:
     """Times contenders against each other.
 

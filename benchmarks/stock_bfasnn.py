@@ -5,6 +5,7 @@ by calls of their own, nothing waited for within a minibatch.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 from jax import numpy as jnp
@@ -28,12 +29,15 @@ class StockBFA:
         self.T, self.burn_in, self.dt = T, burn_in, 0.25
         keys = iter(jax.random.split(jax.random.PRNGKey(0), 8))
         plastic = {"bias_init": DistributionGenerator.constant(value=0.0), "sign_value": -1.0, "optim_type": "sgd"}
-        synapse, cell = SYNAPSE | {"batch_size": batch_size}, CELL | {"batch_size": batch_size}
+        synapse: dict[str, Any] = SYNAPSE | {"batch_size": batch_size}
+        cell: dict[str, Any] = CELL | {"batch_size": batch_size}
 
         def cable(name, shape, **values):
             return HebbianSynapse(name, shape=shape, key=next(keys), **synapse, **values)
 
-        with Context("stock"):
+        context = Context("stock")
+        assert context is not None  # as its constructor is declared, it could be
+        with context:
             self.z0 = BernoulliCell("z0", n_units=in_dim, batch_size=batch_size, key=next(keys))
             self.W1 = cable("W1", (in_dim, hid_dim), eta=1.0, post_wght=1.0 / in_dim, **plastic)
             self.z1 = SLIFCell("z1", n_units=hid_dim, key=next(keys), **cell)

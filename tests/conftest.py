@@ -44,7 +44,7 @@ def data_set(n_train: int, n_dev: int, **values) -> DataSet:
     (_, pixels), (_, classes) = train.x.shape, train.y.shape
     arrays = {"dataX": train.x, "dataY": train.y, "devX": dev.x, "devY": dev.y}
     records = {
-        name: ArrayRecord(f"{name}.npy", array.shape, "float32", hashlib.sha256(array).hexdigest())
+        name: ArrayRecord(f"{name}.npy", array.shape, "float32", hashlib.sha256(array.data).hexdigest())
         for name, array in arrays.items()
     }
     form = Form(pixels, picture_shape(pixels), classes)

@@ -262,7 +262,7 @@ def fuzz(target: Target, folder: Path, examples: int, start: int) -> int:
         max_examples=examples,
         deadline=timedelta(seconds=MAX_SECONDS),
         database=None,
-        suppress_health_check=list(HealthCheck),
+        suppress_health_check=list(HealthCheck),  # pyright: ignore[reportArgumentType]  (hides its members' type)
     )
     @given(target.files)
     def tries(content):
@@ -283,8 +283,9 @@ class Refused(Exception):
 @contextlib.contextmanager
 def one_line():
     """Turns a `UserError` of one line into `Refused`; any other word on standard error, or a warning, is a find."""
+    said = io.StringIO()
     try:
-        with contextlib.redirect_stderr(io.StringIO()) as said, warnings.catch_warnings():
+        with contextlib.redirect_stderr(said), warnings.catch_warnings():
             warnings.simplefilter("error")
             yield
     except UserError as error:

@@ -6,7 +6,8 @@ from jax import numpy as jnp
 from ngclearn import MethodProcess
 from ngclearn.components import GaussianErrorCell, SLIFCell
 
-from exhibits.common.cells import GatedErrorCell, SecantSLIFCell, secant_surrogate, steps_per_spike
+from exhibits.common.cells import GatedErrorCell, SecantSLIFCell, steps_per_spike
+from exhibits.common.cells.components import secant_surrogate
 from exhibits.common.cells.events.components import EventSLIFCell
 from exhibits.common.ngc import wiring
 

@@ -193,7 +193,7 @@ def test_all_sets_must_fit(tmp_path):
 def test_joined_sets_are_one_after_the_other(tmp_path):
     apart = load_for_training(own(tmp_path))
     joined = load_for_training(dataclasses.replace(own(tmp_path), join_dev=True))
-    assert joined.dev is None and joined.learned == apart.learned
+    assert joined.dev is None and joined.learned == apart.learned and apart.dev is not None
     for both, first, second in zip(joined.train, apart.train, apart.dev, strict=True):
         np.testing.assert_array_equal(both, np.concatenate([first, second]))
 
@@ -234,29 +234,29 @@ def test_integer_labels_become_one_hot(files, shape, capsys):
     assert class_names(TrainingConfig(), form) == tuple("0123456789")  # of a known data set
     # Later sets are read as the training set was.
     np.save(files[1], np.full(12, 30, np.uint8))
-    np.testing.assert_array_equal(read_patterns(*files, form)[0].y, np.eye(3, dtype=np.float32)[[2] * 12])
+    np.testing.assert_array_equal(read_patterns(*files, form=form)[0].y, np.eye(3, dtype=np.float32)[[2] * 12])
     np.save(files[1], np.full(12, 8))
     with pytest.raises(UserError, match=r"labels 8; expected those of the training set, -1 7 30"):
-        read_patterns(*files, form)
+        read_patterns(*files, form=form)
     np.save(files[1], np.eye(3)[[0] * 12])
     with pytest.raises(UserError, match="expected integers, as in the training set"):
-        read_patterns(*files, form)
+        read_patterns(*files, form=form)
 
 
 def test_later_sets_are_read_as_the_training_set_was(files):
     np.save(files[0], PIXELS.reshape(12, 2, 3))
     form = read_patterns(*files)[1]
     np.save(files[0], np.ones((12, 6), np.uint8))  # not 1: bytes of this data set are divided
-    np.testing.assert_allclose(read_patterns(*files, form)[0].x, 1 / 255)
+    np.testing.assert_allclose(read_patterns(*files, form=form)[0].x, 1 / 255)
     np.save(files[0], PIXELS.reshape(12, 3, 2))
     with pytest.raises(UserError, match=r"pictures of 3 x 2; expected 2 x 3"):
-        read_patterns(*files, form)
+        read_patterns(*files, form=form)
     np.save(files[0], np.ones((12, 6), np.uint8))
     form = read_patterns(*files)[1]
     assert form.divisor == 1
     np.save(files[0], PIXELS)
     with pytest.raises(UserError, match="from 0 to 71"):
-        read_patterns(*files, form)
+        read_patterns(*files, form=form)
 
 
 def test_what_is_no_regular_file_is_not_waited_for(files, tmp_path):

@@ -8,6 +8,7 @@ import sys
 import pytest
 from conftest import make_patterns
 
+from exhibits.common.data.datasets import FILES
 from exhibits.common.scripts import doctor
 from exhibits.common.system.places import REPOSITORY
 
@@ -20,7 +21,7 @@ def report():
 
 def test_damaged_data_are_told(tmp_path, monkeypatch, capsys):
     source = doctor.SOURCES["mnist"]
-    for file in doctor.FILES:
+    for file in FILES:
         (tmp_path / file).write_bytes(b"no digits")
     monkeypatch.setitem(doctor.SOURCES, "mnist", dataclasses.replace(source, folders=(tmp_path,)))
     monkeypatch.setattr(doctor, "self_test", lambda script, folder: "ok")

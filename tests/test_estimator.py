@@ -2,6 +2,7 @@
 
 import pickle
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import jax
 import numpy as np
@@ -42,7 +43,8 @@ def checks():
     """scikit-learn's checks of both estimators; most are slow."""
     quick = ("classifiers_train", "classifiers_classes", "estimators_pickle", "unchanged", "nan_inf", "unfitted")
     for each in ESTIMATORS:
-        for n, (estimator, check) in enumerate(estimator_checks_generator(each)):
+        pairs: Any = estimator_checks_generator(each)  # declared as pairs or pytest's parameters
+        for n, (estimator, check) in enumerate(pairs):
             name = getattr(check, "func", check).__name__
             marks = [] if any(part in name for part in quick) else [pytest.mark.slow]
             yield pytest.param(estimator, check, id=f"{type(each).__name__}-{n}-{name}", marks=marks)
@@ -61,7 +63,7 @@ def test_cross_validation_and_a_pipeline(estimator, digits):
 def test_what_fit_learns_is_what_training_learns(estimator, digits):
     X, y = digits
     estimator.fit(X, y)
-    x, one_hot = np.float32(X / 16), np.eye(10, dtype=np.float32)[y]
+    x, one_hot = (X / 16).astype(np.float32), np.eye(10, dtype=np.float32)[y]
     config, seed = estimator.config_, estimator.seed_
     circuit = estimator._kind(Keys.of(seed).init, 64, 10, config, n_updates=8 * -(-len(x) // config.batch_size))
     start = initial_parameters(type(circuit), Keys.of(seed).init, (64, 10), config)
@@ -128,8 +130,10 @@ def test_bad_values(estimator, digits, values, said):
 
 
 def test_bad_scales_and_numpy_numbers(digits):
-    for values in ({"weight_scale": -1}, {"feedback_scale": np.nan}, {"out_scale": "a"}):
+    bad: list[dict[str, Any]] = [{"weight_scale": -1}, {"feedback_scale": np.nan}, {"out_scale": "a"}]
+    for values in bad:
         with pytest.raises(ValueError, match="expected a number above 0"):
             BFASNNClassifier(**values).fit(*digits)
     X, y = digits
-    BFASNNClassifier(np.array([9]), T=np.int64(12), epochs=1, batch_size=np.int32(50)).fit(X[:100], y[:100])
+    numbers: dict[str, Any] = {"hid_dim": np.array([9]), "T": np.int64(12), "batch_size": np.int32(50)}
+    BFASNNClassifier(epochs=1, **numbers).fit(X[:100], y[:100])

@@ -7,7 +7,6 @@ from conftest import make_patterns, presented
 from reference_glsnn import Adam, forward, gradients, receptive_fields
 from test_glsnn import as_reference, make_glsnn, parameters
 
-from exhibits.common.data.loading import picture_shape
 from exhibits.glsnn.backprop import BackpropGLSNN, angles
 from exhibits.glsnn.components import dropout_gate
 
@@ -37,7 +36,7 @@ def test_backpropagation_update_equals_numpy(values):
     shapes = [(c.batch_size, size) for size in circuit.sizes]
     gates = [np.array(dropout_gate(*each)) for each in zip(keys, shapes, silent, strict=False)]
     expected = backpropagated(circuit, x, y, gates)
-    expected[0][0][:] *= receptive_fields(*picture_shape(x.shape[1]), circuit.sizes[1], c.receptive_field)
+    expected[0][0][:] *= receptive_fields(6, 6, circuit.sizes[1], c.receptive_field)
     circuit.read(x, y, key, learn=True)
     for n, gradient in zip(circuit.layers, expected, strict=True):
         names = (f"W{n}.weights", f"W{n}.biases")
@@ -84,7 +83,7 @@ def test_angles_equal_numpy(side):
     found = angles(circuit, x, y)
     local = gradients(*as_reference(circuit)[:3], x, y, as_reference(circuit)[3])
     pairs = [(a[0], b[0]) for a, b in zip(local, backpropagated(circuit, x, y), strict=True)]
-    seen = receptive_fields(*picture_shape(x.shape[1]), circuit.sizes[1], side)
+    seen = receptive_fields(6, 6, circuit.sizes[1], side)
     pairs[0] = (seen * pairs[0][0], seen * pairs[0][1])
     expected = [np.degrees(np.arccos((a * b).sum() / np.linalg.norm(a) / np.linalg.norm(b))) for a, b in pairs[:-2]]
     np.testing.assert_allclose(found[:-2], expected, atol=0.01)

@@ -136,7 +136,8 @@ def test_receptive_fields_by_hand():
 )
 def test_receptive_fields_equal_numpy(shape, n_cells, side):
     mask = np.asarray(receptive_fields(shape, n_cells, side))
-    np.testing.assert_array_equal(mask, reference_receptive_fields(*shape, n_cells, side))
+    height, width = shape
+    np.testing.assert_array_equal(mask, reference_receptive_fields(height, width, n_cells, side))
     assert (mask.sum(axis=0) == side * side).all()
 
 

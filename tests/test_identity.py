@@ -66,6 +66,7 @@ def analysis(folder, *more):
 def circuit(folder):
     """The circuit of that run."""
     log = read_json(folder / "exp" / "run.json", RunLog)
+    assert log.form is not None
     return BFA_SNN.for_analysis(from_json(Config, folder / "exp" / "config.json"), log.form)
 
 

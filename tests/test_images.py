@@ -4,6 +4,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -60,12 +61,13 @@ def test_a_picture_is_made_grey_turned_and_inverted(tmp_path):
 
 def test_what_makes_no_data_set_is_refused(pictures, tmp_path):
     out = tmp_path / "out"
-    for values, words in (
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"size": (0, 8)}, "--size 0 8"),
         ({"dev": 0.5, "test": 0.5}, "together below 1"),
         ({"folder": tmp_path / "none"}, "No such file.*subfolder for each class"),
         ({"folder": pictures / "dark"}, "0 subfolders"),
-    ):
+    ]
+    for values, words in cases:
         with pytest.raises(UserError, match=words):
             prepare_images(**{"folder": pictures, "out": out} | values)
     (pictures / "dark" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nno")

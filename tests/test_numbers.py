@@ -56,8 +56,8 @@ def test_every_case_is_there():
 @pytest.mark.parametrize("case", [pytest.param(c, marks=[] if c in QUICK else pytest.mark.slow) for c in CASES])
 def test_numbers_are_those_of_the_first_core(case):
     (kind, config, values), expected = CASES[case], EXPECTED[case]
-    schedule = () if kind is EquilibriumNetwork else (40,)
-    circuit = kind(jax.random.PRNGKey(3), 36, 4, config(**values), *schedule)
+    n_updates = 1 if kind is EquilibriumNetwork else 40
+    circuit = kind(jax.random.PRNGKey(3), 36, 4, config(**values), n_updates)
     x, y = make_patterns(90)
 
     def sizes():

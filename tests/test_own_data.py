@@ -11,7 +11,7 @@ import pytest
 from exhibits.common.system.places import REPOSITORY
 
 PYTHON, SHELL = (
-    re.search(rf"```{kind}\n(.*?)```", (REPOSITORY / "data" / "README.md").read_text(), re.DOTALL)[1]
+    re.findall(rf"```{kind}\n(.*?)```", (REPOSITORY / "data" / "README.md").read_text(), re.DOTALL)[0]
     for kind in ("python", "sh")
 )
 

@@ -1,6 +1,5 @@
 """Tables in the READMEs are those of the results files."""
 
-import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -11,24 +10,17 @@ from exhibits.common.experiment.studies import run_study
 from exhibits.common.report.results import Row, marks, measure, show, shown, table
 from exhibits.common.system.errors import UserError
 from exhibits.common.system.files import read_json
+from exhibits.common.system.scripts import load_script
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 BENCHMARKS = REPOSITORY / "benchmarks"
 BFA, GLSNN = (REPOSITORY / "exhibits" / name for name in ("bfa_snn", "glsnn"))
 
 
-def load(path):
-    """A script as a module, whatever other script has its name."""
-    spec = importlib.util.spec_from_file_location(f"{path.parent.name}_{path.stem}", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.mark.parametrize("exhibit", ["bfa_snn", "glsnn"])
 def test_results_table(exhibit):
     folder = REPOSITORY / "exhibits" / exhibit
-    results = load(folder / "results.py")
+    results = load_script(folder / "results.py")
     expected = table(results.ROWS, folder / "results", results.REFERENCES)
     assert shown(folder / "README.md") == shown(REPOSITORY / "README.md", f"{exhibit} results") == expected
     for row in results.ROWS:
@@ -37,14 +29,14 @@ def test_results_table(exhibit):
 
 
 def test_nll_readouts_table():
-    expected = load(BFA / "study_nll.py").table(read_json(BFA / "results" / "nll_readouts.json")["rows"])
+    expected = load_script(BFA / "study_nll.py").table(read_json(BFA / "results" / "nll_readouts.json")["rows"])
     assert shown(BFA / "README.md", "nll readouts") == expected
 
 
 @pytest.mark.parametrize(("name", "folder"), [("depth", REPOSITORY / "studies"), ("feedback", GLSNN)])
 def test_study_tables(name, folder):
     script = folder / f"study_{name}.py"
-    study = load(script)
+    study = load_script(script)
     tasks = study.grid(study.Study())
     rows = run_study(script, tasks, study.Study(plot_only=True))
     assert [row["task"] for row in rows] == tasks, "the README's study is not complete"
@@ -55,7 +47,9 @@ def test_speed_tables():
     results = {
         name: read_json(BENCHMARKS / "results" / f"{name}.json") for name in ("bfasnn", "glsnn", "peers", "checkpoints")
     }
-    bfasnn, glsnn, checkpoints = (load(BENCHMARKS / f"bench_{name}.py") for name in ("bfasnn", "glsnn", "checkpoints"))
+    bfasnn, glsnn, checkpoints = (
+        load_script(BENCHMARKS / f"bench_{name}.py") for name in ("bfasnn", "glsnn", "checkpoints")
+    )
     assert shown(REPOSITORY / "README.md", "speed") == bfasnn.table(results["bfasnn"], results["peers"])
     assert shown(REPOSITORY / "README.md", "checkpoints") == checkpoints.table(results["checkpoints"])
     assert shown(GLSNN / "README.md", "speed") == glsnn.table(results["glsnn"])
@@ -63,7 +57,7 @@ def test_speed_tables():
 
 def test_faults_table():
     result = read_json(REPOSITORY / "tests" / "results" / "faults.json")
-    assert shown(REPOSITORY / "README.md", "faults") == load(REPOSITORY / "tests" / "faults.py").table(result)
+    assert shown(REPOSITORY / "README.md", "faults") == load_script(REPOSITORY / "tests" / "faults.py").table(result)
 
 
 def test_a_row_is_trained_tested_and_shown(tmp_path, monkeypatch):
@@ -73,7 +67,7 @@ def test_a_row_is_trained_tested_and_shown(tmp_path, monkeypatch):
     stems = {"data": "train", "dev": "dev", "test": "test"}
     data = {f"{kind}{part}": tmp_path / f"{stem}{part}.npy" for kind, stem in stems.items() for part in "XY"}
     data["dataset"] = None
-    results = load(BFA / "results.py")
+    results = load_script(BFA / "results.py")
     monkeypatch.setattr(results, "HERE", tmp_path)
     values = {"hid_dim": (10,), "T": 12, "burn_in": 2, "epochs": 1, "batch_size": 8}
     row = Row("tiny", "a tiny circuit", values, seeds=(1, 2))

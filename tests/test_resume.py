@@ -277,6 +277,6 @@ def test_kills_at_random_moments_change_nothing(name, data, tmp_path):
             running.communicate()
         if running.returncode == 0:
             break
-    if running.returncode != 0:
+    else:
         start(name, data, exp).communicate(timeout=600)
     assert numbers(exp) == numbers(whole)

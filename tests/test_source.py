@@ -21,14 +21,11 @@ def faults(tree: ast.AST):
             said = {keyword.arg for keyword in node.keywords}
             if ast.unparse(node.func) in ("np.load", "numpy.load") and "allow_pickle" not in said:
                 yield node.lineno, "np.load without allow_pickle=False"
-        modules = []
-        if isinstance(node, ast.Import):
-            modules = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            modules = [node.module or ""]
-        for module in modules:
-            if module.split(".")[0] in FORBIDDEN_MODULES:
-                yield node.lineno, module
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
+            for module in modules:
+                if module.split(".")[0] in FORBIDDEN_MODULES:
+                    yield node.lineno, module
 
 
 def test_no_code_from_files():

@@ -62,6 +62,12 @@ def one_line(done):
     return done.stderr
 
 
+def line_of(process):
+    """The next line that a process writes."""
+    assert process.stdout is not None
+    return process.stdout.readline()
+
+
 def environment(**values):
     """Ours, as after activating the environment that the tests run in."""
     return {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VENV")} | {
@@ -117,10 +123,11 @@ def test_sim_ends_after_the_help(museum):
 def test_a_signal_to_sim_reaches_the_training(number, museum):
     command = [*HEEDING, str(museum / "exhibits" / "bfa_snn" / "sim.sh"), "--wait"]
     running = subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, text=True, start_new_session=True)
-    assert running.stdout.readline() == "training\n"
+    assert line_of(running) == "training\n"
     running.send_signal(number)
     running.communicate(timeout=20)
     assert running.returncode in (-number, 130)
+    left = []
     for _ in range(50):  # whoever of its session is left
         left = run("ps", "-o", "pid=", "--sid", running.pid).stdout.split()
         if not left:
@@ -265,7 +272,7 @@ print("stopped", flush=True)
 def waiting(seconds, *before):
     command = [*before, sys.executable, "-c", WAIT, str(REPOSITORY), str(seconds)]
     process = subprocess.Popen([*HEEDING, *command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    assert process.stdout.readline() == "ready\n"
+    assert line_of(process) == "ready\n"
     return process
 
 
@@ -273,7 +280,7 @@ def waiting(seconds, *before):
 def test_the_first_signal_asks_to_stop_and_the_second_ends(number):
     process = waiting(20)
     process.send_signal(number)
-    assert process.stdout.readline() == "stopping\n"
+    assert line_of(process) == "stopping\n"
     process.send_signal(number)
     said, _ = process.communicate(timeout=10)
     assert process.returncode == -number and said == ""
@@ -282,7 +289,7 @@ def test_the_first_signal_asks_to_stop_and_the_second_ends(number):
 def test_a_second_hangup_changes_nothing():  # the kernel sends one for a closed terminal, the shell another
     process = waiting(0.5)
     process.send_signal(signal.SIGHUP)
-    assert process.stdout.readline() == "stopping\n"
+    assert line_of(process) == "stopping\n"
     process.send_signal(signal.SIGHUP)
     said, _ = process.communicate(timeout=10)
     assert process.returncode == 0 and said == "stopped\n"

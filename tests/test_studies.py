@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -17,10 +18,11 @@ from conftest import make_patterns
 
 from exhibits.common.data.datasets import MNIST
 from exhibits.common.data.loading import digest_of, load_folder
-from exhibits.common.experiment.studies import StudyConfig, _load, by_seed, patterns_of, run_study
+from exhibits.common.experiment.studies import StudyConfig, by_seed, patterns_of, run_study
 from exhibits.common.system.errors import UserError
 from exhibits.common.system.files import read_json
 from exhibits.common.system.places import REPOSITORY
+from exhibits.common.system.scripts import load_script
 
 GLSNN = REPOSITORY / "exhibits" / "glsnn"
 STUDIES = REPOSITORY / "studies"
@@ -131,8 +133,8 @@ def test_a_task_is_told_apart_by_its_datas_content(small_data, tmp_path, toy):
 
 def test_only_the_readmes_grid_updates_the_readme():
     assert StudyConfig(scheduler="tcp://somewhere:1", plot_only=True).official
-    for other in ({"epochs": 3}, {"seeds": 1}, {"quick": True}, {"data": MNIST.parent}, {"out_dir": Path("x")}):
-        assert not StudyConfig(**other).official
+    for name, value in {"epochs": 3, "seeds": 1, "quick": True, "data": MNIST.parent, "out_dir": Path("x")}.items():
+        assert not replace(StudyConfig(), **{name: value}).official
 
 
 def test_rows_are_kept_and_not_run_again(toy, tmp_path):
@@ -233,7 +235,7 @@ run_study(Path({str(toy)!r}), {tasks!r}, config, dict)
 
 
 def test_feedback_study_measures_angles_where_all_layers_are_taught(small_data):
-    study = _load(GLSNN / "study_feedback.py")
+    study = load_script(GLSNN / "study_feedback.py")
     data = {"data": str(small_data), "data_sha256": digest_of(small_data)}
     task = {"hid_dim": [12, 10, 8], "epochs": 2, "seed": 5} | data
     full, none = (study.run(task | {"n_feedback": k}) for k in (2, 0))

@@ -38,7 +38,8 @@ def test_the_best_epoch_is_what_is_kept(make_circuit, sets, tmp_path):
     history = {name: np.load(tmp_path / "exp" / f"{name}.npy") for name in ("acc", "nll")}
     expected = max(range(1, 4), key=lambda epoch: (history["acc"][epoch], -history["nll"][epoch]))
     trained = restore(make_circuit(seed=5), config.exp_dir)
-    assert trained.epoch == expected and best == history["acc"][expected] and trained.temperature > 0
+    assert trained.epoch == expected and best == history["acc"][expected]
+    assert trained.temperature is not None and trained.temperature > 0
     log = json.loads((tmp_path / "exp" / "run.json").read_text())
     assert (log["best_epoch"], log["best_dev_acc"], log["epochs_done"]) == (expected, best, 3)
     kept = trained.circuit.get_parameters()

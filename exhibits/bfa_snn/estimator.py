@@ -75,7 +75,7 @@ class BFASNNClassifier(SpikingClassifier):
         same = ("encoder", "input_gain", "T", "burn_in", "tau_m", "resist_m", "eta_gain", "schedule", "batch_size")
         for name in ("weight_scale", "out_scale", "feedback_scale"):
             value = getattr(self, name)
-            if not (isinstance(value, Real) and 0 < value < np.inf):
+            if not (isinstance(value, Real) and 0 < float(value) < np.inf):
                 raise ValueError(f"{name}={value!r}: expected a number above 0")
         return self._checked(CircuitConfig, ("hid_dim", *same, "synapses"), weight_std=1.0)
 

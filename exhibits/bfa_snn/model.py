@@ -32,7 +32,7 @@ weights", Neural Computation 29(3), 2017, 578-602, as ngc-learn's model museum p
 import jax
 from jax import numpy as jnp
 
-from exhibits.bfa_snn.config import Config
+from exhibits.bfa_snn.config import CircuitConfig, Config
 from exhibits.common.cells import GatedErrorCell, SecantSLIFCell, events, steps_per_spike
 from exhibits.common.circuit import Answer, Builder, Run
 from exhibits.common.circuit.activity import ADVICE
@@ -41,9 +41,10 @@ from exhibits.common.ngc import DistributionGenerator as Draw
 from exhibits.common.ngc import stock
 
 
-class BFA_SNN(Network[Config]):
+class BFA_SNN(Network[CircuitConfig]):
     """The circuit above. L hidden layers make W1..W{L+1}, z0..z{L+1}, e{L+1}, E2..E{L+1} and d1..d{L}."""
 
+    CONFIG = Config
     ADVICE = ADVICE | {
         "silent": "lower --thr, raise --weight_std, or lower --eta_gain (or --eta) if it spiked before",
         "every step": "raise --thr, or lower --eta_gain (or --eta)",

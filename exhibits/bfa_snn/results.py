@@ -48,7 +48,9 @@ def run(row: Row, seed: int) -> dict:
 
 def digest(row: Row) -> str:
     """SHA-256 of the data of a row."""
-    return SOURCES[config_of(row).dataset].digest
+    dataset = config_of(row).dataset
+    assert dataset is not None, f"{row.name}: learns from a known data set"
+    return SOURCES[dataset].digest
 
 
 def main() -> None:

@@ -13,7 +13,8 @@ pin()
 # When it is imported, ngc-learn parses the command line, and reads json_files/config.json in the working folder.
 _argv, sys.argv = sys.argv, [*sys.argv[:1], "--config="]
 try:
-    from ngclearn import Compartment, Component, Context, MethodProcess, compilable
+    from ngclearn import Compartment, Context, MethodProcess
+    from ngclearn import compilable as _compilable
     from ngclearn import components as stock
     from ngclearn.components.jaxComponent import JaxComponent
     from ngclearn.utils.distribution_generator import DistributionGenerator
@@ -25,7 +26,6 @@ finally:
 
 __all__ = [
     "Compartment",
-    "Component",
     "DistributionGenerator",
     "JaxComponent",
     "MethodProcess",
@@ -40,6 +40,9 @@ __all__ = [
 ]
 
 Part = TypeVar("Part")
+
+# A process calls a method of a component with the keywords that it names, whatever those of the method it overrides.
+compilable: Callable[[Callable[..., None]], Callable[..., Any]] = _compilable
 
 _serial = itertools.count()
 _one_at_a_time = threading.RLock()  # the registers are the process's

@@ -109,7 +109,7 @@ class ContrastiveSynapse(JaxComponent):
         [[0.25]]
     """
 
-    def __init__(self, name: str, shape: tuple[int, int], batch_size: int = 1, key: jax.Array | None = None):
+    def __init__(self, name: str, shape: tuple[int, int], batch_size: int = 1, *, key: jax.Array):
         super().__init__(name, key=key)
         limit = np.sqrt(6.0 / sum(shape))
         self.weights = Compartment(jax.random.uniform(key, shape, minval=-limit, maxval=limit))

@@ -15,6 +15,7 @@ from jax import lax
 from jax import numpy as jnp
 
 from exhibits.common.circuit import Answer, Run
+from exhibits.common.circuit.circuit import minibatches_of
 from exhibits.glsnn.components import triangular_surrogate
 from exhibits.glsnn.model import GLSNN
 
@@ -45,10 +46,12 @@ def cascade(circuit: GLSNN, weights: list, rate: jax.Array, gates: list) -> tupl
         the current is 1.
     """
     c = circuit.config
-    for (w, b), gate in zip(weights, [*gates, 1.0], strict=True):
+
+    def layer(synapse, rate):
+        w, b = synapse
         j = rate @ w + b
 
-        def step(carry, _, j=j):
+        def step(carry, _):
             v, count = carry
             v = v + c.dt / c.tau_m * (j - v)
             s = spike(v - c.thr, c.surr_a)
@@ -56,8 +59,14 @@ def cascade(circuit: GLSNN, weights: list, rate: jax.Array, gates: list) -> tupl
 
         zeros = jnp.zeros_like(j)
         (v, count), _ = lax.scan(step, (zeros, zeros), length=c.T, unroll=circuit.unroll)
+        return j, v, count
+
+    *hidden, output = weights
+    for synapse, gate in zip(hidden, gates, strict=True):
+        _, _, count = layer(synapse, rate)
         rate = gate * (count / c.T)
-    return j + lax.stop_gradient(rate - j), count, v
+    j, v, count = layer(output, rate)
+    return j + lax.stop_gradient(count / c.T - j), count, v
 
 
 def gradients(circuit: GLSNN, run: Run) -> tuple[list, tuple[jax.Array, jax.Array]]:
@@ -107,12 +116,12 @@ def angles(circuit: GLSNN, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         (L + 1,) degrees between the two updates of W1, ..., W{L+1}, before Adam; below 90, both lower the cost.
         NaN for a layer of which one of them is 0.
     """
-    padding = ((0, circuit.batch_size - len(x)), (0, 0))
-    x, y, valid = (np.pad(rows, padding) for rows in (x, y, np.ones((len(x), 1), np.float32)))
+    minibatch = minibatches_of(x, y, circuit.batch_size, 1)
+    patterns, labels, valid = (jnp.asarray(rows[0]) for rows in minibatch)
 
     def measure(parameters):
         run = circuit.run(parameters, valid, jax.random.PRNGKey(0), learn=False)
-        circuit.begin(run, x, y)
+        circuit.begin(run, patterns, labels)
         true = [dw for dw, _ in gradients(circuit, run)[0]]
         circuit.forward(run)
         run.once(circuit.feedback)

@@ -256,7 +256,7 @@ def receptive_fields(shape: tuple[int, int], n_cells: int, side: int) -> jax.Arr
     return jnp.asarray(seen.all(axis=0), jnp.float32)
 
 
-def dropout_gate(key: jax.Array, shape: tuple[int, int], probability: float) -> jax.Array:
+def dropout_gate(key: jax.Array, shape: tuple[int, ...], probability: float) -> jax.Array:
     """Gains that silence at random: 0 with a probability, to the nearest of 256 levels, else what keeps the mean at 1.
 
     Args:

@@ -32,6 +32,7 @@ feedback alignment and local STDP plasticity", Frontiers in Computational Neuros
 implementation in BrainCog (Zeng et al., 2023).
 """
 
+from dataclasses import replace
 from functools import partial
 
 import jax
@@ -50,12 +51,13 @@ from exhibits.glsnn.components import (
     orthogonal,
     receptive_fields,
 )
-from exhibits.glsnn.config import Config
+from exhibits.glsnn.config import CircuitConfig, Config
 
 
-class GLSNN(Network[Config]):
+class GLSNN(Network[CircuitConfig]):
     """The circuit above. L hidden layers make W1..W{L+1}, z1..z{L+1}, errors e1..e{L+1} and feedback F1..F{L}."""
 
+    CONFIG = Config
     ADVICE = ADVICE | {
         "silent": "lower --thr, give it feedback if it has none (--n_feedback), or lower --eta if it spiked before",
     }
@@ -138,7 +140,8 @@ class GLSNN(Network[Config]):
         if self.z0:
             spikes = {0: jnp.round(self.config.T * run[self.rates[0]])} | spikes
         answer = self.answer(run[self.z[len(self.z)].count], run[self.z[len(self.z)].v])
-        return answer._replace(
+        return replace(
+            answer,
             rates={n: run[self.rates[n]] for n in self.z},
             spikes=spikes,
             every={n: count == self.config.T for n, count in spikes.items()},

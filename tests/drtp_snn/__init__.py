@@ -75,6 +75,8 @@ class Config(Circuit, TrainingConfig):
 class DRTP_SNN(Network[Config]):
     """The circuit above. L hidden layers make W1..W{L+1}, z0..z{L+1}, the error e{L+1}, B1..BL and d1..dL."""
 
+    CONFIG = Config
+
     def build(self, make: Builder, sizes: tuple[int, ...]) -> None:
         c, out, kind = self.config, len(sizes) - 1, events.kinds(events.chosen("auto"))
         draw = Draw.gaussian(mean=0.0, std=c.weight_std)

@@ -2,15 +2,30 @@
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import jax
 
-from exhibits.common.ngc import Compartment, Component, MethodProcess, Product, Summation
+from exhibits.common.ngc import Compartment, MethodProcess, Product, Summation
 
-Part = TypeVar("Part", bound=Component)
 Wire = Compartment | Product | Summation
 LEARNT = ("weights", "biases", "opt_params")  # what a synapse that learns keeps from one minibatch to the next
+
+
+class Part(Protocol):
+    """What every component of a circuit has: a `JaxComponent` that can be advanced by a time step."""
+
+    key: Compartment
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def compartments(self) -> list[tuple[str, Compartment]]: ...
+    @property
+    def advance_state(self) -> Callable[..., Any]: ...
+
+
+P = TypeVar("P", bound=Part)
 
 
 class Builder:
@@ -31,14 +46,14 @@ class Builder:
 
     def __init__(self, key: jax.Array, batch_size: int):
         self.key = key
-        self.components: dict[str, Component] = {}
+        self.components: dict[str, Part] = {}
         self.learning: set[str] = set()
         self._plastic: set[str] = set()  # names of the components that learn
         self._wires: list[tuple[Wire, Compartment]] = []
         self._batch_size = batch_size
         self._keys = _keys(key)
 
-    def __call__(self, kind: Callable[..., Part], name: str, **values: Any) -> Part:
+    def __call__(self, kind: Callable[..., P], name: str, **values: Any) -> P:
         """Makes a component.
 
         Args:
@@ -65,11 +80,11 @@ class Builder:
         port.target = source
         self._wires.append((source, port))
 
-    def advance(self, name: str, *parts: Component) -> MethodProcess:
+    def advance(self, name: str, *parts: Part) -> MethodProcess:
         """A process that advances components by one time step: these, or all that have been made."""
         return self.process(name, (part.advance_state for part in parts or self.components.values()))
 
-    def evolve(self, name: str, *parts: Component, method: str = "evolve") -> MethodProcess:
+    def evolve(self, name: str, *parts: Part, method: str = "evolve") -> MethodProcess:
         """A process in which these components learn; it is left out wherever the circuit does not.
 
         Args:

@@ -278,7 +278,7 @@ class Circuit(Generic[Config]):
                 self.set_parameters(parameters)
             yield out
 
-    def compiled(self, minibatches: int, *, learn: bool, detail: bool) -> Callable[..., tuple[Any, Any]]:
+    def compiled(self, minibatches: int, *, learn: bool, detail: bool) -> jax.stages.Compiled:
         """The program for that many minibatches a call, ahead of time: what `in_chunks` can call without a circuit."""
         B, columns = self.batch_size, (self.sizes[0], self.sizes[-1], 1)
         rows = [jax.ShapeDtypeStruct((minibatches, B, n), jnp.float32) for n in columns]

@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import numpy as np
 from jax import numpy as jnp
+from jax.core import Tracer
 
 from exhibits.common.circuit.circuit import Circuit, minibatches_of
 from exhibits.common.circuit.run import State, path
@@ -36,7 +37,7 @@ def first_not_finite(
 
     def inspect(state: State, t: Any) -> None:
         leaves = {where: jax.tree.leaves(value) for where, value in state.items() if where in names}
-        if any(isinstance(leaf, jax.core.Tracer) for each in leaves.values() for leaf in each):
+        if any(isinstance(leaf, Tracer) for each in leaves.values() for leaf in each):
             return  # only the shapes are asked for
         for where, each in leaves.items():
             if not all(np.isfinite(leaf).all() for leaf in each if jnp.issubdtype(leaf.dtype, jnp.inexact)):

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -15,7 +15,8 @@ from exhibits.common.ngc import Compartment, MethodProcess
 State = dict[str, Any]  # path of a compartment -> value
 
 
-class Answer(NamedTuple):
+@dataclass(frozen=True)
+class Answer:
     """What a circuit answers to a minibatch. What nobody asks for costs nothing.
 
     Layers are numbered from the input, 0, to the output; those that do not spike are left out. What is known of their
@@ -32,10 +33,10 @@ class Answer(NamedTuple):
 
     count: jax.Array
     logit: jax.Array
-    rates: Mapping[int, jax.Array] = {}
-    spikes: Mapping[int, jax.Array] = {}
-    every: Mapping[int, jax.Array] = {}
-    more: Mapping[str, jax.Array] = {}
+    rates: Mapping[int, jax.Array] = field(default_factory=dict)
+    spikes: Mapping[int, jax.Array] = field(default_factory=dict)
+    every: Mapping[int, jax.Array] = field(default_factory=dict)
+    more: Mapping[str, jax.Array] = field(default_factory=dict)
 
 
 @dataclass

@@ -6,6 +6,7 @@ import os
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from exhibits.common.system.errors import UserError
 from exhibits.common.system.files import open_regular, write_array
 from exhibits.common.system.places import REPOSITORY, writable_home
 
+Name = Literal["mnist", "fashion_mnist"]
 DATA = REPOSITORY / "data"
 N_CLASSES = 10
 N_VALID = 10_000  # the last patterns of the training file
@@ -48,7 +50,7 @@ class Source:
         return hashlib.sha256("".join(self.sha256.values()).encode()).hexdigest()
 
 
-SOURCES = {
+SOURCES: dict[Name, Source] = {
     "mnist": Source(
         md5=(
             "6bbc9ace898e44ae57da46a324031adb",
@@ -128,13 +130,13 @@ def folder_of(name: str) -> Path:
 MNIST = folder_of("mnist")
 
 
-def of_folder(folder: Path) -> str | None:
+def of_folder(folder: Path) -> Name | None:
     """Name of the data set whose arrays `prepare` makes in a folder; None if there is none."""
     name = folder.name
     return name if name in SOURCES and folder in (DATA / name, folder_of(name)) else None
 
 
-def known(path: Path, field: str) -> str | None:
+def known(path: Path, field: str) -> Name | None:
     """Name of the data set whose array for that field a file is, under whatever spelling; None if it is another."""
     path = Path(os.path.realpath(path.parent)) / path.name
     return of_folder(path.parent) if is_array_of(path, field) else None
@@ -204,34 +206,44 @@ def _patterns(pixels: np.ndarray) -> np.ndarray:
     return pixels.reshape(len(pixels), -1).astype(np.float32) / np.float32(255)
 
 
-def _locate(name: str, source: Path | None) -> list[Path]:
+def _locate(name: Name, source: Path | None) -> list[Path]:
     """Paths of the four IDX files, downloaded if there is no other way."""
     known = SOURCES[name]
     folders = known.folders if source is None else (source,)
     for folder in folders:
-        candidates = [[folder / file, folder / f"{file}.gz"] for file in FILES]
         try:
-            found = [next((path for path in pair if path.is_file()), None) for pair in candidates]
+            if found := idx_files(folder):
+                return found
         except OSError as error:
             raise UserError(f"{folder}: {error.strerror}; expected a folder that can be read; {known.hint}") from None
-        if all(found):
-            return found
     if source is not None or known.url is None:
         raise UserError(f"{folders[-1]}: expected {', '.join(FILES)}, each as it is or as .gz; {known.hint}")
-    return _download(known)
+    return _download(known, known.url)
 
 
-def _download(known: Source) -> list[Path]:
+def idx_files(folder: Path) -> list[Path]:
+    """The four IDX files of a folder, each as it is or gzipped; empty unless all are there.
+
+    Raises:
+        OSError: if the folder cannot be read.
+    """
+    pairs = [(folder / file, folder / f"{file}.gz") for file in FILES]
+    found = [next((path for path in pair if path.is_file()), None) for pair in pairs]
+    there = [path for path in found if path is not None]
+    return there if len(there) == len(FILES) else []
+
+
+def _download(known: Source, url: str) -> list[Path]:
     import pooch
 
     files = [f"{file}.gz" for file in FILES]
     registry = {file: f"md5:{md5}" for file, md5 in zip(files, known.download_md5, strict=True)}
-    fetcher = pooch.create(pooch.os_cache("snn-museum"), known.url, registry=registry)
+    fetcher = pooch.create(pooch.os_cache("snn-museum"), url, registry=registry)
     try:
         return [Path(fetcher.fetch(file)) for file in files]
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:120]
-        raise UserError(f"{known.url}: download failed ({reason}); {known.hint}") from None
+        raise UserError(f"{url}: download failed ({reason}); {known.hint}") from None
 
 
 def read_idx(path: Path, md5: str | None = None) -> np.ndarray:

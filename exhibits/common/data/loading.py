@@ -26,7 +26,7 @@ class Choice(Protocol):
     """What a configuration says of the data."""
 
     @property
-    def dataset(self) -> str | None: ...
+    def dataset(self) -> datasets.Name | None: ...
     @property
     def classes(self) -> tuple[str, ...]: ...
     @property
@@ -133,8 +133,8 @@ def load_folder(folder: Path) -> tuple[Patterns, Patterns, str]:
         prepare_if_missing(name)
         folder = datasets.folder_of(name)
     paths = [folder / f"{datasets.ARRAYS[field]}.npy" for field in LEARNED]
-    train, form, records = read_patterns(*paths[:2])
-    dev, _, more = read_patterns(*paths[2:], form)
+    train, form, records = read_patterns(paths[0], paths[1])
+    dev, _, more = read_patterns(paths[2], paths[3], form)
     return train, dev, _combined([record.sha256 for record in records + more])
 
 
@@ -200,7 +200,7 @@ def read_patterns(x_path: Path, y_path: Path, form: Form | None = None) -> tuple
 
 
 def _record(path: Path, raw: np.ndarray, array: np.ndarray) -> ArrayRecord:
-    return ArrayRecord(str(path), raw.shape, str(raw.dtype), hashlib.sha256(array).hexdigest())
+    return ArrayRecord(str(path), raw.shape, str(raw.dtype), hashlib.sha256(array.data).hexdigest())
 
 
 class Pictures(NamedTuple):

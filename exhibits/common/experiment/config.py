@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
 
 import msgspec
 import tyro
@@ -22,9 +22,13 @@ from exhibits.common.system.commandline import did_you_mean
 from exhibits.common.system.errors import UserError
 from exhibits.common.system.files import read_json
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 HELP = ("--help", "-h")
 
-C = TypeVar("C")
+C = TypeVar("C", bound="DataclassInstance")
+T = TypeVar("T", bound="TrainingConfig")
 
 
 def require(config: object, field: str, expected: str, holds: bool) -> None:
@@ -67,7 +71,7 @@ class Training:
 class Data:
     """What it learns from, and what it is tested on."""
 
-    dataset: Literal["mnist", "fashion_mnist"] | None = None
+    dataset: datasets.Name | None = None
     """Known data set to learn from: mnist, unless files of your own are given below."""
     dataX: Path | None = None
     """Own training patterns, a .npy file: (N, D) in [0, 1], or 8-bit pictures (N, H, W). With dataY, devX and devY."""
@@ -249,9 +253,9 @@ def from_command_line(kind: type[C], args: Sequence[str] | None = None, prog: st
         SystemExit: with code 0, after `--help`.
     """
     args = list(sys.argv[1:] if args is None else args)
-    recipes = getattr(kind, "RECIPES", {})
+    recipes = issubclass(kind, TrainingConfig) and kind.RECIPES
     config, name = _parse(kind, args if not recipes else [arg for arg in args if arg not in HELP], prog)
-    if recipes:  # the flags say which recipe; its values are the defaults that they are read with
+    if recipes and isinstance(config, TrainingConfig):  # the flags say which recipe; its values are their defaults
         config, _ = _parse(kind, args, prog, name or config.default_recipe)
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
@@ -342,7 +346,7 @@ def to_json(config: Any) -> dict[str, Any]:
     }
 
 
-def from_json(kind: type[C], path: Path) -> C:
+def from_json(kind: type[T], path: Path) -> T:
     """Reads a configuration that `to_json` wrote, now or in an earlier format.
 
     Raises:
@@ -351,7 +355,7 @@ def from_json(kind: type[C], path: Path) -> C:
     return from_values(kind, read_json(path, dict[str, Any]), str(path))
 
 
-def from_values(kind: type[C], values: Mapping[str, Any], where: str) -> C:
+def from_values(kind: type[T], values: Mapping[str, Any], where: str) -> T:
     """The configuration of what `to_json` gave; fields, types and values are checked, nothing is run.
 
     Args:

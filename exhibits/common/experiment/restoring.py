@@ -98,7 +98,7 @@ def start_from(circuit: Circuit, config: TrainingConfig) -> None:
     trained = {name: value for name, value in circuit.get_parameters().items() if name.endswith(WEIGHTS)}
     circuit.set_parameters(fresh | trained)
     digest = hashlib.sha256(b"".join(np.asarray(value).tobytes() for _, value in sorted(trained.items())))
-    circuit.choices = circuit.choices | {"initial weights": digest.hexdigest()[:16]}
+    circuit.choices = {**circuit.choices, "initial weights": digest.hexdigest()[:16]}
 
 
 def exhibit_of(exp: Path) -> str:

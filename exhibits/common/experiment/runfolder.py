@@ -126,21 +126,22 @@ def held(config: TrainingConfig, identity: Identity, log: RunLog) -> Iterator[Ru
     handle = _lock(exp, log.started)
     try:
         known = _known(exp)
-        resumes = known is not None and (config.resume == "must" or (config.resume == "auto" and not known.finished))
-        if resumes:
-            _refuse_another_run(config, identity, known)
-        if known is not None and not resumes:
+        wanted = known is not None and (config.resume == "must" or (config.resume == "auto" and not known.finished))
+        resumed = known if wanted else None
+        if resumed is not None:
+            _refuse_another_run(config, identity, resumed)
+        elif known is not None:
             _set_aside(exp, known.started)
             os.close(handle)
             exp.mkdir(exist_ok=True)
             handle = _lock(exp, log.started)
             if _known(exp) is not None:
                 raise UserError(f"--exp_dir {exp}: another run has begun there; give another --exp_dir")
-        folder = RunFolder(exp, handle, known if resumes else log, resumes)
+        folder = RunFolder(exp, handle, resumed or log, resumes=resumed is not None)
         _write_owner(exp, log.started)
-        if not resumes:
+        if not folder.resumes:
             folder.note()
-        if not (resumes and (exp / "config.json").exists()):  # a full disk may have kept it out
+        if not (folder.resumes and (exp / "config.json").exists()):  # a full disk may have kept it out
             write_json(exp / "config.json", to_json(config))
         elif (before := from_json(type(config), exp / "config.json")).epochs != config.epochs:
             write_json(exp / "config.json", to_json(dataclasses.replace(before, epochs=config.epochs)))

@@ -4,7 +4,6 @@ A task is a JSON object with everything that its numbers depend on; the script o
 takes one and gives the measurements. A rerun skips the tasks whose rows are in the study's file.
 """
 
-import importlib.util
 import json
 import re
 import sys
@@ -13,7 +12,6 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -26,6 +24,7 @@ from exhibits.common.experiment.schema import MAX_EPOCHS, StudyRow
 from exhibits.common.system.errors import UserError
 from exhibits.common.system.files import locked, read_json, write_json
 from exhibits.common.system.places import REPOSITORY
+from exhibits.common.system.scripts import load_script
 
 if TYPE_CHECKING:  # ngc-learn reads the command line when it is imported
     from exhibits.common.circuit import Circuit
@@ -229,17 +228,9 @@ def run_task(where: str, task: Task) -> Row:
 
         start = time.perf_counter()
         with temporary():
-            measured = _load(script).run(task)
+            measured = load_script(script).run(task)
         seconds = time.perf_counter() - start
     return measured | {"seconds": seconds, "device": runlog.hardware(), "git_commit": runlog.git_commit()}
-
-
-def _load(script: Path) -> ModuleType:
-    """A script as a module, whatever other exhibit has one of that name."""
-    spec = importlib.util.spec_from_file_location(f"{script.parent.name}_{script.stem}", script)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def patterns_of(task: Task) -> tuple[Patterns, Patterns]:
@@ -252,7 +243,8 @@ def patterns_of(task: Task) -> tuple[Patterns, Patterns]:
     train, dev, digest = load_folder(folder)
     if digest != task["data_sha256"]:
         raise UserError(f"{folder}: its arrays are not those of the study; copy them from where it was started")
-    return tuple(Patterns(*(array[: task.get("patterns")] for array in each)) for each in (train, dev))
+    train, dev = (Patterns(*(array[: task.get("patterns")] for array in each)) for each in (train, dev))
+    return train, dev
 
 
 def learning_curve(circuit: "Circuit", task: Task) -> Iterator[float]:

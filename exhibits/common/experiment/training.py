@@ -34,7 +34,7 @@ EVALUATION = 1.2  # time of an epoch over that of learning
 
 def identity_of(circuit: Circuit, config: TrainingConfig, data: DataSet) -> Identity:
     """All that the numbers of a run depend on."""
-    choices = circuit.choices | {"device": jax.default_backend()}
+    choices = {**circuit.choices, "device": jax.default_backend()}
     numbers = {name: value for name, value in config.numbers(data.form).items() if name not in choices}
     return Identity(FORMAT, config.exhibit, numbers, data.learned, data.form, choices, settings())
 
@@ -112,6 +112,7 @@ def load_snapshot(
                 raise ValueError(f"{seen} of {n} patterns, in minibatches of {size}, after epoch {progress.epoch}")
 
     step, arrays, record = store.load({"parameters": circuit.get_parameters()}, step, check)
+    assert record is not None  # or check had refused it
     return arrays["parameters"], record.progress, step
 
 
@@ -154,7 +155,7 @@ class _Run:
 
     def _introduce(self) -> None:
         """Says what is trained on what, and where it goes."""
-        what = self.config.dataset or self.config.dataX.parent
+        what = self.config.dataset or self.config.files()["dataX"].parent
         sets = [f"{len(self.train.x)} patterns to learn from"]
         sets += [] if self.dev is None else [f"{len(self.dev.x)} to choose the epoch by"]
         print(f"Network {self.circuit.summary}, on {runlog.hardware()}")
@@ -182,32 +183,38 @@ class _Run:
             learn_epoch(circuit, self.train, config.seed, epoch, bar, progress.partial, self._after_chunk)
             progress.partial = Tally()
             progress.epoch_seconds.append(time.perf_counter() - begin)
-            dev, logit = self._evaluate(bar, begin)
+            scored = self._evaluate(bar, begin)
         if config.verbosity >= 1:
             print(norms(circuit), flush=True)
         progress.epoch = epoch
         self.folder.note(epochs_done=epoch, epoch_seconds=progress.epoch_seconds)
         save_history(progress, self.folder)
         best = progress.best
-        if dev is None:
+        if scored is None:
             progress.best = Best(epoch, step=epoch * n)
-        elif best.acc is None or (dev.acc, -dev.nll) > (best.acc, -best.nll):
-            temperature = fit_temperature(logit, self.dev.y)
-            progress.best = Best(epoch, dev.acc, dev.nll, temperature, epoch * n)
-            self.folder.note(best_epoch=epoch, best_dev_acc=dev.acc, best_dev_nll=dev.nll)
+        else:
+            dev, logit, y = scored
+            if best.acc is None or best.nll is None or (dev.acc, -dev.nll) > (best.acc, -best.nll):
+                progress.best = Best(epoch, dev.acc, dev.nll, fit_temperature(logit, y), epoch * n)
+                self.folder.note(best_epoch=epoch, best_dev_acc=dev.acc, best_dev_nll=dev.nll)
         self._checkpoint()
         self.folder.note(seconds=progress.seconds)
         if self.stopping() and epoch < config.epochs:
             self._stop()
 
-    def _evaluate(self, bar: EpochBar, begin: float) -> tuple[Tally | None, np.ndarray | None]:
-        """Scores of both sets and the activity of all layers, added to the progress; those of the development set."""
+    def _evaluate(self, bar: EpochBar, begin: float) -> tuple[Tally, np.ndarray, np.ndarray] | None:
+        """Adds the scores of both sets and the activity of all layers to the progress.
+
+        Returns:
+            Scores, logits and labels of the development set; None if there is none.
+        """
         circuit, progress = self.circuit, self.progress
         seen = interpret(circuit.read(*self.sample, self.keys.sample), self.sample.y)
-        train, dev, logit = tally_of(seen), None, None
+        train, dev, scored = tally_of(seen), None, None
         if self.dev is not None:
             out = circuit.read(*self.dev, self.keys.dev)
-            dev, logit = tally_of(interpret(out, self.dev.y)), out["logit"]
+            dev = tally_of(interpret(out, self.dev.y))
+            scored = dev, out["logit"], self.dev.y
         if not all(math.isfinite(tally.nll_sum) for tally in (train, dev) if tally is not None):
             if not progress.history.acc:
                 raise UserError("before training: the NLL is not a finite number; try smaller initial weights")
@@ -231,7 +238,7 @@ class _Run:
             if layer not in self.named:
                 self.named.add(layer)
                 print(f"{when} {message}", file=sys.stderr, flush=True)
-        return dev, logit
+        return scored
 
     def _after_chunk(self, _: Tally) -> None:
         """After each call of the circuit's program: refuses to go on, stops, or saves if it is time."""

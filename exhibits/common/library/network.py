@@ -4,7 +4,7 @@ import inspect
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self, TypeVar, get_args
+from typing import Any, ClassVar, Self, TypeVar
 
 import jax
 import numpy as np
@@ -14,6 +14,7 @@ from exhibits.common.circuit.circuit import CircuitConfig, minibatches_of
 from exhibits.common.circuit.seeds import Keys
 from exhibits.common.data.form import Form
 from exhibits.common.data.loading import as_one_hot, as_patterns, load_patterns
+from exhibits.common.experiment.config import TrainingConfig
 from exhibits.common.experiment.evaluation import log_probability, predicted_label
 from exhibits.common.experiment.restoring import opened, restore
 from exhibits.common.ngc import Compartment
@@ -34,6 +35,8 @@ class Network(Circuit[Config]):
     Patterns are (N, D) in [0, 1], one of them (D,), or pictures (N, H, W), also as bytes; they are checked as files
     are. The same patterns in the same order give the same answers: what is random comes from the run's seed.
     """
+
+    CONFIG: ClassVar[type[TrainingConfig]]  # for a subclass to set: of a training run, what `load` reads
 
     form: Form | None = None  # how data are read
     _trained: str = "untrained"
@@ -58,7 +61,7 @@ class Network(Circuit[Config]):
         beside = Path(inspect.getfile(cls)).parent / folder
         if not (folder / "config.json").exists() and (beside / "config.json").exists():
             folder = beside
-        config, log, identity_of = opened(cls._config_kind(), folder)
+        config, log, identity_of = opened(cls.CONFIG, folder)
         form = log.form or load_patterns(config, "data")[1]  # format 1 did not record it
         network = cls.for_analysis(config, form)
         trained = restore(network, folder, identity_of(form))
@@ -74,12 +77,6 @@ class Network(Circuit[Config]):
         network = super().for_analysis(config, form)
         network.form = form
         return network
-
-    @classmethod
-    def _config_kind(cls) -> Any:
-        """The class of an exhibit's configuration: `class Mine(Network[Config])`."""
-        (base,) = cls.__orig_bases__  # type: ignore[attr-defined]
-        return get_args(base)[0]
 
     def __repr__(self) -> str:
         further = f", then on {self._further} more patterns" if self._further else ""

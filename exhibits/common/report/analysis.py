@@ -60,7 +60,7 @@ def subject(kind: type[TrainingConfig], analysis: AnalysisConfig) -> Subject:
     config, log, identity_of = opened(kind, exp)
     if not os.access(exp, os.W_OK):
         raise UserError(f"--exp_dir {exp}: not writable; expected a folder that the pictures can be saved in")
-    if analysis.dataX is not None:
+    if analysis.dataX is not None and analysis.dataY is not None:  # or neither is
         of = f"set {analysis.dataX.name}"
         patterns, form, _ = read_patterns(analysis.dataX, analysis.dataY, log.form)
     else:
@@ -186,6 +186,7 @@ def embed(codes: np.ndarray, seed: int) -> np.ndarray:
         return np.zeros((len(codes), 2))
     reduced = PCA(components, random_state=seed).fit_transform(codes)
     if len(codes) < 3 or components < 2:
-        return np.pad(reduced[:, :2], ((0, 0), (0, max(0, 2 - reduced.shape[1]))))
+        missing = np.zeros((len(codes), max(0, 2 - reduced.shape[1])), reduced.dtype)
+        return np.hstack([reduced[:, :2], missing])
     perplexity = min(30.0, (len(codes) - 1) / 3)
     return TSNE(perplexity=perplexity, random_state=seed, n_jobs=-1).fit_transform(reduced)

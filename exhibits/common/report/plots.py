@@ -36,13 +36,13 @@ def draw_likelihood(exp: Path, path: Path) -> None:
             continue  # there was no development set
         axes.plot(np.arange(len(values)), values, "o-", markersize=3, color=color, label=label)
     axes.set(xlabel="epoch (0: before training)", ylabel="negative log likelihood (nats)", ylim=(0, None))
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.locator_params(axis="x", integer=True)
     axes.legend(ncol=2)
     save(figure, path)
 
 
 def draw_curves(
-    curves: Mapping[str, Mapping[float, Sequence[float]]], xlabel: str, ylabel: str, path: Path, chance: float
+    curves: Mapping[str, Mapping[int, Sequence[float]]], xlabel: str, ylabel: str, path: Path, chance: float
 ) -> None:
     """Curves over a grid: the mean over seeds, a bar for the standard deviation and a dot for each seed.
 
@@ -66,7 +66,7 @@ def draw_curves(
             axes.plot([x] * len(points[x]), points[x], ".", color=color, markersize=3, alpha=0.6)
     axes.axhline(chance, color="0.5", linestyle=":", linewidth=1, label="chance")
     axes.set(xlabel=xlabel, ylabel=ylabel)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.locator_params(axis="x", integer=True)
     figure.legend(loc="outside lower center", ncol=2 if max(map(len, curves)) > 10 else 4)
     save(figure, path)
 
@@ -94,7 +94,7 @@ def draw_confusion(matrix: np.ndarray, classes: Sequence[str], of: str, path: Pa
         size = min(8, 100 / len(classes))
         for row, column in np.ndindex(matrix.shape):
             color = "white" if share[row, column] > 0.5 else "black"
-            axes.text(column, row, matrix[row, column], ha="center", va="center", fontsize=size, color=color)
+            axes.text(column, row, str(matrix[row, column]), ha="center", va="center", fontsize=size, color=color)
     ticks = _thinned(len(classes))
     names = [classes[tick] for tick in ticks]
     axes.set(xticks=ticks, yticks=ticks, xlabel="predicted class", ylabel="true class")
@@ -224,8 +224,10 @@ def draw_receptive_fields(weights: np.ndarray, shape: tuple[int, int], path: Pat
     figure, axes = plt.subplots(rows, rows, figsize=(8, 8))
     for axis in axes.flat:
         axis.set_axis_off()
-    for cell, axis in zip(strongest, axes.flat, strict=False):
-        picture = axis.imshow(weights[:, cell].reshape(shape), cmap="RdBu_r", vmin=-limit, vmax=limit)
-    figure.colorbar(picture, ax=axes, shrink=0.6, label="weight")
+    pictures = [
+        axis.imshow(weights[:, cell].reshape(shape), cmap="RdBu_r", vmin=-limit, vmax=limit)
+        for cell, axis in zip(strongest, axes.flat, strict=False)
+    ]
+    figure.colorbar(pictures[-1], ax=axes, shrink=0.6, label="weight")
     figure.suptitle(f"W1: receptive fields of the {len(strongest)} hidden cells with the largest weights")
     save(figure, path)

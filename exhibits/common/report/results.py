@@ -126,6 +126,7 @@ def train_and_test(
     if log is None:
         fit(circuit, config, data)
         log = finished(config, identity)
+        assert log is not None  # a training that returns is finished
     trained = restore(circuit, config.exp_dir, identity)
     if temperature is not None:
         trained = replace(trained, temperature=temperature)

@@ -17,7 +17,7 @@ from exhibits.common.system.errors import UserError, reported
 with reported():  # a package may be missing
     import numpy as np
 
-    from exhibits.common.data.datasets import DATA, FILES, SOURCES, files, read_idx
+    from exhibits.common.data.datasets import DATA, SOURCES, Name, files, idx_files, read_idx
     from exhibits.common.data.loading import load_patterns
     from exhibits.common.experiment import runlog
     from exhibits.common.experiment.config import TrainingConfig
@@ -35,12 +35,11 @@ def memory() -> str:
     return f"{total:.1f} GB, {free:.1f} GB free"
 
 
-def data(name: str) -> str:
+def data(name: Name) -> str:
     """Whether the four files of a data set, and the arrays made from them, are there and what was published."""
     source = SOURCES[name]
     for folder in source.folders:
-        found = [next((p for p in (folder / f, folder / f"{f}.gz") if p.is_file()), None) for f in FILES]
-        if all(found):
+        if found := idx_files(folder):
             for path, md5 in zip(found, source.md5, strict=True):
                 read_idx(path, md5)
             if all(path.exists() for path in files(name).values()):

@@ -4,7 +4,6 @@ python sim.py FOLDER TRAIN_SCRIPT ANALYZE_SCRIPT [arguments of the train script]
 to sim.sh, which turns into it, reaches the training and leaves nothing behind.
 """
 
-import importlib.util
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,15 +12,13 @@ from types import ModuleType
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
 from exhibits.common.system.errors import reported
+from exhibits.common.system.scripts import load_script
 
 
 def load(script: Path, args: Sequence[str]) -> ModuleType:
     """A script as a module, the command line as if it had been started by itself: ngc-learn and the log read it."""
     sys.argv = [str(script), *args]
-    spec = importlib.util.spec_from_file_location(script.stem, script)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(script)
 
 
 def main(folder: Path, train: str, analyze: str, args: Sequence[str]) -> None:
@@ -33,4 +30,5 @@ def main(folder: Path, train: str, analyze: str, args: Sequence[str]) -> None:
 
 if __name__ == "__main__":
     with reported():
-        main(Path(sys.argv[1]).resolve(), *sys.argv[2:4], sys.argv[4:])
+        folder, train, analyze, *args = sys.argv[1:]
+        main(Path(folder).resolve(), train, analyze, args)

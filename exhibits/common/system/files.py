@@ -11,7 +11,7 @@ import warnings
 import zipfile
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, Any, TypeVar, overload
 
 import msgspec
 import numpy as np
@@ -166,7 +166,11 @@ def _plain(value: Any) -> Any:
     return value.tolist() if isinstance(value, np.ndarray | np.generic) else str(value)
 
 
-def read_json(path: Path, kind: type[T] = Any, expected: str = "a file that a training run wrote") -> T:
+@overload
+def read_json(path: Path) -> Any: ...
+@overload
+def read_json(path: Path, kind: type[T], expected: str = ...) -> T: ...
+def read_json(path: Path, kind: Any = Any, expected: str = "a file that a training run wrote") -> Any:
     """What a JSON file of at most 16 MB holds, with the types and ranges that `kind` declares.
 
     Args:

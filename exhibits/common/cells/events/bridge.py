@@ -9,7 +9,9 @@ versions in `TESTED_JAX`; with others, `events.chosen` takes dense synapses.
 
 import functools
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax
 from llvmlite import ir
@@ -18,7 +20,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array, populate_array
 
-_I8, _I32, _I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
+_I32, _I64, _POINTER = ir.IntType(32), ir.IntType(64), ir.PointerType(ir.IntType(8))
 
 # Byte offsets in XLA's structs, all of them fixed by its ABI.
 _FRAME_EXTENSION, _FRAME_INPUTS, _FRAME_OUTPUTS = 8, 72, 112
@@ -26,12 +28,9 @@ _BUFFER_DATA, _BUFFER_DIMS = 24, 40
 _EXTENSION_METADATA, _METADATA_MAJOR, _METADATA_MINOR, _METADATA_TRAITS = 24, 24, 28, 32
 
 
-def _field(builder, struct, offset, kind=_I64):
+def _field(builder, struct, offset, kind: ir.Type = _I64):
     """The number, or the address, at a byte offset of a struct."""
-    place = builder.gep(struct, [_I64(offset)])
-    if kind is ir.PointerType:
-        return builder.load(builder.bitcast(place, ir.PointerType(_I8).as_pointer()))
-    return builder.load(builder.bitcast(place, kind.as_pointer()))
+    return builder.load(builder.bitcast(builder.gep(struct, [_I64(offset)]), kind.as_pointer()))
 
 
 def _api_version() -> tuple[int, int]:
@@ -45,7 +44,7 @@ def _api_version() -> tuple[int, int]:
 
 def _answer_query(builder, extension):
     """XLA asks once, at registration, for which version of the interface a handler was made."""
-    metadata = _field(builder, extension, _EXTENSION_METADATA, ir.PointerType)
+    metadata = _field(builder, extension, _EXTENSION_METADATA, _POINTER)
     major, minor = _api_version()
     version = ((_METADATA_MAJOR, major), (_METADATA_MINOR, minor), (_METADATA_TRAITS, 0))
     for offset, value in version:
@@ -54,9 +53,9 @@ def _answer_query(builder, extension):
 
 def _array(context, builder, array_type, pointers, position):
     """Numba's view of the buffer that is number `position` in a list of buffers."""
-    buffer = _field(builder, pointers, 8 * position, ir.PointerType)
-    data = _field(builder, buffer, _BUFFER_DATA, ir.PointerType)
-    dims = _field(builder, buffer, _BUFFER_DIMS, ir.PointerType)
+    buffer = _field(builder, pointers, 8 * position, _POINTER)
+    data = _field(builder, buffer, _BUFFER_DATA, _POINTER)
+    dims = _field(builder, buffer, _BUFFER_DIMS, _POINTER)
     item = context.get_data_type(array_type.dtype)
     size = context.get_abi_sizeof(item)
     shape = [_field(builder, dims, 8 * axis) for axis in range(array_type.ndim)]
@@ -75,7 +74,7 @@ def _handler(kernel, inputs, outputs):
     @intrinsic
     def is_query(typingctx, frame):
         def codegen(context, builder, sig, args):
-            extension = _field(builder, args[0], _FRAME_EXTENSION, ir.PointerType)
+            extension = _field(builder, args[0], _FRAME_EXTENSION, _POINTER)
             asked = cgutils.is_not_null(builder, extension)
             with builder.if_then(asked):
                 _answer_query(builder, extension)
@@ -90,7 +89,7 @@ def _handler(kernel, inputs, outputs):
         def codegen(context, builder, sig, args):
             arrays = []
             for offset, wanted in ((_FRAME_INPUTS, inputs), (_FRAME_OUTPUTS, outputs)):
-                pointers = _field(builder, args[0], offset, ir.PointerType)
+                pointers = _field(builder, args[0], offset, _POINTER)
                 arrays += [_array(context, builder, kind, pointers, i) for i, kind in enumerate(wanted)]
             return context.make_tuple(builder, result, arrays)
 
@@ -98,7 +97,7 @@ def _handler(kernel, inputs, outputs):
 
     @cfunc(types.intp(types.voidptr))
     def handle(frame):
-        if not is_query(frame):
+        if not is_query(frame):  # pyright: ignore[reportCallIssue]  (Numba gives it the typing context)
             kernel(*buffers(frame))
         return 0  # no error
 
@@ -127,7 +126,7 @@ def _row_major(arrays):
     return [tuple(range(len(array.shape))) for array in arrays]
 
 
-def numba_kernel(kernel, outs, *, input_output_aliases: dict[int, int] | None = None):
+def numba_kernel(kernel, outs, *, input_output_aliases: dict[int, int] | None = None) -> Callable[..., Any]:
     """A JAX function that calls a Numba kernel.
 
     Args:

@@ -20,7 +20,16 @@ from exhibits.common.cells.events import threads  # isort: skip  (before Numba, 
 import jax
 import numpy as np
 from jax import numpy as jnp
-from numba import float32, int32, literally, njit, prange, uint32, uint64
+from jax.typing import ArrayLike
+from numba import (
+    float32,
+    int32,
+    literally,  # pyright: ignore[reportPrivateImportUsage]  (documented, but not in Numba's __all__)
+    njit,
+    prange,
+    uint32,
+    uint64,
+)
 
 from exhibits.common.cells.events.bridge import numba_kernel
 from exhibits.common.cells.events.lanes import NARROW, WIDE, add, add_scaled, append_hits, load, store, zeros
@@ -262,7 +271,7 @@ def _like(*shape, dtype=jnp.float32):
     return jax.ShapeDtypeStruct(shape, dtype)
 
 
-def draw(key: jax.Array, step: jax.Array, p: jax.Array) -> jax.Array:
+def draw(key: jax.Array, step: ArrayLike, p: jax.Array) -> jax.Array:
     """Bernoulli spikes (B, n) with probabilities p (B, n), from a key (2,) uint32 and a step, a uint32 number."""
     return numba_kernel(draw_spikes, _like(*p.shape))(key, jnp.asarray(step, jnp.uint32).reshape(1), p)
 
@@ -283,7 +292,8 @@ def slif(
     shape = _like(*v.shape)
     call = numba_kernel(slif_step, [shape, shape, shape], input_output_aliases={3: 0, 4: 1})
     constants = jnp.stack([jnp.float32(value) for value in (dt, tau_m, refract_time)])
-    return tuple(call(constants, thr, j, v, rfr))
+    v, rfr, s = call(constants, thr, j, v, rfr)
+    return v, rfr, s
 
 
 def update(
@@ -292,4 +302,5 @@ def update(
     """weight + rate * spikes^T @ error and bias + rate * sum of error (B, m), in place where XLA can."""
     kernel = update_narrow if weight.shape[1] <= 4 * NARROW else update_wide
     call = numba_kernel(kernel, [_like(*weight.shape), _like(*bias.shape)], input_output_aliases={4: 0, 5: 1})
-    return tuple(call(jnp.full((1,), rate, jnp.float32), *events, error, weight, bias))
+    weight, bias = call(jnp.full((1,), rate, jnp.float32), *events, error, weight, bias)
+    return weight, bias

@@ -8,10 +8,16 @@ WIDE or NARROW floats; LLVM maps it to as many registers as the machine needs, o
 read as zero and not written. Offsets count elements from the start of a C-contiguous array.
 """
 
+from collections.abc import Callable
+from typing import Any, cast
+
 from llvmlite import ir
-from numba import types
+from numba import extending, types
 from numba.core import cgutils
-from numba.extending import intrinsic, models, register_model
+from numba.extending import models, register_model
+
+# Numba gives an intrinsic its first argument, the typing context: whoever calls it gives the others.
+intrinsic = cast(Callable[..., Callable[..., Any]], extending.intrinsic)
 
 WIDE = 256  # sixteen AVX-512 registers
 NARROW = 16  # one
