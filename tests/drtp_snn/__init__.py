@@ -43,7 +43,7 @@ class Circuit:
     burn_in: int = 10
     """Time steps at the start without learning and readout of the current (our choice)."""
     dt: float = 0.25
-    """Integration time constant, ms (our choice)."""
+    """Time step, ms (our choice)."""
     tau_m: float = 10.0
     """Membrane time constant, ms (our choice)."""
     thr: float = 0.4
