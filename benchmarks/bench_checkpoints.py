@@ -54,14 +54,18 @@ def main() -> None:
     """Measures and writes results/checkpoints.json."""
     settings = options(__doc__, "checkpoints.json", batch_size=0, minibatches=0)
 
+    from importlib import import_module
+
     from exhibits.common.data.loading import load_patterns
     from exhibits.common.experiment import runlog
     from exhibits.common.experiment.config import TrainingConfig
     from exhibits.common.system.files import write_json
+    from exhibits.common.system.places import exhibits
 
     load_patterns(TrainingConfig(), "data")  # prepares the arrays, once for all
     rows = []
-    for exhibit, batch_size in (("bfa_snn", 250), ("glsnn", 100)):
+    for exhibit in exhibits():
+        batch_size = import_module(f"exhibits.{exhibit}").Config().batch_size
         size = argparse.Namespace(
             rounds=settings.rounds,
             batch_size=settings.batch_size or batch_size,

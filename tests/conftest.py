@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -54,6 +55,30 @@ def data_set(n_train: int, n_dev: int, **values) -> DataSet:
 def presented(circuit: Circuit, x: np.ndarray, y: np.ndarray, seed: int = 0) -> Readout:
     """What a circuit answers without learning."""
     return interpret(circuit.read(x, y, jax.random.PRNGKey(seed), detail=True), y)
+
+
+def run(*command, **values):
+    return subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=120, **values)
+
+
+def one_line(done):
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1, done.stderr
+    return done.stderr
+
+
+def line_of(process):
+    """The next line that a process writes."""
+    assert process.stdout is not None
+    return process.stdout.readline()
+
+
+def environment(**values):
+    """Ours, as after activating the environment that the tests run in."""
+    return {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VENV")} | {
+        "VIRTUAL_ENV": sys.prefix,
+        **values,
+    }
 
 
 # Before a command: it heeds SIGHUP and SIGINT, also if pytest runs under nohup or in the background.

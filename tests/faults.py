@@ -7,7 +7,6 @@ says so in one line with exit code 2 and what was there before is still there.
 
 import contextlib
 import json
-import os
 import random
 import shlex
 import shutil
@@ -16,8 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from importlib import import_module
+from collections.abc import Sequence
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -28,121 +26,12 @@ from exhibits.common.system.errors import UserError, reported
 
 with reported():  # a package may be missing
     import numpy as np
+    from faults_runs import RUNS, Bench, epochs_done, finish, kill, popen, refused, wait_for
 
     from exhibits.common.experiment.checkpoints import ParameterStore
     from exhibits.common.system.commandline import Parser
 
 RESULTS = HERE / "results" / "faults.json"
-HISTORY = ("trAcc", "acc", "trNll", "nll")
-EPOCHS = 12
-RUNS = {
-    "bfa_snn": [
-        "bfa_snn/train_bfasnn.py",
-        "--hid_dim",
-        "30",
-        "--T",
-        "40",
-        "--burn_in",
-        "8",
-        "--batch_size",
-        "16",
-        "--weight_std",
-        "0.3",
-    ],
-    "glsnn": ["glsnn/train_glsnn.py", "--hid_dim", "30", "20", "--batch_size", "4", "--eta", "0.005"],
-}
-
-
-class Bench:
-    """Small data, a folder for runs, and an exhibit whose uninterrupted numbers are known."""
-
-    def __init__(self, folder: Path, exhibit: str):
-        from conftest import make_patterns
-
-        self.folder, self.exhibit = folder / exhibit, exhibit
-        self.folder.mkdir()
-        for stem, n, seed in (("train", 2000, 0), ("valid", 100, 1)):
-            for part, array in zip("XY", make_patterns(n, seed=seed), strict=True):
-                np.save(self.folder / f"{stem}{part}.npy", array)
-        whole = self.folder / "whole"
-        began = time.perf_counter()
-        code, _, err = finish(self.start(whole))
-        assert code == 0, err
-        self.seconds = time.perf_counter() - began
-        self.expected = self.numbers(whole)
-        self.size = sum(path.stat().st_size for path in whole.rglob("*") if path.is_file())
-
-    def command(self, exp: Path, *more: str) -> list[str]:
-        """The command line of a run."""
-        script, *values = RUNS[self.exhibit]
-        names = {"dataX": "trainX", "dataY": "trainY", "devX": "validX", "devY": "validY"}
-        data = [f"--{flag}={self.folder / name}.npy" for flag, name in names.items()]
-        rest = ["--epochs", str(EPOCHS), "--checkpoint_minutes", "1e-9", "--exp_dir", str(exp), *more]
-        return [sys.executable, str(REPOSITORY / "exhibits" / script), *data, *values, *rest]
-
-    def start(self, exp: Path, *more: str) -> subprocess.Popen:
-        """Starts a run."""
-        return popen(self.command(exp, *more))
-
-    def numbers(self, exp: Path) -> list[bytes]:
-        """Everything that must not differ: history and the weights of the best epoch."""
-        import jax
-
-        from exhibits.common.experiment.config import from_json
-        from exhibits.common.experiment.restoring import restore
-
-        exhibit = import_module(f"exhibits.{self.exhibit}")
-        config = from_json(exhibit.Config, exp / "config.json")
-        trained = restore(getattr(exhibit, exhibit.MODEL)(jax.random.PRNGKey(0), 36, 4, config), exp)
-        weights = jax.tree.leaves(trained.circuit.get_parameters())
-        history = [(exp / f"{name}.npy").read_bytes() for name in HISTORY]
-        return [*history, str(trained.epoch).encode(), *(np.asarray(each).tobytes() for each in weights)]
-
-    def goes_on(self, exp: Path) -> bool:
-        """Whether the same command ends with the uninterrupted run's numbers."""
-        code, _, _ = finish(self.start(exp))
-        return code == 0 and self.numbers(exp) == self.expected
-
-
-def popen(command: list[str]) -> subprocess.Popen:
-    """A process in a session of its own, so that it can be killed with its children."""
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "JAX_PLATFORMS": "cpu"}
-    pipe = subprocess.PIPE
-    return subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
-
-
-def finish(process: subprocess.Popen) -> tuple[int, str, str]:
-    """Exit code and what was said."""
-    out, err = process.communicate(timeout=600)
-    return process.returncode, out, err
-
-
-def refused(process: subprocess.Popen) -> bool:
-    """Whether a process ends with exit code 2 and one line of error after whatever progress bars."""
-    code, _, err = finish(process)
-    return code == 2 and "Traceback" not in err and err.splitlines()[-1].startswith("error: ")
-
-
-def kill(process: subprocess.Popen) -> None:
-    """Ends a process at once."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
-
-
-def wait_for(condition: Callable[[], bool], process: subprocess.Popen) -> bool:
-    """Waits until a condition holds; False if the process ended before."""
-    while process.poll() is None:
-        with contextlib.suppress(OSError, ValueError):
-            if condition():
-                return True
-        time.sleep(0.0005)
-    return False
-
-
-def epochs_done(exp: Path) -> int:
-    """How many epochs run.json says are done."""
-    return json.loads((exp / "run.json").read_text()).get("epochs_done", 0)
 
 
 def killed_at_random(bench: Bench, n: int, dice: random.Random) -> list[bool]:
@@ -412,7 +301,7 @@ def table(result: dict) -> str:
 
 
 def main() -> None:
-    """Tries every fault on both exhibits."""
+    """Tries every fault on every exhibit."""
     parser = Parser(__doc__)
     parser.add_argument("--kills", type=int, default=50, help="SIGKILLs of each exhibit (default: %(default)s)")
     parser.add_argument("--quick", action="store_true", help="fewer disks")

@@ -10,11 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import HEEDING, make_patterns
+from conftest import HEEDING, environment, line_of, make_patterns, one_line, run
 
 from exhibits.common.data import datasets
 from exhibits.common.system import places
-from exhibits.common.system.errors import UserError, reported
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 EXHIBITS = REPOSITORY / "exhibits"
@@ -50,30 +49,6 @@ def main(args):
     print(json.dumps([NAME, sys.argv[1:], list(args)]))
     return SimpleNamespace(exp_dir=Path("my exp"))
 """
-
-
-def run(*command, **values):
-    return subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=120, **values)
-
-
-def one_line(done):
-    assert done.returncode == 2, done.stdout + done.stderr
-    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1, done.stderr
-    return done.stderr
-
-
-def line_of(process):
-    """The next line that a process writes."""
-    assert process.stdout is not None
-    return process.stdout.readline()
-
-
-def environment(**values):
-    """Ours, as after activating the environment that the tests run in."""
-    return {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VENV")} | {
-        "VIRTUAL_ENV": sys.prefix,
-        **values,
-    }
 
 
 @pytest.fixture(scope="module")
@@ -164,145 +139,6 @@ def test_scripts_find_their_own_repository(tmp_path):
         wrong = [*NEEDED.get(script.name, []), "--helpp"]
         said = one_line(run(sys.executable, script, *wrong, cwd=tmp_path, env=strange))
         assert "--helpp" in said and ("did you mean --help" in said or "--help lists" in said), said
-
-
-TALK = """
-import os, sys
-sys.path.insert(0, sys.argv[1])
-from exhibits.common.system.errors import reported
-with reported():
-    from tqdm import tqdm
-    for n in tqdm(range(3), mininterval=0):
-        print("line", n, flush=n > 0)
-    opened = os.open(sys.argv[2], os.O_CREAT | os.O_WRONLY)
-    os.write(opened, b"done")
-    os.write(2, b"from a library")
-"""
-
-
-@pytest.mark.parametrize(
-    "streams",
-    [">/dev/full", "2>/dev/full", ">/dev/full 2>&1", "2>&1 | head -c 1", ">&-", "2>&-", "<&- >&- 2>&-", ">/dev/null"],
-)
-def test_output_that_cannot_be_written_stops_nothing(streams, tmp_path):
-    (tmp_path / "talk.py").write_text(TALK)
-    program = f'("$0" talk.py "$1" done; echo $? >code) {streams}'
-    done = run("bash", "-c", program, sys.executable, REPOSITORY, cwd=tmp_path)
-    assert (tmp_path / "code").read_text() == "0\n", done.stderr
-    assert (tmp_path / "done").read_bytes() == b"done"  # and nothing of a library's: it was not given descriptor 2
-    assert "Exception ignored" not in done.stderr and "Error" not in done.stderr
-
-
-def test_output_goes_where_it_went(capsys):
-    before = sys.stdout, sys.stderr
-    with reported():
-        print("é", end="")
-        assert sys.stdout.encoding and not sys.stderr.isatty()
-    assert (sys.stdout, sys.stderr) == before
-    assert capsys.readouterr().out == "é"
-
-
-def test_what_the_terminal_cannot_show_is_escaped():
-    program = "from exhibits.common.system.errors import reported\nwith reported(): print('\\u00b1 \\udcff')"
-    said = run(sys.executable, "-c", program, env=environment(PYTHONIOENCODING="ascii", PYTHONPATH=str(REPOSITORY)))
-    assert (said.returncode, said.stdout, said.stderr) == (0, "\\xb1 \\udcff\n", "")
-
-
-class XlaRuntimeError(RuntimeError):
-    pass
-
-
-class JaxRuntimeError(XlaRuntimeError):
-    pass
-
-
-@pytest.mark.parametrize(
-    ("error", "words"),
-    [
-        (UserError("--T 0:\n  expected"), ["--T 0: expected"]),
-        (OSError(28, "No space left on device", "/x/weights"), ["/x/weights: No space left"]),
-        (PermissionError(13, "Permission denied", b"/x/y"), ["/x/y: Permission denied"]),
-        (OSError(28, "No space left on device"), ["No space left"]),
-        (TimeoutError(), ["TimeoutError"]),
-        (MemoryError(), ["out of memory", "--batch_size"]),
-        (XlaRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.\nmore"), ["allocating 9 bytes."]),
-        (JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory"), ["out of memory"]),
-        (ModuleNotFoundError("No module named 'jax.numpy'", name="jax.numpy"), ["jax is not installed", "make setup"]),
-    ],
-    ids=repr,
-)
-def test_what_a_user_can_mend_is_one_line(error, words, capsys):
-    with pytest.raises(SystemExit) as stop, reported():
-        raise error
-    said = capsys.readouterr()
-    assert stop.value.code == 2 and said.out == ""
-    assert said.err.startswith("error: ") and said.err.count("\n") == 1
-    for word in words:
-        assert word in said.err
-
-
-@pytest.mark.parametrize(
-    "error", [ValueError("x"), XlaRuntimeError("INTERNAL: x"), ModuleNotFoundError("x", name="exhibits.common.x")]
-)
-def test_what_nobody_expected_keeps_its_traceback(error):
-    with pytest.raises(type(error)), reported():
-        raise error
-
-
-def test_ctrl_c_is_no_error(capsys):
-    with pytest.raises(SystemExit) as stop, reported():
-        raise KeyboardInterrupt
-    assert stop.value.code == 130 and capsys.readouterr().err == "interrupted\n"
-
-
-WAIT = """
-import os, signal, sys, time
-sys.path.insert(0, sys.argv[1])
-from exhibits.common.system.interruption import stoppable
-with stoppable() as stopping:
-    print("ready", flush=True)
-    while not stopping():
-        time.sleep(0.01)
-    print("stopping", flush=True)
-    time.sleep(float(sys.argv[2]))
-print("stopped", flush=True)
-"""
-
-
-def waiting(seconds, *before):
-    command = [*before, sys.executable, "-c", WAIT, str(REPOSITORY), str(seconds)]
-    process = subprocess.Popen([*HEEDING, *command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    assert line_of(process) == "ready\n"
-    return process
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_first_signal_asks_to_stop_and_the_second_ends(number):
-    process = waiting(20)
-    process.send_signal(number)
-    assert line_of(process) == "stopping\n"
-    process.send_signal(number)
-    said, _ = process.communicate(timeout=10)
-    assert process.returncode == -number and said == ""
-
-
-def test_a_second_hangup_changes_nothing():  # the kernel sends one for a closed terminal, the shell another
-    process = waiting(0.5)
-    process.send_signal(signal.SIGHUP)
-    assert line_of(process) == "stopping\n"
-    process.send_signal(signal.SIGHUP)
-    said, _ = process.communicate(timeout=10)
-    assert process.returncode == 0 and said == "stopped\n"
-
-
-def test_nohup_is_respected():
-    process = waiting(0, "nohup")
-    process.send_signal(signal.SIGHUP)
-    time.sleep(0.3)
-    assert process.poll() is None
-    process.send_signal(signal.SIGTERM)
-    said, _ = process.communicate(timeout=10)
-    assert process.returncode == 0 and said == "stopping\nstopped\n"
 
 
 FAKE_PYTHON = """#!/bin/sh

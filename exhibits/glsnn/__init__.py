@@ -13,5 +13,7 @@ __all__ = ["GLSNN", "Analysis", "Config", "GLSNNClassifier"]
 
 STEM = "glsnn"  # what the names of its pictures begin with
 MODEL = "GLSNN"
+# Flags of a run that takes seconds on 6 x 6 pictures: faults are tried on it.
+SMALL = ("--hid_dim", "30", "20", "--batch_size=4", "--eta=0.005")
 
 __getattr__ = lazily(__name__, model=MODEL, estimator="GLSNNClassifier")
