@@ -1,5 +1,6 @@
 """The documentation site: `make docs` builds it in docs/_build/html and executes the notebooks."""
 
+import inspect
 import os
 import re
 import shutil
@@ -12,6 +13,8 @@ ROOT = HERE.parent
 sys.path.insert(0, str(ROOT))  # this repository's, whatever else is installed
 os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])  # the notebooks'
 
+from sphinx.util.inspect import stringify_signature
+
 from exhibits.common.system.environment import pin
 
 pin()  # autodoc imports what computes
@@ -22,6 +25,8 @@ extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ex
 exclude_patterns = ["_build", "live"]
 html_theme = "furo"
 html_title = project
+html_static_path = ["_static"]
+html_css_files = ["museum.css"]
 html_theme_options = {"navigation_with_keys": True}
 default_role = "code"
 
@@ -29,6 +34,9 @@ default_role = "code"
 myst_enable_extensions = ["dollarmath", "amsmath"]
 myst_heading_anchors = 4
 myst_fence_as_directive = ["mermaid"]
+mermaid_height = "auto"
+mermaid_fullscreen = False
+highlight_language = "none"  # of blocks that do not name theirs
 
 # Notebooks are executed by every build, in folders of their own.
 nb_execution_mode = "force"
@@ -82,6 +90,35 @@ def relink_readme(app: Any, path: Path, name: str, content: list[str]) -> None:
     content[0] = relinked(content[0], readme.parent, PAGES[str(readme.relative_to(ROOT))])
 
 
+docstrings: dict[str, list[str]] = {}  # of attributes, until napoleon has seen them
+
+
+def with_blocks(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Shows lines of a docstring that begin with "|" as a block of code: they are aligned. Comes before napoleon."""
+    new: list[str] = []
+    for before, line in zip(["", *lines], lines, strict=False):
+        if line.startswith("| ") and not before.startswith("| "):
+            new += [".. code-block:: none", ""]
+        new.append(f"   {line[2:]}" if line.startswith("| ") else line)
+    lines[:] = new
+    if what in ("attribute", "property"):
+        docstrings[name] = new
+
+
+def without_types(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Takes back that napoleon reads what is before a colon as the type of an attribute. Comes after napoleon."""
+    lines[:] = docstrings.pop(name, lines)
+
+
+def with_signature(app: Any, what: str, name: str, obj: Any, options: Any, signature: str, returns: str) -> Any:
+    """The signature of a component's constructor, which ngc-learn's metaclass hides."""
+    if what != "class" or signature != "(*args, **kwargs)":
+        return None
+    found = inspect.signature(obj.__init__)
+    own = found.replace(parameters=list(found.parameters.values())[1:])
+    return stringify_signature(own, show_annotation=False), None
+
+
 def copy_live(app: Any, exception: Exception | None) -> None:
     """The live pages are static: they become a folder of the site."""
     if exception is None and (HERE / "live").is_dir():
@@ -89,6 +126,9 @@ def copy_live(app: Any, exception: Exception | None) -> None:
 
 
 def setup(app: Any) -> None:
+    app.connect("autodoc-process-docstring", with_blocks, priority=100)
+    app.connect("autodoc-process-docstring", without_types, priority=900)
+    app.connect("autodoc-process-signature", with_signature)
     app.connect("source-read", relink_page)
     app.connect("include-read", relink_readme)
     app.connect("build-finished", copy_live)
