@@ -17,6 +17,7 @@ import pytest
 from conftest import make_patterns
 from test_readme import load
 
+from exhibits import __main__ as exhibits
 from exhibits.common.system.places import REPOSITORY
 
 DOCS = REPOSITORY / "docs"
@@ -86,7 +87,10 @@ RUN = {
     r"make (setup|lint test|test|doctor)": "test_start.py",
     r"\./sim\.sh.*|exhibits/\w+/sim\.sh( --seed .*)?": "test_start.py",
     r"python analyze_\w+\.py": "test_scripts.py",
-    r"(\.venv/bin/)?python data/prepare\.py .*": "test_datasets.py",
+    r"(\.venv/bin/)?python data/prepare\.py \w+mnist.*|(\.venv/bin/)?python data/prepare\.py mnist": "test_datasets.py",
+    r"python data/prepare\.py images .*": "test_images.py",
+    r"python -m exhibits (compare|sweep) .*": "test_runs.py",
+    r"python -m exhibits pack .*": "test_packed.py",
     r".*museum/.*": "test_own_data.py",
     r"\.venv/bin/python exhibits/glsnn/study_width\.py.*": "test_docs.py",
     r"\S*python \S*study_(depth|feedback)\.py.*|\.venv/bin/dask .*|dask \w+": "test_studies.py",
@@ -125,6 +129,12 @@ def test_commands_name_what_there_is(page, command):
     if words[0] == "make":
         targets = set(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
         assert {word for word in words[1:] if "=" not in word} <= targets
+        return
+    if words[1:3] == ["-m", "exhibits"]:
+        assert words[3] in exhibits.COMMANDS
+        exhibit = REPOSITORY / "exhibits" / words[4] / "sim.sh"
+        own = flags(exhibit) if words[3] == "sweep" else set()
+        assert {word for word in words if word.startswith("--")} <= own
         return
     script = next((word for word in words if word.endswith((".py", "sim.sh")) and "pip" not in words), None)
     if script in (None, "digits.py") or script.endswith("study_width.py"):  # made as the page says
