@@ -85,11 +85,11 @@ COMMANDS = sorted({(page, command) for page in PAGES for command in commands(pag
 # Which test runs a command, perhaps with smaller networks or fewer epochs; or why none does.
 RUN = {
     r"make (setup|lint test|test|doctor)": "test_start.py",
-    r"\./sim\.sh.*|exhibits/\w+/sim\.sh( --seed .*)?": "test_start.py",
+    r"\./sim\.sh.*|exhibits/\w+/sim\.sh( --(seed|init_from) .*)?": "test_start.py",
     r"python analyze_\w+\.py": "test_scripts.py",
     r"(\.venv/bin/)?python data/prepare\.py \w+mnist.*|(\.venv/bin/)?python data/prepare\.py mnist": "test_datasets.py",
     r"python data/prepare\.py images .*": "test_images.py",
-    r"python -m exhibits (compare|sweep) .*": "test_runs.py",
+    r"python -m exhibits (compare|sweep)( .*)?": "test_runs.py",
     r"python -m exhibits pack .*": "test_packed.py",
     r".*museum/.*": "test_own_data.py",
     r"\.venv/bin/python exhibits/glsnn/study_width\.py.*": "test_docs.py",
@@ -132,8 +132,7 @@ def test_commands_name_what_there_is(page, command):
         return
     if words[1:3] == ["-m", "exhibits"]:
         assert words[3] in exhibits.COMMANDS
-        exhibit = REPOSITORY / "exhibits" / words[4] / "sim.sh"
-        own = flags(exhibit) if words[3] == "sweep" else set()
+        own = flags(REPOSITORY / "exhibits" / words[4] / "sim.sh") if words[3] == "sweep" else set()
         assert {word for word in words if word.startswith("--")} <= own
         return
     script = next((word for word in words if word.endswith((".py", "sim.sh")) and "pip" not in words), None)
