@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import make_patterns
-from test_readme import load
 
 from exhibits import __main__ as exhibits
 from exhibits.common.system.places import REPOSITORY
+from exhibits.common.system.scripts import load_script
 
 DOCS = REPOSITORY / "docs"
 PAGES = sorted(
@@ -152,7 +152,7 @@ def flags(script: Path) -> set[str]:
         exhibit = importlib.import_module(f"exhibits.{folder.name}")
         kind = exhibit.Analysis if script.name.startswith("analyze_") else exhibit.Config
     elif script.name in ("study_depth.py", "study_feedback.py"):
-        kind = load(script).Study
+        kind = load_script(script).Study
     else:
         helped = subprocess.run([sys.executable, script, "--help"], capture_output=True, text=True, check=True)
         return set(re.findall(r"--\w+", helped.stdout))

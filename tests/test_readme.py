@@ -59,7 +59,8 @@ def test_speed_tables():
 
 def test_faults_table():
     result = read_json(REPOSITORY / "tests" / "results" / "faults.json")
-    assert shown(DOCS / "explanation" / "runs.md", "faults") == load_script(REPOSITORY / "tests" / "faults.py").table(result)
+    faults = load_script(REPOSITORY / "tests" / "faults.py")
+    assert shown(DOCS / "explanation" / "runs.md", "faults") == faults.table(result)
 
 
 def test_a_row_is_trained_tested_and_shown(tmp_path, monkeypatch):
