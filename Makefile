@@ -19,6 +19,9 @@ lint: setup ## style and types of the code
 	@"$(python)" -m ruff format --check .
 	@"$(python)" -m pyright --pythonpath "$(python)"
 
+docs: ## the documentation site, in docs/_build/html; executes its notebooks (minutes)
+	@site=$$(./setup.sh --docs) && "$$site" -m sphinx -M html docs docs/_build -W --keep-going -q
+
 bench: setup ## how fast an epoch is, beside what a user would run instead (minutes; let nothing else run)
 	@"$(python)" benchmarks/bench_bfasnn.py
 	@"$(python)" benchmarks/bench_glsnn.py
@@ -46,4 +49,4 @@ results: setup ## trains an EXHIBIT for every row of its results table (hours): 
 	@[ -f "exhibits/$(EXHIBIT)/results.py" ] || { echo "error: EXHIBIT=$(EXHIBIT): no exhibit, or it has no results.py" >&2; exit 2; }
 	@"$(python)" "exhibits/$(EXHIBIT)/results.py"
 
-.PHONY: help setup test test-all lint bench bench-peers faults fuzz doctor results
+.PHONY: help setup test test-all lint docs bench bench-peers faults fuzz doctor results

@@ -5,6 +5,7 @@
 #
 #   ./setup.sh                        what the exhibits need
 #   ./setup.sh --dev                  and what the tests need
+#   ./setup.sh --docs                 and what the documentation site needs
 #   ./setup.sh --run SCRIPT [ARG...]  turns into that Python, running a script
 #
 # PYTHON names the interpreter to start from, VENV the folder of the environment. The versions are those that locks/ has
@@ -14,10 +15,16 @@ unset CDPATH PYTHONHOME # the first makes cd talk, the second leads an environme
 root=$(dirname -- "$(readlink -f -- "$0")")
 modules="ngclearn ngcsimlib jax numpy matplotlib sklearn scipy tyro tqdm msgspec pooch tabulate PIL"
 extra=""
-if [ "${1:-}" = --dev ]; then
-  extra="[dev]"
-  modules="$modules pytest xdist distributed hypothesis ruff pyright"
-fi
+case ${1:-} in
+  --dev)
+    extra="[dev]"
+    modules="$modules pytest xdist distributed hypothesis ruff pyright"
+    ;;
+  --docs)
+    extra="[docs]"
+    modules="$modules sphinx myst_nb furo jupytext sphinxcontrib.mermaid"
+    ;;
+esac
 
 say() {
   echo "$*" >&2 || true # even if nobody can hear it
@@ -102,7 +109,7 @@ install() {
 import sys, tomllib
 with open(sys.argv[1], "rb") as file:
     project = tomllib.load(file)["project"]
-print(*project["dependencies"], *(project["optional-dependencies"]["dev"] if sys.argv[2] else []), sep="\n")
+print(*project["dependencies"], *project["optional-dependencies"].get(sys.argv[2].strip("[]"), []), sep="\n")
 PY
     set -- -r "$venv/requirements.txt"
   fi

@@ -1,9 +1,10 @@
-"""Puts the measured speeds into the READMEs, and draws the figure."""
+"""Puts the measured speeds into the GLSNN's README and the site's pages, and draws the figure."""
 
 import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+DOCS = HERE.parent / "docs"
 sys.path[:0] = [str(HERE.parent), str(HERE)]  # this repository's, whatever else is installed
 
 from exhibits.common.system.errors import reported
@@ -22,9 +23,9 @@ def main() -> None:
 
     Parser(__doc__).parse_args()
     results = {path.stem: read_json(path) for path in RESULTS.glob("*.json")}
-    show(EXHIBITS.parent / "README.md", bench_bfasnn.table(results["bfasnn"], results["peers"]), "speed")
+    show(DOCS / "results" / "index.md", bench_bfasnn.table(results["bfasnn"], results["peers"]), "speed")
     show(EXHIBITS / "glsnn" / "README.md", bench_glsnn.table(results["glsnn"]), "speed")
-    show(EXHIBITS.parent / "README.md", bench_checkpoints.table(results["checkpoints"]), "checkpoints")
+    show(DOCS / "explanation" / "runs.md", bench_checkpoints.table(results["checkpoints"]), "checkpoints")
     bench_growth.draw()
 
 

@@ -324,7 +324,7 @@ def main() -> None:
     write_json(options.output, result)
     print(table(result))
     if options.output == RESULTS:
-        show(REPOSITORY / "README.md", table(result), "faults")
+        show(REPOSITORY / "docs" / "explanation" / "runs.md", table(result), "faults")
     if not all(all(runs) for faults in survived.values() for runs in faults.values()):
         sys.exit(1)
 

@@ -1,4 +1,4 @@
-"""The example of data/README.md, as it stands there."""
+"""The example of the how-to about own data, as it stands there."""
 
 import json
 import os
@@ -11,7 +11,7 @@ import pytest
 from exhibits.common.system.places import REPOSITORY
 
 PYTHON, SHELL = (
-    re.findall(rf"```{kind}\n(.*?)```", (REPOSITORY / "data" / "README.md").read_text(), re.DOTALL)[0]
+    re.findall(rf"```{kind}\n(.*?)```", (REPOSITORY / "docs" / "how-to" / "own-data.md").read_text(), re.DOTALL)[0]
     for kind in ("python", "sh")
 )
 
@@ -20,7 +20,7 @@ PYTHON, SHELL = (
     ("epochs", "least"),
     [("--epochs 4 --hid_dim 200", 0.3), pytest.param("--epochs 20", 0.9, marks=pytest.mark.slow)],
 )
-def test_the_readmes_example(epochs, least, tmp_path):
+def test_the_example(epochs, least, tmp_path):
     (tmp_path / "museum").symlink_to(REPOSITORY)
     (tmp_path / "digits.py").write_text(PYTHON)
     commands = SHELL.replace("--epochs 20", epochs)

@@ -1,4 +1,4 @@
-"""Tables in the READMEs are those of the results files."""
+"""Tables in the READMEs and on the site's pages are those of the results files."""
 
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from exhibits.common.system.files import read_json
 from exhibits.common.system.scripts import load_script
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+DOCS = REPOSITORY / "docs"
 BENCHMARKS = REPOSITORY / "benchmarks"
 BFA, GLSNN = (REPOSITORY / "exhibits" / name for name in ("bfa_snn", "glsnn"))
 
@@ -22,7 +23,8 @@ def test_results_table(exhibit):
     folder = REPOSITORY / "exhibits" / exhibit
     results = load_script(folder / "results.py")
     expected = table(results.ROWS, folder / "results", results.REFERENCES)
-    assert shown(folder / "README.md") == shown(REPOSITORY / "README.md", f"{exhibit} results") == expected
+    assert shown(folder / "README.md") == expected
+    assert shown(REPOSITORY / "README.md", f"{exhibit} results") == results.at_a_glance()
     for row in results.ROWS:
         runs = read_json(folder / "results" / f"{row.name}.json")["runs"]
         assert [run["seed"] for run in runs] == list(row.seeds)
@@ -50,14 +52,15 @@ def test_speed_tables():
     bfasnn, glsnn, checkpoints = (
         load_script(BENCHMARKS / f"bench_{name}.py") for name in ("bfasnn", "glsnn", "checkpoints")
     )
-    assert shown(REPOSITORY / "README.md", "speed") == bfasnn.table(results["bfasnn"], results["peers"])
-    assert shown(REPOSITORY / "README.md", "checkpoints") == checkpoints.table(results["checkpoints"])
+    assert shown(DOCS / "results" / "index.md", "speed") == bfasnn.table(results["bfasnn"], results["peers"])
+    assert shown(DOCS / "explanation" / "runs.md", "checkpoints") == checkpoints.table(results["checkpoints"])
     assert shown(GLSNN / "README.md", "speed") == glsnn.table(results["glsnn"])
 
 
 def test_faults_table():
     result = read_json(REPOSITORY / "tests" / "results" / "faults.json")
-    assert shown(REPOSITORY / "README.md", "faults") == load_script(REPOSITORY / "tests" / "faults.py").table(result)
+    faults = load_script(REPOSITORY / "tests" / "faults.py")
+    assert shown(DOCS / "explanation" / "runs.md", "faults") == faults.table(result)
 
 
 def test_a_row_is_trained_tested_and_shown(tmp_path, monkeypatch):

@@ -35,7 +35,7 @@ class Network:
     thr: float = 0.5
     """Firing threshold, mV (BrainCog)."""
     surr_a: float = 1.4
-    """Height a of the triangular surrogate max(0, a - a^2 |v - thr|), per mV (our choice; BrainCog: 2)."""
+    """Height a of the triangular surrogate max(0, a - a^2 abs(v - thr)), per mV (our choice; BrainCog: 2)."""
     n_feedback: int | None = None
     """Hidden layers below the last one that get feedback, counted from the top; all if not given (paper: all)."""
 

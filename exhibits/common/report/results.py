@@ -22,6 +22,8 @@ from exhibits.common.system.files import locked, read_json, replacing, write_jso
 if TYPE_CHECKING:  # ngc-learn reads the command line when it is imported
     from exhibits.common.circuit import Circuit
 
+GLANCE = ("recipe", "seeds", "test accuracy (%)", "training", "hardware")
+
 
 def marks(name: str) -> tuple[str, str]:
     """The lines of a README between which a generated part stands."""
@@ -186,6 +188,13 @@ def table(rows: Sequence[Row], folder: Path, references: Sequence[Sequence[str]]
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def glance(full: str) -> str:
+    """The columns of a results table that a first look needs."""
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in full.splitlines()]
+    kept = [cells[0].index(name) for name in GLANCE]
+    return "\n".join(f"| {' | '.join(row[n] for n in kept)} |" for row in cells)
 
 
 def spread(values: Sequence[float], digits: int) -> str:
