@@ -4,15 +4,19 @@ Time a minibatch by events and dense, and memory against T beside what bench_pee
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]  # this repository's, whatever else is installed
 
 from exhibits.common.system.errors import reported
 from harness import RESULTS, contest, options
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 AXES = {
     "T": ("time steps T", (25, 100, 400)),
@@ -21,8 +25,8 @@ AXES = {
     "layers": ("hidden layers of 1000", (1, 2, 3)),
     "input_gain": ("input gain (spike probability of a white pixel)", (0.05, 0.25, 1.0)),
 }
-SYNAPSES = {"event": "by events", "dense": "dense"}
-FIGURE = RESULTS.parent / "figures" / "growth.jpg"
+SYNAPSES = {"event": "this museum, event-driven", "dense": "this museum, dense"}
+FIGURE = RESULTS.parent / "figures" / "growth.png"
 
 
 def build(name: str, batch_size: int, n_minibatches: int) -> Callable[[], object]:
@@ -75,51 +79,73 @@ def main() -> None:
         print(f"{row['synapses']} {row['axis']} {row['value']}: {row['ms_per_minibatch']:.0f} ms per minibatch")
 
 
-def draw() -> None:
-    """The figure: a panel for each axis, with the libraries of bench_peers.py where T grows, and one for memory."""
-    from matplotlib import pyplot as plt
+def figure(growth: dict[str, Any], peers: dict[str, Any]) -> "Figure":
+    """A panel for each axis, with the libraries of bench_peers.py where T grows, and one for memory.
 
-    from exhibits.common.report import plots
-    from exhibits.common.system.files import read_json
+    Args:
+        growth: what results/growth.json holds.
+        peers: what results/peers.json holds.
+    """
+    from exhibits.common.report.plots import COLORS, MARKERS, museum_style, new_figure
 
-    rows, peers = (read_json(RESULTS / f"{name}.json")["rows"] for name in ("growth", "peers"))
     columns = ("ms_per_minibatch", "peak_memory_mb")
     lines = {
         (title, axis): [
-            [row[column] for row in rows if (row["axis"], row["synapses"]) == (axis, name)] for column in columns
+            [row[column] for row in growth["rows"] if (row["axis"], row["synapses"]) == (axis, name)]
+            for column in columns
         ]
         for axis in AXES
         for name, title in SYNAPSES.items()
     }
-    for row in peers:
+    for row in peers["rows"]:
         for values, column in zip(lines.setdefault((row["library"], "T"), [[], []]), columns, strict=True):
             values.append(row[column])
     titles = list(dict.fromkeys(title for title, _ in lines))
-    figure, grid = plt.subplots(2, 3, figsize=(11, 6.5))
-    memory = grid.flat[-1]
 
-    def plot(axes, title, values, heights):
+    def plot(axes: "Axes", title: str, values: Sequence[float], heights: Sequence[float]) -> None:
         number = titles.index(title)
-        axes.plot(values, heights, "os^D"[number] + "-", color=f"C{number}", label=title)
+        axes.plot(values, heights, MARKERS[number] + "-", color=COLORS[number], label=title)
 
-    for axes, (axis, (label, values)) in zip(grid.flat, AXES.items(), strict=False):
+    with museum_style():
+        drawn = new_figure(11, 6.8)
+        grid = drawn.subplots(2, 3)
+        memory = grid.flat[-1]
+        for axes, (axis, (label, values)) in zip(grid.flat, AXES.items(), strict=False):
+            for title in titles:
+                if (title, axis) in lines:
+                    plot(axes, title, values, lines[title, axis][0])
+            axes.set(xlabel=label, yscale="log", ylim=(5, 6000))
+            axes.set_yticks([10, 100, 1000], ["10", "100", "1000"])
+            axes.set_xscale("linear" if axis == "layers" else "log")
+            axes.set_xticks(values, [f"{value:g}" for value in values])
         for title in titles:
-            if (title, axis) in lines:
-                plot(axes, title, values, lines[title, axis][0])
-        axes.set(xlabel=label, ylabel="ms per minibatch", yscale="log", ylim=(5, 6000))
-        axes.set_yticks([10, 100, 1000], ["10", "100", "1000"])
-        axes.set_xscale("linear" if axis == "layers" else "log")
-        axes.set_xticks(values, [f"{value:g}" for value in values])
-    for title in titles:
-        plot(memory, title, AXES["T"][1], [megabytes / 1e3 for megabytes in lines[title, "T"][1]])
-    memory.set(xlabel=AXES["T"][0], ylabel="peak memory (GB)", xticks=AXES["T"][1])
-    memory.set_ylim(bottom=0)
-    for axes in grid.flat:
-        axes.minorticks_off()
-    handles, labels = memory.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncol=len(labels))
+            plot(memory, title, AXES["T"][1], [megabytes / 1e3 for megabytes in lines[title, "T"][1]])
+        memory.set(xlabel=AXES["T"][0], ylabel="peak memory (GB)", xticks=AXES["T"][1])
+        memory.set_ylim(bottom=0)
+        for letter, axes in zip("abcdef", grid.flat, strict=True):
+            axes.minorticks_off()
+            axes.set_title(letter, loc="left", fontweight="bold")
+        drawn.supylabel("time (ms per minibatch)")
+        handles, labels = memory.get_legend_handles_labels()
+        drawn.legend(handles, labels, loc="outside upper center", ncol=len(labels))
+    return drawn
+
+
+def draw() -> None:
+    """Writes the figure of what has been measured."""
+    from exhibits.common.report.plots import save
+    from exhibits.common.system.files import read_json
+
+    growth, peers = (read_json(RESULTS / f"{name}.json") for name in ("growth", "peers"))
+    settings = growth["settings"]
+    sizes = "-".join(map(str, settings["sizes"]))
+    caption = (
+        f"{growth['device']}; but for what a panel changes: {sizes}, T = {settings['T']}, minibatches of "
+        f"{settings['batch_size']}, input gain {settings['input_gain']:g}; medians of {settings['rounds']} rounds. "
+        "Other libraries were measured at several T only: a, f."
+    )
     FIGURE.parent.mkdir(exist_ok=True)
-    plots.save(figure, FIGURE)
+    save(figure(growth, peers), FIGURE, caption)
 
 
 if __name__ == "__main__":

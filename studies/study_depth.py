@@ -2,12 +2,15 @@
 
 The GLSNN; backpropagation through the same cascade, the upper reference; the BFA-SNN with as many layers; equilibrium
 propagation. Each row of results/depth.json has the accuracy on the development set after each epoch. Draws
-figures/depth.jpg and writes the table in the GLSNN's README.
+figures/depth.png and writes the table in the GLSNN's README.
 """
 
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import mean
+from textwrap import fill
+from typing import TYPE_CHECKING
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))  # this repository's, whatever else is installed
@@ -20,8 +23,12 @@ with reported():  # a package may be missing
     from exhibits.common.report.results import show, spread
     from exhibits.common.system.places import REPOSITORY
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 DEPTHS = (3, 4, 5, 6)
 WIDTH = 256
+ZOOM = 96  # %, above which methods are drawn once more, to tell them apart
 
 
 @dataclass(frozen=True)
@@ -110,20 +117,54 @@ def table(rows: list[dict]) -> str:
     return "\n".join(lines)
 
 
+def draw(rows: list[dict]) -> "Figure":
+    """The accuracies after the last epoch: of all methods, and once more where the best of them differ."""
+    from exhibits.common.report.plots import COLORS, MARKERS, draw_seeds, label_ends, museum_style, new_figure
+
+    with museum_style():
+        figure = new_figure(10, 4.6)
+        everything, best = figure.subplots(1, 2, width_ratios=(1, 0.8))
+        ends: dict[str, tuple[float, float, str]] = {}
+        for number, (name, points) in enumerate(curves(rows).items()):
+            if not points:
+                continue
+            tasks = [row["task"] for row in by_seed(rows, method=name)]
+            epochs, seeds = max(task["epochs"] for task in tasks), len({task["seed"] for task in tasks})
+            label = f"{fill(METHODS[name].title, 24)}\n({epochs} epochs, {seeds} seed{'s' if seeds > 1 else ''})"
+            color, marker = COLORS[number], MARKERS[number]
+            draw_seeds(everything, points, label, color, marker)
+            last = max(points)
+            ends[label] = (last, mean(points[last]), color)
+            if min(map(mean, points.values())) > ZOOM:
+                draw_seeds(best, points, fill(METHODS[name].title, 24), color, marker)
+        everything.axhline(10, color="0.5", linestyle=":", linewidth=1)
+        everything.annotate(
+            "chance", (DEPTHS[0], 10), (0, 3), textcoords="offset points", color="0.4", fontsize="small"
+        )
+        everything.set(title="a  all methods", ylabel="accuracy on the development set (%)", ylim=(0, 103))
+        best.set(title=f"b  above {ZOOM} %")
+        best.legend(loc="lower left", fontsize="small")
+        bottom, top = best.get_ylim()
+        best.set_ylim(bottom - 0.25 * (top - bottom), top)
+        for axes in (everything, best):
+            axes.set(xlabel="hidden layers", xticks=DEPTHS)
+        label_ends(everything, ends, gap=0.16)
+    return figure
+
+
 def main() -> None:
     """Runs what is missing, draws, and updates the README if this is the study that it reports."""
     config = from_command_line(Study)
     rows = run_study(Path(__file__), grid(config), config)
 
-    from exhibits.common.report.plots import draw_curves
+    from exhibits.common.report.plots import save
 
-    draw_curves(
-        {METHODS[name].title: points for name, points in curves(rows).items()},
-        "hidden layers",
-        "accuracy on the development set (%)",
-        config.folders(Path(__file__))[1] / "depth.jpg",
-        chance=10.0,
+    width = rows[0]["task"]["hid_dim"][0]
+    caption = (
+        f"{config.data.name}; hidden layers of {width}; mean and standard deviation over seeds after the last epoch; "
+        "dashed: one seed, so no deviation"
     )
+    save(draw(rows), config.folders(Path(__file__))[1] / "depth.png", caption)
     if config.official:
         show(REPOSITORY / "exhibits" / "glsnn" / "README.md", table(rows), "depth")
 

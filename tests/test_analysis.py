@@ -3,18 +3,19 @@
 import numpy as np
 import pytest
 
-from exhibits.common.report.analysis import embed
+from exhibits.common.report.analysis import chosen_cells, embed, stratified
 
 
 def test_equal_codes_stay_together_and_others_apart():
     codes = np.repeat(np.eye(3, 20), 15, axis=0) + np.random.default_rng(0).normal(0, 0.01, (45, 20))
-    points = embed(codes, seed=1)
+    points, how = embed(codes, seed=1)
     assert points.shape == (45, 2)
     centres = points.reshape(3, 15, 2).mean(axis=1, keepdims=True)
     within = np.linalg.norm(points.reshape(3, 15, 2) - centres, axis=2).max()
     between = min(np.linalg.norm(centres[i] - centres[j]) for i, j in ((0, 1), (0, 2), (1, 2)))
     assert between > 2 * within
-    np.testing.assert_array_equal(embed(codes, seed=1), points)
+    np.testing.assert_array_equal(embed(codes, seed=1)[0], points)
+    assert how == "t-SNE of the first 20 principal components, perplexity 14.7"
 
 
 @pytest.mark.parametrize(
@@ -23,11 +24,26 @@ def test_equal_codes_stay_together_and_others_apart():
     ids=str,
 )
 def test_silent_layers_and_few_patterns_have_points_too(codes):
-    points = embed(codes, seed=0)
+    points, _ = embed(codes, seed=0)
     assert points.shape == (len(codes), 2) and np.isfinite(points).all()
 
 
 def test_one_code_among_silence():
     codes = np.zeros((40, 6))
     codes[7, 2] = 0.1
-    assert np.isfinite(embed(codes, seed=0)).all()
+    assert np.isfinite(embed(codes, seed=0)[0]).all()
+
+
+def test_a_sample_has_each_class_by_its_share():
+    labels = np.array([0] * 60 + [1] * 30 + [2] * 10)[np.random.default_rng(0).permutation(100)]
+    chosen = stratified(labels, 10)
+    assert (np.diff(chosen) > 0).all() and np.bincount(labels[chosen]).tolist() == [6, 3, 1]
+    for n in (100, 4000):
+        np.testing.assert_array_equal(stratified(labels, n), np.arange(100))
+    assert len(stratified(np.arange(7), 4)) == 4
+
+
+def test_cells_to_show_are_from_the_most_to_the_least_active():
+    assert chosen_cells(np.array([0, 5, 1, 9, 0, 2, 3])) == [3, 1, 6, 2]
+    assert chosen_cells(np.array([0, 0, 4, 0])) == [2, 0, 1, 3]  # silent ones as well where too few spike
+    assert chosen_cells(np.array([0, 2])) == [1, 0]

@@ -54,8 +54,8 @@ def test_own_files_are_a_data_set_of_their_own(monkeypatch):
     config = from_command_line(Config, OWN)
     assert config.dataset is None and sorted(config.files()) == ["dataX", "dataY", "devX", "devY"]
     assert config.files()["dataX"] == Path("/home/me/x.npy") and config.files()["devX"] == Path.cwd().parent / "v.npy"
-    assert config.picture("bfasnn", "likelihood").name == "bfasnn_likelihood.jpg"
-    assert Config().picture("bfasnn", "likelihood").name == "bfasnn_mnist_likelihood.jpg"
+    assert config.picture_stem("bfasnn") == "bfasnn"
+    assert Config().picture_stem("bfasnn") == "bfasnn_mnist"
     config = from_command_line(deep_config.Config, [*OWN, "--testX=t.npy", "--testY=u.npy"])
     assert config.files()["testY"] == Path.cwd() / "u.npy" and config.receptive_field == 0
 

@@ -2,7 +2,13 @@
 
 import numpy as np
 
-from exhibits.common.experiment.evaluation import fit_temperature, interpret, negative_log_likelihood, predicted_label
+from exhibits.common.experiment.evaluation import (
+    calibration,
+    fit_temperature,
+    interpret,
+    negative_log_likelihood,
+    predicted_label,
+)
 
 
 def test_most_spikes_win_and_current_breaks_ties():
@@ -46,3 +52,18 @@ def test_interpret_orders_layers_by_number():
     assert (z9.spikes[0], z9.silent[0], z9.every[0]) == (9, 0.9, 0.45)
     assert not readout.correct[0]
     np.testing.assert_allclose(readout.nll, np.log(2))
+
+
+def test_calibration_by_hand():
+    # Bins of a half: 0.2 and 0.4, of which one is right; 0.9 and 1.0, which both are.
+    found = calibration(np.array([0.2, 0.9, 0.4, 1.0]), np.array([True, True, False, True]), bins=2)
+    np.testing.assert_allclose(found.confidence, [0.3, 0.95])
+    np.testing.assert_allclose(found.accuracy, [0.5, 1.0])
+    assert found.count.tolist() == [2, 2]
+    np.testing.assert_allclose(found.ece, (0.2 + 0.05) / 2)
+
+
+def test_an_empty_bin_counts_for_nothing():
+    found = calibration(np.array([0.9, 0.9]), np.array([True, False]), bins=10)
+    assert found.count.tolist() == [0] * 9 + [2] and np.isnan(found.confidence[:9]).all()
+    np.testing.assert_allclose(found.ece, 0.4)

@@ -102,6 +102,7 @@ def test_training_writes_all_it_promises(trained_exhibit):
     assert log["seed"] == 1234 and log["finished"] and log["device"] and log["versions"]["ngclearn"]
     assert log["best_dev_acc"] == best and len(log["epoch_seconds"]) == 2
     assert (exp / f"{exhibit.stem}_likelihood.jpg").read_bytes()[:2] == b"\xff\xd8"
+    assert (exp / f"{exhibit.stem}_accuracy.png").read_bytes()[:4] == b"\x89PNG"
     assert (exp / "initial").is_dir() and (exp / "checkpoints").is_dir()
     *_, before, first, second = done.stderr.splitlines()  # one plain line each, as this is no terminal
     number = r"\d\.\d+"
@@ -132,6 +133,9 @@ def test_analysis_in_a_new_process_finds_the_best_parameters(trained_exhibit, da
     assert list(result["spikes_per_pattern"]) == spiking and min(result["spikes_per_pattern"].values()) > 0
     for name in ("confusion", "codes", "raster", "rates", "receptive_fields"):
         assert (exp / f"{exhibit.stem}_{name}.jpg").read_bytes()[:2] == b"\xff\xd8"
+    for name in ("reliability", "misclassified", "potentials"):
+        assert (exp / f"{exhibit.stem}_{name}.png").read_bytes()[:4] == b"\x89PNG"
+    assert (exp / "report.html").read_text().startswith("<!doctype html>")
     again = run(exhibit.analyze, *analysis_flags(data, exp))
     assert again.stdout == done.stdout
 

@@ -58,7 +58,8 @@ ROOMS = (
     ("data", "cells"),
     ("circuit",),
     ("experiment",),
-    ("report", "library"),
+    ("library",),
+    ("report",),
     ("scripts",),
 )
 

@@ -286,5 +286,48 @@ def test_scripts_draw_what_rows_there_are(name, figures, tmp_path):
     done = run_script(name, "--plot_only", "--out_dir", tmp_path)
     assert done.returncode == 0, done.stderr
     for figure in figures:
-        assert (tmp_path / f"{figure}.jpg").read_bytes()[:2] == b"\xff\xd8"
+        assert (tmp_path / f"{figure}.png").read_bytes()[:4] == b"\x89PNG"
     assert (GLSNN / "README.md").read_bytes() == readme
+
+
+def test_depth_figure_tells_single_seeds_and_the_best_methods_apart():
+    study = _load(STUDIES / "study_depth.py")
+    everything, best = study.draw(read_json(STUDIES / "results" / "depth.json")["rows"]).axes
+    labels = " ".join(text.get_text().replace("\n", " ") for text in everything.texts)
+    assert "GLSNN (10 epochs, 3 seeds)" in labels and "BFA-SNN (3 epochs, 1 seed)" in labels
+    assert len(everything.containers) == len(best.containers) == 2  # error bars of the GLSNN and of backpropagation
+    assert best.get_ylim()[0] > 96 and everything.get_ylim()[0] == 0
+
+
+def test_feedback_figure_counts_what_is_missing():
+    study = _load(GLSNN / "study_feedback.py")
+    rows = read_json(GLSNN / "results" / "feedback.json")["rows"]
+    axes = study.draw_feedback(rows)
+    means = {bars.get_label(): bars.lines[0].get_xydata() for bars in axes.containers}
+    assert list(means) == ["7 layers", "8 layers", "10 layers", "12 layers"]
+    for n, curve in study.curves(rows).items():
+        missing, accuracy = means[f"{n} layers"][0]  # nothing is missing: all n - 2 pathways are there
+        assert missing == 0 and accuracy == np.mean(curve[n - 2]) > 90
+        assert means[f"{n} layers"][-1][0] == n - 2
+
+
+def test_layers_with_the_same_angles_share_a_label():
+    study = _load(GLSNN / "study_feedback.py")
+    same = {0: [90.0, 89.0], 1: [10.0, 11.0]}
+    angles = {"W1": same, "W2": {0: [90.0], 1: [45.0]}, "W3": {x: [y + 0.5 for y in ys] for x, ys in same.items()}}
+    assert study.shared(angles) == {"W1, W3": same, "W2": angles["W2"]}
+    axes = study.draw_angles(read_json(GLSNN / "results" / "feedback.json")["rows"])
+    labels = {text.get_text() for text in axes.texts}
+    assert {"orthogonal (90 degrees)", "W6, W7", "W1"} <= labels and "W6" not in labels
+
+
+def test_growth_figure():
+    benchmarks = REPOSITORY / "benchmarks"
+    growth, peers = (read_json(benchmarks / "results" / f"{name}.json") for name in ("growth", "peers"))
+    figure = _load(benchmarks / "bench_growth.py").figure(growth, peers)
+    assert [axes.get_title(loc="left") for axes in figure.axes] == list("abcdef")
+    assert figure.get_supylabel() == "time (ms per minibatch)"
+    expected = [row["ms_per_minibatch"] for row in growth["rows"] if (row["synapses"], row["axis"]) == ("event", "T")]
+    lines = {line.get_label(): line for line in figure.axes[0].get_lines()}
+    np.testing.assert_array_equal(lines["this museum, event-driven"].get_ydata(), expected)
+    assert len(lines) == 4 and len(figure.axes[1].get_lines()) == 2

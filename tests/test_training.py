@@ -13,7 +13,6 @@ from exhibits.common.experiment.restoring import restore
 from exhibits.common.experiment.runfolder import finished, held
 from exhibits.common.experiment.schema import RunLog, Tally
 from exhibits.common.experiment.training import fit, identity_of
-from exhibits.common.report.plots import draw_likelihood
 from exhibits.common.system.errors import UserError
 
 
@@ -59,7 +58,6 @@ def test_without_a_development_set_the_last_epoch_is_kept(make_circuit, sets, tm
             np.testing.assert_array_equal(value, circuit.get_parameters()[name])
     history = {name: np.load(tmp_path / "exp" / f"{name}.npy") for name in ("trAcc", "acc", "trNll", "nll")}
     assert np.isfinite([history["trAcc"], history["trNll"]]).all() and np.isnan([history["acc"], history["nll"]]).all()
-    draw_likelihood(config.exp_dir, tmp_path / "likelihood.png")
     assert finished(config, identity_of(circuit, config, data))
 
 

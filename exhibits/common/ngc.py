@@ -33,7 +33,9 @@ __all__ = [
     "Summation",
     "alone",
     "compilable",
+    "place",
     "scratch",
+    "sources",
     "stock",
     "temporary",
     "wiring",
@@ -85,6 +87,21 @@ def scratch() -> Iterator[None]:
     """`temporary`, for one thread at a time: for circuits of which only the compiled program is kept."""
     with _one_at_a_time, temporary():
         yield
+
+
+def sources(wire: Compartment | Product | Summation) -> Iterator[Compartment]:
+    """The compartments that a wire comes from: one, or those of an expression."""
+    if isinstance(wire, Compartment):
+        yield wire
+    else:
+        for part in wire._comps:  # ngc-learn has no other way to ask
+            yield from sources(part)
+
+
+def place(compartment: Compartment) -> tuple[str, str]:
+    """Names of the component that a compartment belongs to, and of the compartment."""
+    _, component, name = str(compartment.root).rsplit(":", 2)
+    return component, name
 
 
 def alone(kind: Callable[..., Part], method: str = "advance_state", **values: Any) -> tuple[Part, Callable[..., Any]]:

@@ -63,6 +63,8 @@ class GLSNN(Network[CircuitConfig]):
     }
     MINIBATCHES_PER_CALL = 50
     NUMBERS_PER_WEIGHT = 3  # Adam keeps two more
+    IN_SEQUENCE = True
+    WEIGHT_UNIT = "mV per unit of rate"
     UNROLL = 10  # steps compiled as one: the cells' state stays in registers between them
 
     def build(self, make: Builder, sizes: tuple[int, ...]) -> None:

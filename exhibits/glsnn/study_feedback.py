@@ -3,13 +3,15 @@
 Networks of 7, 8, 10 and 12 layers, the output included. Without feedback only the last two layers learn, with all of
 it every layer does. Each row of results/feedback.json has the accuracy on the development set after each epoch; those
 of the shallowest network with all feedback also the angle between what each layer learns and the true gradient.
-Draws figures/feedback.jpg and figures/angles.jpg and writes the table in the README.
+Draws figures/feedback.png and figures/angles.png and writes the table in the README.
 """
 
 import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import mean
+from typing import TYPE_CHECKING
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1]))  # this repository's, whatever else is installed
@@ -20,6 +22,9 @@ with reported():  # a package may be missing
     from exhibits.common.experiment.config import from_command_line
     from exhibits.common.experiment.studies import StudyConfig, learning_curve, patterns_of, run_study
     from exhibits.common.report.results import show, spread
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 LAYERS = (7, 8, 10, 12)
 WIDTH = 256
@@ -97,28 +102,73 @@ def table(rows: list[dict]) -> str:
     return "\n".join(lines)
 
 
+def draw_feedback(rows: list[dict]) -> "Axes":
+    """The last accuracies against the number of pathways that are missing: as such, the curves are one."""
+    from exhibits.common.report.plots import COLORS, MARKERS, draw_seeds, museum_style, new_figure
+
+    with museum_style():
+        axes = new_figure(6.5, 4.6).subplots()
+        for number, (n, points) in enumerate(sorted(curves(rows).items())):
+            missing = {n - 2 - k: values for k, values in points.items()}
+            draw_seeds(axes, missing, f"{n} layers", COLORS[number], MARKERS[number])
+        axes.axhline(10, color="0.5", linestyle=":", linewidth=1, label="chance")
+        axes.set(xlabel="feedback pathways that are missing, from the input up (0: none)", ylim=(0, 103))
+        axes.set(ylabel="accuracy on the development set (%)", xticks=range(max(LAYERS) - 1))
+        axes.legend(loc="upper right")
+    return axes
+
+
+def draw_angles(rows: list[dict]) -> "Axes":
+    """Angles by epoch; layers whose curves are one share a label."""
+    from exhibits.common.report.plots import COLORS, MARKERS, draw_seeds, label_ends, museum_style, new_figure
+
+    with museum_style():
+        axes = new_figure(6.5, 4.8).subplots()
+        ends: dict[str, tuple[float, float, str]] = {}
+        for number, (label, points) in enumerate(shared(angle_curves(rows)).items()):
+            color = COLORS[number % len(COLORS)]
+            draw_seeds(axes, points, label, color, MARKERS[number])
+            ends[label] = (max(points), mean(points[max(points)]), color)
+        axes.axhline(90, color="0.5", linestyle=":", linewidth=1)
+        axes.annotate("orthogonal (90 degrees)", (1, 90), (0, 4), textcoords="offset points", color="0.4", fontsize=9)
+        axes.set(xlabel="epoch (0: before training)", ylim=(-3, 100))
+        axes.set(ylabel="angle between local update and gradient (degrees)")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        label_ends(axes, ends)
+    return axes
+
+
+def shared(angles: dict[str, dict[int, list[float]]]) -> dict[str, dict[int, list[float]]]:
+    """Curves of angles, those that are nowhere a degree apart as one, under both names."""
+    found: list[tuple[list[str], dict[int, list[float]]]] = []
+    for label, points in sorted(angles.items()):
+        for labels, others in found:
+            if points.keys() == others.keys() and all(abs(mean(points[x]) - mean(others[x])) < 1 for x in points):
+                labels.append(label)
+                break
+        else:
+            found.append(([label], points))
+    return {", ".join(labels): points for labels, points in found}
+
+
 def main() -> None:
     """Runs what is missing, draws, and updates the README if this is the study that it reports."""
     config = from_command_line(Study)
     rows = run_study(Path(__file__), grid(config), config)
 
-    from exhibits.common.report.plots import draw_curves
+    from exhibits.common.report.plots import save
+    from exhibits.glsnn.config import CircuitConfig
 
     folder = config.folders(Path(__file__))[1]
-    draw_curves(
-        {f"{n} layers": points for n, points in curves(rows).items()},
-        "feedback pathways, from the top",
-        "accuracy on the development set (%)",
-        folder / "feedback.jpg",
-        chance=10.0,
-    )
-    draw_curves(
-        angle_curves(rows),
-        "epoch (0: before training)",
-        "angle between local update and gradient (degrees)",
-        folder / "angles.jpg",
-        chance=90.0,
-    )
+    width = rows[0]["task"]["hid_dim"][0]
+    epochs = max(row["task"]["epochs"] for row in rows)
+    seeds = len({row["task"]["seed"] for row in rows})
+    about = f"GLSNN; {config.data.name}; hidden layers of {width}; {epochs} epochs; {seeds} seed{'s'[: seeds - 1]}"
+    save(draw_feedback(rows), folder / "feedback.png", f"{about}: mean and standard deviation")
+    measured = [row["task"]["hid_dim"] for row in rows if row.get("angles")]
+    if measured:
+        sizes = f"{len(measured[0])} hidden layers, all feedback, {CircuitConfig().batch_size} patterns of the dev set"
+        save(draw_angles(rows), folder / "angles.png", f"{about}; {sizes}")
     if config.official:
         show(HERE / "README.md", table(rows), "feedback")
 

@@ -42,14 +42,16 @@ class Builder:
         key: as given.
         components: all that were made, by name.
         learning: names of the processes in which something learns.
+        plastic: names of the components that learn.
+        wires: from where to which port of a component, in the order of wiring.
     """
 
     def __init__(self, key: jax.Array, batch_size: int):
         self.key = key
         self.components: dict[str, Part] = {}
         self.learning: set[str] = set()
-        self._plastic: set[str] = set()  # names of the components that learn
-        self._wires: list[tuple[Wire, Compartment]] = []
+        self.plastic: set[str] = set()
+        self.wires: list[tuple[Wire, Compartment]] = []
         self._batch_size = batch_size
         self._keys = _keys(key)
 
@@ -78,7 +80,7 @@ class Builder:
     def wire(self, source: Wire, port: Compartment) -> None:
         """Wires a source to a port of a component that has been made: feedback, plasticity."""
         port.target = source
-        self._wires.append((source, port))
+        self.wires.append((source, port))
 
     def advance(self, name: str, *parts: Part) -> MethodProcess:
         """A process that advances components by one time step: these, or all that have been made."""
@@ -92,7 +94,7 @@ class Builder:
             parts: what learns; their weights, biases and state of the optimizer outlive a minibatch.
             method: by which they do.
         """
-        self._plastic |= {part.name for part in parts}
+        self.plastic |= {part.name for part in parts}
         self.learning.add(name)
         return self.process(name, (getattr(part, method) for part in parts))
 
@@ -112,7 +114,7 @@ class Builder:
         Raises:
             ValueError: if there is one.
         """
-        for source, port in self._wires:
+        for source, port in self.wires:
             if isinstance(source, Compartment) and port.target != source.target:
                 raise ValueError(f"{port.root}: wire {source.root} to its own source before this one")
 
@@ -120,7 +122,7 @@ class Builder:
         """What outlives a minibatch, by `component.compartment`: all that learns, and weights that were drawn once."""
         found = {}
         for name, part in self.components.items():
-            whole = name in self._plastic or hasattr(part, "opt_params")
+            whole = name in self.plastic or hasattr(part, "opt_params")
             for what in LEARNT if whole else LEARNT[:1]:
                 compartment = getattr(part, what, None)
                 if isinstance(compartment, Compartment) and not compartment.targeted:

@@ -41,7 +41,7 @@ class Circuit(Generic[Config]):
     """Base of an exhibit's model, which writes `build` and `present` and no more.
 
     Everything that outlives a minibatch is in `parameters`; all else begins each minibatch at the values that the
-    components were made with.
+    components were made with. How they are wired is in `wires`, which of them learn in `plastic`.
 
     Args:
         key: PRNG key of the initial weights.
@@ -58,6 +58,8 @@ class Circuit(Generic[Config]):
     ADVICE: Mapping[str, str] = activity.ADVICE  # what to change where a layer is silent or fires at every step
     MINIBATCHES_PER_CALL = 10  # one call of the program lasts seconds: the progress bar moves between calls
     NUMBERS_PER_WEIGHT = 1  # of a plastic synapse: itself, and what its optimizer keeps
+    IN_SEQUENCE = False  # whether the layers run one after another, each for all T steps
+    WEIGHT_UNIT = "current per spike"
 
     spikes: Sequence[Compartment]  # for `build` to set: of each layer, input first, what a raster shows
     choices: Mapping[str, str] = MappingProxyType({})  # what was left to the program, such as how synapses are computed
@@ -81,7 +83,8 @@ class Circuit(Generic[Config]):
             make = Builder(init_key, self.batch_size)
             self.build(make, self.sizes)
             make.check()
-        self.components, self.parameters, self._learning = make.components, make.lasting(), make.learning
+        self.components, self.wires, self.plastic = make.components, make.wires, make.plastic
+        self.parameters, self._learning = make.lasting(), make.learning
         self.set_parameters(self.get_parameters())
         lasting = {path(c) for c in self.parameters.values()}
         compartments = [c for part in self.components.values() for _, c in part.compartments]

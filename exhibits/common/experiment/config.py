@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 import msgspec
 import tyro
@@ -141,6 +141,19 @@ class TrainingConfig(Training, Data, Running):
     @property
     def recipe(self) -> str:
         """Name of the recipe that this configuration is nearest to, and what of the circuit differs from it."""
+        if not self.RECIPES:
+            return ""
+        name, differing = self._nearest()
+        changes = ", ".join(f"{field} {getattr(self, field)}" for field in differing)
+        return f"{name} with {changes}" if changes else name
+
+    @property
+    def baseline(self) -> Self:
+        """The recipe that this configuration is nearest to; the defaults if there are no recipes."""
+        return self.RECIPES[self._nearest()[0]] if self.RECIPES else type(self)()
+
+    def _nearest(self) -> tuple[str, list[str]]:
+        """Name of the recipe from which the fewest of the circuit's fields differ, and these fields."""
         apart = {f.name for part in (Training, Data, Running) for f in dataclasses.fields(part)}
         differing = {
             name: [
@@ -150,11 +163,8 @@ class TrainingConfig(Training, Data, Running):
             ]
             for name, recipe in self.RECIPES.items()
         }
-        if not differing:
-            return ""
         nearest = min(differing, key=lambda name: (len(differing[name]), name != self.default_recipe))
-        changes = ", ".join(f"{name} {getattr(self, name)}" for name in differing[nearest])
-        return f"{nearest} with {changes}" if changes else nearest
+        return nearest, differing[nearest]
 
     def files(self) -> dict[str, Path]:
         """The data's files by field; without those of a test set if there is none."""
@@ -162,9 +172,9 @@ class TrainingConfig(Training, Data, Running):
             return datasets.files(self.dataset)
         return {name: path for name in FILES if (path := getattr(self, name)) is not None}
 
-    def picture(self, stem: str, what: str) -> Path:
-        """Where a picture of the training goes: `<stem>_<data set>_<what>.jpg`."""
-        return self.exp_dir / f"{'_'.join(filter(None, (stem, self.dataset, what)))}.jpg"
+    def picture_stem(self, stem: str) -> str:
+        """What the names of the training's pictures begin with: `<stem>_<data set>`."""
+        return "_".join(filter(None, (stem, self.dataset)))
 
     def require_form(self, form: Form) -> None:
         """Refuses values that do not go with data of this form.
@@ -230,6 +240,10 @@ class AnalysisConfig:
     """Labels of that set, a .npy file."""
     classes: tuple[str, ...] = ()
     """Names of the classes, in the order of the labels; the run's if not given."""
+    tsne_patterns: int = 4000
+    """Patterns whose rate codes are placed by t-SNE, as many of each class as its share; 0: all, which takes longer."""
+    format: Literal["png", "pdf", "svg"] | None = None
+    """Format of the pictures; if not given, .jpg for those that ngc-learn's page names so and .png for the others."""
     verbosity: int = 0
     """0: results; 1: also the epoch that the parameters are from."""
     exp_dir: Path = Path("exp")
@@ -238,6 +252,7 @@ class AnalysisConfig:
     def __post_init__(self):
         _normalize_paths(self)
         require(self, "verbosity", "0 or 1", self.verbosity in (0, 1))
+        require(self, "tsne_patterns", "at least 0", self.tsne_patterns >= 0)
         for name, other in (("dataX", "dataY"), ("dataY", "dataX")):
             if getattr(self, name) is None and getattr(self, other) is not None:
                 raise UserError(f"--{other} {getattr(self, other)}: expected --{name} with it")
@@ -285,12 +300,17 @@ def _parse(kind: type[C], args: Sequence[str], prog: str | None, recipe: str = "
     return kind(**{field: value for part in values.values() for field, value in vars(part).items()}), name
 
 
+def parts_of(kind: type) -> list[type]:
+    """The dataclasses that a configuration is put together from, that of epochs and seed first."""
+    parts = [part for part in kind.__mro__ if "__dataclass_fields__" in vars(part) and part.__bases__ == (object,)]
+    return sorted(parts, key=lambda part: part is not Training)
+
+
 def _flags(kind: type, recipe: str) -> tuple[type, Any]:
     """The class that tyro reads flags for, and its defaults: a configuration's parts, each a group in `--help`."""
-    parts = [part for part in kind.__mro__ if "__dataclass_fields__" in vars(part) and part.__bases__ == (object,)]
+    parts = parts_of(kind)
     if len(parts) < 2:
         return kind, None
-    parts.sort(key=lambda part: part is not Training)
     known = {field.name for part in parts for field in dataclasses.fields(part)}
     if alone := [field.name for field in dataclasses.fields(kind) if field.name not in known]:
         raise TypeError(

@@ -64,6 +64,43 @@ def fit_temperature(logit: np.ndarray, y: np.ndarray) -> float:
     return float(np.exp(best.x))  # pyright: ignore[reportAttributeAccessIssue]  (an OptimizeResult; SciPy has no types)
 
 
+@dataclass(frozen=True)
+class Calibration:
+    """How often predictions of each confidence are right, in K bins of equal width.
+
+    Attributes:
+        confidence: (K,) mean probability of the predicted class; NaN in an empty bin.
+        accuracy: (K,) share of the predictions that are right; NaN in an empty bin.
+        count: (K,) predictions.
+        ece: expected calibration error, in [0, 1].
+    """
+
+    confidence: np.ndarray
+    accuracy: np.ndarray
+    count: np.ndarray
+    ece: float
+
+
+def calibration(confidence: np.ndarray, correct: np.ndarray, bins: int = 15) -> Calibration:
+    r"""Compares the probabilities of predicted classes with how often the predictions are right.
+
+    .. math:: ECE = \sum_k \frac{n_k}{N} \lvert accuracy_k - confidence_k \rvert
+
+    Args:
+        confidence: (N,) probability of each predicted class.
+        correct: (N,) whether the prediction is right.
+        bins: K.
+
+    Source: Guo et al. (2017), "On calibration of modern neural networks", whose K is 15 too.
+    """
+    place = np.minimum((confidence * bins).astype(int), bins - 1)
+    count = np.bincount(place, minlength=bins)
+    sums = (np.bincount(place, weights=values, minlength=bins) for values in (confidence, correct))
+    confidences, accuracies = (np.divide(each, count, out=np.full(bins, np.nan), where=count > 0) for each in sums)
+    gaps = np.abs(np.nan_to_num(accuracies - confidences))
+    return Calibration(confidences, accuracies, count, float((count * gaps).sum() / len(correct)))
+
+
 def interpret(out: dict[str, np.ndarray], y: np.ndarray) -> Readout:
     """Reads labels, probabilities, activity and rate codes off what `Circuit.stream` or `Circuit.read` gives.
 

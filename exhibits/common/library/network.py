@@ -68,14 +68,14 @@ class Network(Circuit[Config]):
         what = config.dataset or "own data"
         recipe = f"; recipe {config.recipe}" if config.recipe else ""
         network._trained = f"trained on {what}, epoch {trained.epoch} of {config.epochs}{recipe}"
-        network._seed, network._temperature = config.seed, trained.temperature or 1.0
+        network._temperature = trained.temperature or 1.0
         network.n_updates = math.inf  # what is learned from now on is learned at the initial learning rates
         return network
 
     @classmethod
     def for_analysis(cls, config: Any, form: Form) -> Self:
         network = super().for_analysis(config, form)
-        network.form = form
+        network.form, network._seed = form, config.seed
         return network
 
     def __repr__(self) -> str:

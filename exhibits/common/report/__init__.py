@@ -1,4 +1,4 @@
-"""What is shown of runs: the analysis, its pictures, tables of results.
+"""What is shown of runs: the analysis, its pictures and page, tables of results.
 
-Imports `experiment` and what is below it.
+Imports `library` and what is below it.
 """

@@ -10,7 +10,7 @@ from exhibits.common.system.places import say_if_elsewhere
 
 
 def train(name: str, args: Sequence[str] | None = None) -> TrainingConfig:
-    """Trains an exhibit, draws the learning curve and prints the museum page's last line.
+    """Trains an exhibit, draws the learning curves and prints the museum page's last line.
 
     Args:
         name: of its folder.
@@ -26,13 +26,17 @@ def train(name: str, args: Sequence[str] | None = None) -> TrainingConfig:
 
     pin()  # what is imported from here on computes
     from exhibits.common.experiment.restoring import start_from
+    from exhibits.common.experiment.schema import RunLog
     from exhibits.common.experiment.training import fit
-    from exhibits.common.report.plots import draw_likelihood
+    from exhibits.common.report.pictures import Album, add_curves, caption_of
+    from exhibits.common.system.files import read_json
 
     circuit = getattr(exhibit, exhibit.MODEL).for_training(config, data)
     start_from(circuit, config)
     seconds, best = fit(circuit, config, data)
-    draw_likelihood(config.exp_dir, config.picture(exhibit.STEM, "likelihood"))
+    log = read_json(config.exp_dir / "run.json", RunLog)
+    caption = caption_of(config, circuit.summary, log.best_epoch or log.epochs_done)
+    add_curves(Album(config.exp_dir, exhibit.STEM, caption), config, log)
     print("------------------------------------")
     print(f" Trial.sim_time = {seconds / 3600} h  ({seconds} sec)  Best Acc = {best}")
     return config

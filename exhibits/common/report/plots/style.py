@@ -1,0 +1,86 @@
+"""How the museum's pictures look, and how they become files; no state of Matplotlib outlives a call."""
+
+import functools
+import io
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from exhibits.common.system.files import replacing
+
+STYLE = Path(__file__).with_name("museum.mplstyle")
+# Okabe and Ito's, which colour-blind people can tell apart.
+COLORS: list[str] = matplotlib.rc_params_from_file(STYLE)["axes.prop_cycle"].by_key()["color"]
+MARKERS = "osD^vP*X<>ph"
+SCREEN_DPI = 144  # of the pictures in a page
+JPEG_QUALITY = 92
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def museum_style() -> AbstractContextManager[None]:
+    """A block in which Matplotlib has the museum's style, whatever the user's is."""
+    return matplotlib.rc_context(fname=STYLE)
+
+
+def styled(draw: Callable[P, R]) -> Callable[P, R]:
+    """A function that draws in the museum's style if it makes its own figure, else in that of its caller."""
+
+    @functools.wraps(draw)
+    def drawing(*args: P.args, **options: P.kwargs) -> R:
+        if options.get("axes") is not None or options.get("figure") is not None:
+            return draw(*args, **options)
+        with museum_style():
+            return draw(*args, **options)
+
+    return drawing
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure, in inches, that Matplotlib's pyplot does not know of: nobody need close it."""
+    return Figure(figsize=(width, height))
+
+
+def own_axes(axes: Axes | None, width: float, height: float) -> Axes:
+    """The axes that were given, or those of a new figure."""
+    return new_figure(width, height).subplots() if axes is None else axes
+
+
+def figure_of(drawn: Axes | Mapping[str, Axes] | Figure) -> Figure:
+    """The figure that something was drawn in."""
+    if isinstance(drawn, Figure):
+        return drawn
+    axes = drawn if isinstance(drawn, Axes) else next(iter(drawn.values()))
+    figure = axes.get_figure(root=True)
+    assert isinstance(figure, Figure)
+    return figure
+
+
+def save(drawn: Axes | Mapping[str, Axes] | Figure, path: Path, caption: str = "") -> None:
+    """Writes a figure in the format of the path's ending, whole or not at all.
+
+    Args:
+        drawn: a figure, or what a drawing function returned.
+        path: where to.
+        caption: a line below the figure: of which network, from which seed, after how many epochs.
+    """
+    figure = figure_of(drawn)
+    options: dict[str, Any] = {"pil_kwargs": {"quality": JPEG_QUALITY}} if path.suffix == ".jpg" else {}
+    with museum_style(), replacing(path) as file:
+        if caption:
+            figure.supxlabel(caption, x=0.01, ha="left", fontsize=7, color="0.35")
+        figure.savefig(file, format=path.suffix[1:], **options)
+
+
+def as_png(drawn: Axes | Mapping[str, Axes] | Figure) -> bytes:
+    """The figure as a PNG file, in the resolution of a screen."""
+    file = io.BytesIO()
+    with museum_style():
+        figure_of(drawn).savefig(file, format="png", dpi=SCREEN_DPI)
+    return file.getvalue()

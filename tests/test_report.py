@@ -1,0 +1,137 @@
+"""The page of a run, and the pictures that an analysis saves."""
+
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from conftest import make_patterns
+
+from exhibits.bfa_snn import Analysis, Config
+from exhibits.common.report.page import configuration
+from exhibits.common.scripts import commands
+from exhibits.common.system.errors import UserError
+from exhibits.glsnn import Config as GLSNNConfig
+
+EVIL = '<script>alert("1")</script>'
+PICTURES = {
+    *("likelihood", "accuracy", "confusion", "reliability", "misclassified", "raster", "potentials", "rates"),
+    *("receptive_fields", "codes"),
+}
+SMALL = {
+    "bfa_snn": "--hid_dim 30 --T 40 --burn_in 8 --batch_size 16 --weight_std 0.3",
+    "glsnn": "--hid_dim 30 20 --batch_size 4 --eta 0.02",
+}
+
+
+class Page(HTMLParser):
+    """Tags, attributes and text of a page."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.images, self.links, self.ids, self.text, self.marked = [], [], [], set(), [], 0
+        self.feed(text)
+        self.text = " ".join(" ".join(self.text).split())
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        self.tags.append(tag)
+        self.ids |= {attributes["id"]} if "id" in attributes else set()
+        self.marked += attributes.get("class") == "differs"
+        if tag == "img":
+            self.images.append(attributes)
+        self.links += [attributes[name] for name in ("src", "href") if name in attributes]
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+@pytest.fixture(scope="module", params=SMALL)
+def analyzed(tmp_path_factory, request):
+    """A run of patterns whose first class has an evil name, trained and analyzed."""
+    folder = tmp_path_factory.mktemp("run")
+    files = {}
+    for name, n, seed in (("data", 200, 0), ("dev", 50, 1), ("test", 41, 2)):
+        x, y = make_patterns(n, seed=seed)
+        if name == "test":
+            y[:3] = y[:3, ::-1]  # so that some are wrong
+        for part, array in (("X", x), ("Y", y)):
+            files[f"{name}{part}"] = folder / f"{name}{part}.npy"
+            np.save(files[f"{name}{part}"], array)
+    exp = folder / "exp"
+    data = [f"--{name}={path}" for name, path in files.items()]
+    stem = "bfasnn" if request.param == "bfa_snn" else "glsnn"
+    config = commands.train(
+        request.param,
+        [*data, *SMALL[request.param].split(), "--epochs=2", f"--exp_dir={exp}", "--classes", EVIL, "b", "c", "d"],
+    )
+    assert {path.name for path in exp.glob("*.[jp][pn]g")} == {f"{stem}_likelihood.jpg", f"{stem}_accuracy.png"}
+    commands.analyze(request.param, [f"--exp_dir={exp}"])
+    return exp, config, stem, Page((exp / "report.html").read_text())
+
+
+def test_the_page_needs_nothing_but_itself(analyzed):
+    *_, page = analyzed
+    assert {link.partition(":")[0] if link[0] != "#" else "#" for link in page.links} == {"data", "#"}
+    assert {link[1:] for link in page.links if link[0] == "#"} <= page.ids
+    assert not {"script", "link", "iframe", "object"} & set(page.tags)
+
+
+def test_names_of_classes_are_escaped(analyzed):
+    exp, _, _, page = analyzed
+    text = (exp / "report.html").read_text()
+    assert EVIL not in text and "<script" not in text
+    assert EVIL in page.text  # as the reader sees it, among the values of the configuration
+
+
+def test_the_page_shows_every_picture_that_was_saved(analyzed):
+    exp, _, stem, page = analyzed
+    saved = {path.name for path in exp.iterdir() if path.suffix in (".jpg", ".png")}
+    assert {name.removeprefix(f"{stem}_").partition(".")[0] for name in saved} == PICTURES
+    assert len(page.images) == len(PICTURES) and all(image["alt"] for image in page.images)
+    assert {f"picture-{name}" for name in PICTURES} <= page.ids and all(name in page.text for name in saved)
+    assert all(image["src"].startswith("data:image/png;base64,iVBOR") for image in page.images)
+    assert "svg" in page.tags and "W1" in page.text
+
+
+def test_the_page_has_the_numbers_of_the_analysis(analyzed):
+    exp, config, stem, page = analyzed
+    result = json.loads((exp / f"{stem}_analysis.json").read_text())
+    log = json.loads((exp / "run.json").read_text())
+    for number in (f"{100 * result['acc']:.2f} %", f"{result['nll']:.3f}", f"{100 * result['ece']:.2f} %"):
+        assert number in page.text
+    assert 0 < result["ece_calibrated"] < 1 and result["acc"] < 1
+    for layer, spikes in result["spikes_per_pattern"].items():
+        before = log["activity"][layer]["spikes_per_pattern"][0]
+        assert f"{layer} {before:,.1f}" in page.text and f"{spikes:,.1f}" in page.text
+    for text in (*log["versions"].values(), log["device"], log["started"], str(config.dataX), "seed 1234"):
+        assert text in page.text
+    assert page.marked == sum(usual is not None for rows in configuration(config).values() for *_, usual in rows) > 3
+
+
+def test_what_differs_from_the_recipe_is_told():
+    def differing(config):
+        return {name: usual for rows in configuration(config).values() for name, _, usual in rows if usual is not None}
+
+    assert differing(Config()) == differing(Config.RECIPES["best"]) == {}
+    assert differing(Config(T=50, seed=7)) == {"T": "100", "seed": "1234"}
+    assert differing(GLSNNConfig(dataset="fashion_mnist", surr_a=1.0)).keys() >= {"surr_a"}
+    shown = {name: value for rows in configuration(Config()).values() for name, value, _ in rows}
+    assert (shown["hid_dim"], shown["eta"], shown["dt"], shown["classes"]) == ("1000", "not given", "0.25", "none")
+
+
+def test_pictures_in_another_format(analyzed, capsys):
+    exp, config, stem, _ = analyzed
+    commands.analyze(config.exhibit, [f"--exp_dir={exp}", "--format=svg", "--tsne_patterns=20"])
+    said = capsys.readouterr().out
+    assert {path.stem.removeprefix(f"{stem}_") for path in exp.glob("*.svg")} == PICTURES
+    assert "Placing the rate codes of 20 of 41 patterns by t-SNE" in said
+    assert re.findall(r"^  .*\.(\w+)$", said, re.MULTILINE) == ["svg"] * len(PICTURES)
+
+
+def test_wrong_flags_are_refused():
+    with pytest.raises(UserError, match="--tsne_patterns -1: expected at least 0"):
+        Analysis(tsne_patterns=-1)
+    with pytest.raises(UserError, match=r"gif.*--help"):
+        commands.analyze("bfa_snn", ["--format=gif"])
