@@ -291,7 +291,7 @@ def test_scripts_draw_what_rows_there_are(name, figures, tmp_path):
 
 
 def test_depth_figure_tells_single_seeds_and_the_best_methods_apart():
-    study = _load(STUDIES / "study_depth.py")
+    study = load_script(STUDIES / "study_depth.py")
     everything, best = study.draw(read_json(STUDIES / "results" / "depth.json")["rows"]).axes
     labels = " ".join(text.get_text().replace("\n", " ") for text in everything.texts)
     assert "GLSNN (10 epochs, 3 seeds)" in labels and "BFA-SNN (3 epochs, 1 seed)" in labels
@@ -300,7 +300,7 @@ def test_depth_figure_tells_single_seeds_and_the_best_methods_apart():
 
 
 def test_feedback_figure_counts_what_is_missing():
-    study = _load(GLSNN / "study_feedback.py")
+    study = load_script(GLSNN / "study_feedback.py")
     rows = read_json(GLSNN / "results" / "feedback.json")["rows"]
     axes = study.draw_feedback(rows)
     means = {bars.get_label(): bars.lines[0].get_xydata() for bars in axes.containers}
@@ -312,7 +312,7 @@ def test_feedback_figure_counts_what_is_missing():
 
 
 def test_layers_with_the_same_angles_share_a_label():
-    study = _load(GLSNN / "study_feedback.py")
+    study = load_script(GLSNN / "study_feedback.py")
     same = {0: [90.0, 89.0], 1: [10.0, 11.0]}
     angles = {"W1": same, "W2": {0: [90.0], 1: [45.0]}, "W3": {x: [y + 0.5 for y in ys] for x, ys in same.items()}}
     assert study.shared(angles) == {"W1, W3": same, "W2": angles["W2"]}
@@ -324,7 +324,7 @@ def test_layers_with_the_same_angles_share_a_label():
 def test_growth_figure():
     benchmarks = REPOSITORY / "benchmarks"
     growth, peers = (read_json(benchmarks / "results" / f"{name}.json") for name in ("growth", "peers"))
-    figure = _load(benchmarks / "bench_growth.py").figure(growth, peers)
+    figure = load_script(benchmarks / "bench_growth.py").figure(growth, peers)
     assert [axes.get_title(loc="left") for axes in figure.axes] == list("abcdef")
     assert figure.get_supylabel() == "time (ms per minibatch)"
     expected = [row["ms_per_minibatch"] for row in growth["rows"] if (row["synapses"], row["axis"]) == ("event", "T")]

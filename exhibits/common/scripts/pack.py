@@ -53,7 +53,7 @@ def pack(run: Path, target: Path) -> tuple[float, float]:
     circuit = getattr(package, package.MODEL).for_analysis(config, log.form)
     test, *_ = load_patterns(config, "test", log.form)
     key = Keys.of(config.seed).test
-    before, _ = evaluate(restore(circuit, run, identity_of(log.form)), test, "test set", key)
+    before, *_ = evaluate(restore(circuit, run, identity_of(log.form)), test, "test set", key)
     with ParameterStore(run / CHECKPOINTS) as store:
         _, progress, _ = load_snapshot(store, circuit)
         record = store.record(progress.best.step)
@@ -62,7 +62,7 @@ def pack(run: Path, target: Path) -> tuple[float, float]:
     packed.save(target / packed.FILE, circuit.get_parameters(), record)
     write_json(target / "config.json", to_json(dataclasses.replace(config, exp_dir=Path("exp"))))
     write_json(target / "run.json", _without_paths(log))
-    after, _ = evaluate(restore(circuit, target), test, "test set", key)
+    after, *_ = evaluate(restore(circuit, target), test, "test set", key)
     write_json(target / f"{package.STEM}_analysis.json", after)
     return before["acc"], after["acc"]
 
