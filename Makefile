@@ -45,8 +45,13 @@ fuzz: setup ## throws damaged and made-up files at everything that loads one (50
 doctor: setup ## versions, hardware, data, a self-test of every exhibit: what to paste into a bug report
 	@"$(python)" exhibits/common/scripts/doctor.py
 
+locks: setup ## notes the versions that are installed, for everyone's setup: after UNLOCKED=1 make setup, and the tests
+	@version=$$("$(python)" -c 'import sys; print("%d.%d" % sys.version_info[:2])') && \
+	  { echo "# Tested with Python $$version; setup.sh installs these versions, \`make locks\` notes them."; \
+	    "$(python)" -m pip freeze --exclude-editable; } >"locks/$$version.txt"
+
 results: setup ## trains an EXHIBIT for every row of its results table (hours): make results EXHIBIT=bfa_snn
 	@[ -f "exhibits/$(EXHIBIT)/results.py" ] || { echo "error: EXHIBIT=$(EXHIBIT): no exhibit, or it has no results.py" >&2; exit 2; }
 	@"$(python)" "exhibits/$(EXHIBIT)/results.py"
 
-.PHONY: help setup test test-all lint docs bench bench-peers faults fuzz doctor results
+.PHONY: help setup test test-all lint docs bench bench-peers faults fuzz doctor locks results
