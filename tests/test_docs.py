@@ -87,6 +87,8 @@ RUN = {
     r"make (setup|lint test|test|doctor)": "test_start.py",
     r"\./sim\.sh.*|exhibits/\w+/sim\.sh( --(seed|init_from) .*)?": "test_start.py",
     r"python analyze_\w+\.py": "test_scripts.py",
+    r"python exhibits/\w+/analyze_\w+\.py --exp_dir .*": "test_packed.py",
+    r"python \.\./common/scripts/circuits\.py": "test_diagram.py",
     r"(\.venv/bin/)?python data/prepare\.py \w+mnist.*|(\.venv/bin/)?python data/prepare\.py mnist": "test_datasets.py",
     r"python data/prepare\.py images .*": "test_images.py",
     r"python -m exhibits (compare|sweep)( .*)?": "test_runs.py",
@@ -197,7 +199,7 @@ def test_the_study_of_the_how_to(tmp_path):
         )
         assert done.returncode == 0, done.stderr
         picture = Path(done.stdout.strip())
-        assert picture.name == "width.jpg" and picture.exists()
+        assert picture.name == "width.png" and picture.exists()
 
 
 @pytest.mark.slow
