@@ -86,7 +86,7 @@ COMMANDS = sorted({(page, command) for page in PAGES for command in commands(pag
 RUN = {
     r"make (setup|lint test|test|doctor)": "test_start.py",
     r"\./sim\.sh.*|exhibits/\w+/sim\.sh( --(seed|init_from) .*)?": "test_start.py",
-    r"python analyze_\w+\.py": "test_scripts.py",
+    r"python analyze_\w+\.py.*": "test_scripts.py",
     r"(\.venv/bin/)?python data/prepare\.py \w+mnist.*|(\.venv/bin/)?python data/prepare\.py mnist": "test_datasets.py",
     r"python data/prepare\.py images .*": "test_images.py",
     r"python -m exhibits (compare|sweep)( .*)?": "test_runs.py",
@@ -95,6 +95,7 @@ RUN = {
     r"\.venv/bin/python exhibits/glsnn/study_width\.py.*": "test_docs.py",
     r"\S*python \S*study_(depth|feedback)\.py.*|\.venv/bin/dask .*|dask \w+": "test_studies.py",
     r"\.venv/bin/python exhibits/bfa_snn/results\.py best": "test_readme.py",
+    r"python \.\./common/scripts/circuits\.py": "test_diagram.py",
     r"make docs": "test_docs.py",
     r"make fuzz": "test_fuzz.py",
 }
@@ -139,7 +140,8 @@ def test_commands_name_what_there_is(page, command):
     if script in (None, "digits.py") or script.endswith("study_width.py"):  # made as the page says
         return
     relative = "/" not in script.removeprefix("./").removeprefix("../")
-    path = (page.parent if relative or script.startswith("..") else REPOSITORY) / script.removeprefix("museum/")
+    here = page.parents[page.parent.name == "pretrained"]  # whose commands are for the exhibit's folder
+    path = (here if relative or script.startswith("..") else REPOSITORY) / script.removeprefix("museum/")
     assert path.exists()
     given = {word.partition("=")[0] for word in words[words.index(script) :] if word.startswith("--")}
     assert not given or given <= flags(path.resolve()), command
@@ -197,7 +199,7 @@ def test_the_study_of_the_how_to(tmp_path):
         )
         assert done.returncode == 0, done.stderr
         picture = Path(done.stdout.strip())
-        assert picture.name == "width.jpg" and picture.exists()
+        assert picture.name == "width.png" and picture.exists()
 
 
 @pytest.mark.slow
