@@ -21,7 +21,7 @@ pin()  # autodoc imports what computes
 
 project = "Museum of spiking neural networks"
 author = copyright = "The authors of the museum of spiking neural networks"
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax", "sphinxcontrib.mermaid"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax"]
 exclude_patterns = ["_build", "live"]
 html_theme = "furo"
 html_title = project
@@ -33,9 +33,6 @@ default_role = "code"
 # Markdown: pages read well on a code host too, so links are plain ones to files.
 myst_enable_extensions = ["dollarmath", "amsmath"]
 myst_heading_anchors = 4
-myst_fence_as_directive = ["mermaid"]
-mermaid_height = "auto"
-mermaid_fullscreen = False
 highlight_language = "none"  # of blocks that do not name theirs
 
 # Notebooks are executed by every build, in folders of their own.

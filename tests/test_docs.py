@@ -97,6 +97,7 @@ RUN = {
     r"\.venv/bin/python exhibits/glsnn/study_width\.py.*": "test_docs.py",
     r"\S*python \S*study_(depth|feedback)\.py.*|\.venv/bin/dask .*|dask \w+": "test_studies.py",
     r"\.venv/bin/python exhibits/bfa_snn/results\.py best": "test_readme.py",
+    r"python \.\./common/scripts/circuits\.py": "test_diagram.py",
     r"make docs": "test_docs.py",
     r"make fuzz": "test_fuzz.py",
 }
@@ -141,7 +142,8 @@ def test_commands_name_what_there_is(page, command):
     if script in (None, "digits.py") or script.endswith("study_width.py"):  # made as the page says
         return
     relative = "/" not in script.removeprefix("./").removeprefix("../")
-    path = (page.parent if relative or script.startswith("..") else REPOSITORY) / script.removeprefix("museum/")
+    here = page.parents[page.parent.name == "pretrained"]  # whose commands are for the exhibit's folder
+    path = (here if relative or script.startswith("..") else REPOSITORY) / script.removeprefix("museum/")
     assert path.exists()
     given = {word.partition("=")[0] for word in words[words.index(script) :] if word.startswith("--")}
     assert not given or given <= flags(path.resolve()), command

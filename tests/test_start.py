@@ -268,7 +268,8 @@ def test_make_works_in_a_path_with_a_space(fresh, tmp_path):
     values = environment(PYTHON=str(tmp_path / "my python"), VENV="my venv")
     del values["VIRTUAL_ENV"]
     for target, ran in {
-        "lint": "ran -m ruff check .\nran -m ruff format --check .\n",
+        "lint": "ran -m ruff check .\nran -m ruff format --check .\n"
+        f"ran -m pyright --pythonpath {root}/my venv/bin/python\n",
         "test": "ran -m pytest\n",
         "doctor": "ran exhibits/common/scripts/doctor.py\n",
     }.items():
