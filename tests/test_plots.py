@@ -3,8 +3,9 @@
 import subprocess
 import sys
 import warnings
+from typing import Any
 
-import matplotlib
+import matplotlib.image
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -22,17 +23,17 @@ def strict():
         yield
 
 
-def laid_out(drawn):
+def laid_out(drawn: Any) -> Any:
     """What was drawn, once its figure has been laid out as for a file."""
     figure_of(drawn).draw_without_rendering()
     return drawn
 
 
-def texts(axes):
+def texts(axes: Any) -> list[str]:
     return [text.get_text() for text in axes.texts]
 
 
-def legend(axes):
+def legend(axes: Any) -> list[str]:
     return [text.get_text() for text in axes.get_legend().get_texts()]
 
 
@@ -78,7 +79,7 @@ def test_many_classes(n_classes):
 
 def test_colours_of_the_confusion_matrix_are_those_of_the_errors():
     # 90 of 100 and 30 of 50 right: 10 % and 40 % errors.
-    axes = plots.draw_confusion(np.array([[90, 10], [20, 30]]), "ab", "test set")
+    axes = laid_out(plots.draw_confusion(np.array([[90, 10], [20, 30]]), "ab", "test set"))
     assert axes.get_title() == "test set: 80.00 % correct (120 of 150)"
     shown = axes.images[0].get_array()
     np.testing.assert_array_equal(shown.mask, np.eye(2, dtype=bool))
@@ -88,7 +89,7 @@ def test_colours_of_the_confusion_matrix_are_those_of_the_errors():
 
 def test_classes_are_named_among_their_points():
     points = np.array([[0.0, 0.0], [0.1, 0.0], [0.2, 0.1], [5.0, 5.0]])
-    axes = plots.draw_codes(points, np.array([0, 0, 0, 1]), ["zero", "one"], "codes", "how")
+    axes = laid_out(plots.draw_codes(points, np.array([0, 0, 0, 1]), ["zero", "one"], "codes", "how"))
     assert [text.get_position() for text in axes.texts] == [(0.1, 0.0), (5.0, 5.0)]
 
 
@@ -175,7 +176,7 @@ def test_receptive_fields_are_those_of_the_largest_norm_at_equal_gaps():
 
 
 def test_single_seeds_have_no_bars():
-    axes = Figure().subplots()
+    axes: Any = Figure().subplots()
     plots.draw_seeds(axes, {3: [1.0, 3.0], 4: [5.0, 5.0]}, "two", "#000000")
     plots.draw_seeds(axes, {3: [1.0], 4: [2.0]}, "one", "#000000")
     assert len(axes.containers) == 1
@@ -185,7 +186,7 @@ def test_single_seeds_have_no_bars():
 
 
 def test_labels_at_the_ends_of_curves_do_not_overlap():
-    axes = Figure().subplots()
+    axes: Any = Figure().subplots()
     axes.set(xlim=(0, 1), ylim=(0, 1))
     plots.label_ends(axes, {"a": (1, 0.5, "k"), "b": (1, 0.51, "k"), "c": (1, 0.1, "k"), "d": (1, 1.0, "k")}, gap=0.1)
     heights = {text.get_text(): text.get_position()[1] for text in axes.texts}
@@ -198,9 +199,9 @@ def test_a_callers_axes_are_drawn_into_in_the_callers_style():
     mine, other = figure.subplots(1, 2)
     assert plots.draw_likelihood([2.0, 1.0], [2.0, 1.0], axes=mine) is mine and mine.get_lines()
     assert not other.get_lines() and figure.get_layout_engine() is None
-    part = Figure().subfigures(1, 2)[1]
-    drawn = plots.draw_potentials(np.zeros((3, 1)), np.zeros((3, 1)), 1.0, 1.0, "mine", figure=part)
-    assert drawn["cell 0"].figure is part
+    parts: Any = Figure().subfigures(1, 2)
+    drawn = plots.draw_potentials(np.zeros((3, 1)), np.zeros((3, 1)), 1.0, 1.0, "mine", figure=parts[1])
+    assert drawn["cell 0"].figure is parts[1]
 
 
 def test_nothing_of_matplotlib_is_changed():

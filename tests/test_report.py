@@ -10,6 +10,7 @@ from conftest import make_patterns
 
 from exhibits.bfa_snn import Analysis, Config
 from exhibits.common.report.page import configuration
+from exhibits.common.report.pictures import curves_of
 from exhibits.common.scripts import commands
 from exhibits.common.system.errors import UserError
 from exhibits.glsnn import Config as GLSNNConfig
@@ -30,12 +31,12 @@ class Page(HTMLParser):
 
     def __init__(self, text):
         super().__init__()
-        self.tags, self.images, self.links, self.ids, self.text, self.marked = [], [], [], set(), [], 0
+        self.tags, self.images, self.links, self.ids, self.pieces, self.marked = [], [], [], set(), [], 0
         self.feed(text)
-        self.text = " ".join(" ".join(self.text).split())
+        self.text = " ".join(" ".join(self.pieces).split())
 
-    def handle_starttag(self, tag, attributes):
-        attributes = dict(attributes)
+    def handle_starttag(self, tag, attrs):
+        attributes = dict(attrs)
         self.tags.append(tag)
         self.ids |= {attributes["id"]} if "id" in attributes else set()
         self.marked += attributes.get("class") == "differs"
@@ -44,7 +45,7 @@ class Page(HTMLParser):
         self.links += [attributes[name] for name in ("src", "href") if name in attributes]
 
     def handle_data(self, data):
-        self.text.append(data)
+        self.pieces.append(data)
 
 
 @pytest.fixture(scope="module", params=SMALL)
@@ -135,3 +136,20 @@ def test_wrong_flags_are_refused():
         Analysis(tsne_patterns=-1)
     with pytest.raises(UserError, match=r"gif.*--help"):
         commands.analyze("bfa_snn", ["--format=gif"])
+
+
+def test_curves_that_are_damaged_are_refused(tmp_path):
+    assert curves_of(tmp_path) == {}  # a packed network has none
+    for name in ("trAcc", "acc", "trNll", "nll"):
+        np.save(tmp_path / f"{name}.npy", np.linspace(0, 1, 3))
+    assert [len(values) for values in curves_of(tmp_path).values()] == [3] * 4
+    for content, words in ((b"x" * 200, "not a .npy file"), (b"", "not a .npy file")):
+        (tmp_path / "acc.npy").write_bytes(content)
+        with pytest.raises(UserError, match=rf"acc.npy: {words}; expected"):
+            curves_of(tmp_path)
+    np.save(tmp_path / "acc.npy", np.zeros(2))
+    with pytest.raises(UserError, match=r"different lengths .*acc 2"):
+        curves_of(tmp_path)
+    np.save(tmp_path / "acc.npy", np.zeros((3, 1)))
+    with pytest.raises(UserError, match="a number for each epoch"):
+        curves_of(tmp_path)

@@ -133,7 +133,7 @@ def draw_angles(rows: list[dict]) -> "Axes":
         axes.annotate("orthogonal (90 degrees)", (1, 90), (0, 4), textcoords="offset points", color="0.4", fontsize=9)
         axes.set(xlabel="epoch (0: before training)", ylim=(-3, 100))
         axes.set(ylabel="angle between local update and gradient (degrees)")
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.locator_params(axis="x", integer=True)
         label_ends(axes, ends)
     return axes
 

@@ -194,7 +194,8 @@ class _Drawing:
         origins = list(dict.fromkeys(self._origin(name) for name in self.parts.feedback))
         for synapse in self.parts.feedback:
             x, y = self.middle[synapse]
-            for origin in {self._origin(synapse)} - {None}:
+            origin = self._origin(synapse)
+            if origin is not None:
                 start, below = self.middle[origin]
                 bus = BUS + 14 * origins.index(origin)
                 begin = start + (10 if origin != LABEL else 0)

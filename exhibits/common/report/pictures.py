@@ -14,6 +14,8 @@ from exhibits.common.experiment.config import TrainingConfig
 from exhibits.common.experiment.epochs import SAMPLE
 from exhibits.common.experiment.schema import RunLog
 from exhibits.common.report import plots
+from exhibits.common.system.errors import UserError
+from exhibits.common.system.files import open_regular
 
 CURVES = ("trAcc", "acc", "trNll", "nll")
 JPEG = {"likelihood", "confusion", "codes", "raster", "rates", "receptive_fields"}  # as ngc-learn's page names them
@@ -85,8 +87,31 @@ def caption_of(config: TrainingConfig, summary: str, epoch: int) -> str:
 
 
 def curves_of(folder: Path) -> dict[str, np.ndarray]:
-    """Accuracy and NLL of both sets by epoch, by the names of their files."""
-    return {name: np.load(folder / f"{name}.npy", allow_pickle=False) for name in CURVES}
+    """Accuracy and NLL of both sets by epoch, by the names of their files; nothing of a run that was packed.
+
+    Raises:
+        UserError: if a file is damaged, or they are not of one run.
+    """
+    paths = {name: folder / f"{name}.npy" for name in CURVES}
+    if not any(path.exists() for path in paths.values()):
+        return {}
+    curves = {name: _curve(path) for name, path in paths.items()}
+    if len({len(values) for values in curves.values()}) > 1:
+        lengths = ", ".join(f"{name} {len(values)}" for name, values in curves.items())
+        raise UserError(f"{folder}: curves of different lengths ({lengths}); expected those of one run")
+    return curves
+
+
+def _curve(path: Path) -> np.ndarray:
+    try:
+        with open_regular(path) as file:
+            values = np.load(file, allow_pickle=False)
+    except (OSError, EOFError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "not a .npy file"
+        raise UserError(f"{path}: {reason}; expected what the training wrote") from None
+    if not (isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype.kind == "f" and len(values)):
+        raise UserError(f"{path}: expected a number for each epoch, as the training wrote them")
+    return values
 
 
 def add_curves(album: Album, config: TrainingConfig, log: RunLog) -> None:
@@ -98,6 +123,8 @@ def add_curves(album: Album, config: TrainingConfig, log: RunLog) -> None:
         log: its record.
     """
     curves = curves_of(album.folder)
+    if not curves:
+        return
     learned = log.data["dataX"].shape[0] if "dataX" in log.data else 0
     learned += log.data["devX"].shape[0] if config.join_dev and "devX" in log.data else 0
     kept: dict[str, Any] = {"best": log.best_epoch or log.epochs_done, "sample": min(SAMPLE, learned)}

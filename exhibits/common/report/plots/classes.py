@@ -99,7 +99,7 @@ def draw_misclassified(
     pictures: np.ndarray,
     true: Sequence[str],
     predicted: Sequence[str],
-    probability: Sequence[float],
+    probability: Sequence[float] | np.ndarray,
     title: str,
     *,
     axes: Axes | None = None,
@@ -166,8 +166,8 @@ def draw_codes(
         axes.scatter(*chosen.T, s=size, marker=marker, color=color, label=name, linewidths=0)
         if len(chosen):
             nearest = np.abs(chosen - np.median(chosen, axis=0)).sum(axis=1).argmin()
-            outline = [withStroke(linewidth=3, foreground="white")]
-            text = {"fontweight": "bold", "fontsize": 13, "ha": "center", "va": "center", "path_effects": outline}
-            axes.text(*chosen[nearest], name, **text)
+            x, y = chosen[nearest]
+            text = axes.text(x, y, name, fontweight="bold", fontsize=13, ha="center", va="center")
+            text.set_path_effects([withStroke(linewidth=3, foreground="white")])
     axes.legend(markerscale=4, loc="center left", bbox_to_anchor=(1, 0.5), title="class")
     return axes

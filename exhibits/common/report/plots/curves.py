@@ -28,7 +28,9 @@ def draw_likelihood(train: Values, dev: Values, best: int = 0, sample: int = 0, 
     axes.set(xlabel="epoch (0: before training)", ylabel="negative log likelihood (nats)")
     if (values > 0).all():
         axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 4, 5, 7)))
+        span = values.max() / values.min()
+        ticks = (1, 1.5, 2, 3, 4, 5, 7) if span < 10 else (1, 2, 5) if span < 100 else (1, 3)
+        axes.yaxis.set_major_locator(LogLocator(subs=ticks))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.yaxis.set_minor_formatter(NullFormatter())
     return axes
@@ -69,14 +71,14 @@ def _by_epoch(axes: Axes, train: Values, dev: Values, best: int, sample: int, fi
     if 0 < best < len(train):
         why = "the best on dev" if known else "the last"
         axes.axvline(best, color="0.4", linestyle=":", linewidth=1.2, label=f"epoch {best}, {why}")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.locator_params(axis="x", integer=True)
     legend = axes.legend(title="after each epoch, without learning")
     legend.set(alignment="left")
     legend.get_title().set_fontsize("small")
     return np.concatenate(drawn)
 
 
-def draw_seeds(axes: Axes, points: Mapping[float, Sequence[float]], label: str, color: str, marker: str = "o") -> None:
+def draw_seeds(axes: Axes, points: Mapping[int, Sequence[float]], label: str, color: str, marker: str = "o") -> None:
     """A curve over a grid: mean and standard deviation over seeds, and a dot for each seed.
 
     A curve of single seeds has no bars; it is dashed, with hollow markers.
