@@ -97,7 +97,6 @@ RUN = {
     r"\.venv/bin/python exhibits/glsnn/study_width\.py.*": "test_docs.py",
     r"\S*python \S*study_(depth|feedback)\.py.*|\.venv/bin/dask .*|dask \w+": "test_studies.py",
     r"\.venv/bin/python exhibits/bfa_snn/results\.py best": "test_readme.py",
-    r"python \.\./common/scripts/circuits\.py": "test_diagram.py",
     r"make docs": "test_docs.py",
     r"make fuzz": "test_fuzz.py",
 }
