@@ -75,7 +75,9 @@ def test_runs_of_both_exhibits_are_compared(runs, tmp_path, capsys):
     table = lines(tmp_path / "new" / "compare.csv")
     assert [row["run"] for row in table] == ["one/exp", "two/exp", "deep/exp"]
     assert [row["exhibit"] for row in table] == ["bfa_snn", "bfa_snn", "glsnn"]
-    assert [row["seed"] for row in table] == ["1234", "2", "1234"] and "epochs" in table[0]
+    assert (
+        [row["seed"] for row in table] == ["1234", "2", "1234"] and "epochs" in table[0] and "burn_in" not in table[0]
+    )
     best = np.load(runs["two"] / "acc.npy")[1:].max()
     assert float(table[1]["dev accuracy (%)"]) == pytest.approx(100 * best)
     assert table[1]["test accuracy (%)"] == ""

@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from exhibits.common.experiment.config import TrainingConfig, to_json
 from exhibits.common.experiment.restoring import exhibit_of, opened
 from exhibits.common.experiment.schema import RunLog
+from exhibits.common.report.plots.style import COLORS, MARKERS, new_figure, styled
 from exhibits.common.system.errors import UserError
 from exhibits.common.system.files import read_json, replacing
 
@@ -73,14 +75,14 @@ def _load(folder: Path, name: str) -> Run:
 def rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """A row a run: the fields of the configuration in which the runs differ, and how each went."""
     values = [run.config.numbers(run.log.form) if run.log.form else to_json(run.config) for run in runs]
-    names = list(dict.fromkeys(name for each in values for name in each))
-    differing = [name for name in names if len({repr(each.get(name)) for each in values}) > 1]
+    names = [name for name in values[0] if all(name in each for each in values)]  # what all exhibits here have
+    differing = [name for name in names if len({repr(each[name]) for each in values}) > 1]
     table = []
     for run, each in zip(runs, values, strict=True):
         log, whole = run.log, not np.isnan(run.acc).all()
         table.append(
             {"run": run.name, "exhibit": run.exhibit, "recipe": run.config.recipe}
-            | {name: each.get(name) for name in differing}
+            | {name: each[name] for name in differing}
             | {
                 "epochs": log.epochs_done,
                 "best epoch": log.best_epoch,
@@ -111,14 +113,27 @@ class Lines(list[str]):
     write = list.append
 
 
-def draw(runs: Sequence[Run], figure: Figure) -> None:
-    """Accuracy and NLL on the development set by epoch, a line a run."""
+@styled
+def draw(runs: Sequence[Run], figure: Figure | None = None) -> Figure:
+    """Accuracy and NLL on the development set by epoch, a line a run, from the first epoch on.
+
+    Args:
+        runs: to draw; those without a development set are left out.
+        figure: to draw into; a new one if not given.
+    """
+    figure = figure or new_figure(11, 4.6)
     left, right = figure.subplots(1, 2)
-    for number, run in enumerate(runs):
-        epochs, color = np.arange(len(run.acc)), f"C{number % 8}"
-        style = ("-", "--", ":")[number // 8 % 3]
-        left.plot(epochs, 100 * run.acc, style, color=color, label=run.name)
-        right.plot(epochs, run.nll, style, color=color)
-    left.set(xlabel="epoch (0: before training)", ylabel="accuracy on the development set (%)")
-    right.set(xlabel="epoch (0: before training)", ylabel="NLL on the development set (nats)", yscale="log")
-    figure.legend(loc="outside lower center", ncol=min(3, len(runs)))
+    drawn = [run for run in runs if len(run.acc) > 1 and not np.isnan(run.acc).all()]
+    for number, run in enumerate(drawn):
+        epochs, color = np.arange(1, len(run.acc)), COLORS[number % len(COLORS)]
+        line = f"{MARKERS[number % len(MARKERS)]}-"
+        left.plot(epochs, 100 * run.acc[1:], line, color=color, markersize=3, label=run.name)
+        right.plot(epochs, run.nll[1:], line, color=color, markersize=3)
+    left.set(ylabel="accuracy on the development set (%)")
+    right.set(ylabel="negative log likelihood there (nats)", ylim=(0, None))
+    for axes in (left, right):
+        axes.set(xlabel="epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if drawn:
+        figure.legend(loc="outside lower center", ncol=min(3, len(drawn)))
+    return figure

@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from matplotlib.figure import Figure
 from tabulate import tabulate
 
 from exhibits.common.report import comparison
+from exhibits.common.report.plots import save
 from exhibits.common.system.commandline import Parser
-from exhibits.common.system.files import replacing
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -21,10 +20,7 @@ def main(args: Sequence[str] | None = None) -> None:
     table = comparison.rows(runs)
     options.out.mkdir(parents=True, exist_ok=True)
     comparison.write_csv(table, options.out / "compare.csv")
-    figure = Figure(figsize=(10, 4.5), layout="constrained")
-    comparison.draw(runs, figure)
-    with replacing(options.out / "compare.png") as file:
-        figure.savefig(file, format="png", dpi=200)
+    save(comparison.draw(runs), options.out / "compare.png")
     shown = [{name: value for name, value in row.items() if name != "hardware"} for row in table]
     print(tabulate(shown, headers="keys", floatfmt=".4g", missingval=""))
     print("Saved:", options.out / "compare.csv", options.out / "compare.png", sep="\n  ")
