@@ -101,7 +101,7 @@ LONG = (
         "test_old_runs",
         "test_own_data",
     ),
-    *("test_identity", "test_bad_input", "test_glsnn", "test_bfasnn", "test_events"),
+    *("test_live", "test_identity", "test_bad_input", "test_glsnn", "test_bfasnn", "test_events"),
 )
 
 
