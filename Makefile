@@ -3,7 +3,7 @@ EXHIBIT ?= bfa_snn
 python = $(shell ./setup.sh --dev)
 
 help: ## what can be made
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 setup: ## an environment with everything that exhibits and tests need
 	@./setup.sh --dev >/dev/null
@@ -13,6 +13,10 @@ test: setup ## the quick tests
 
 test-all: setup ## the quick tests and the slow ones
 	@"$(python)" -m pytest -m ''
+
+test-browser: setup ## the live exhibits in Chromium, which has to be on this machine
+	@"$(python)" -c 'import playwright' 2>/dev/null || "$(python)" -m pip install --quiet playwright
+	@"$(python)" -m pytest tests/browser -n 0
 
 lint: setup ## style and types of the code
 	@"$(python)" -m ruff check .
@@ -54,4 +58,4 @@ results: setup ## trains an EXHIBIT for every row of its results table (hours): 
 	@[ -f "exhibits/$(EXHIBIT)/results.py" ] || { echo "error: EXHIBIT=$(EXHIBIT): no exhibit, or it has no results.py" >&2; exit 2; }
 	@"$(python)" "exhibits/$(EXHIBIT)/results.py"
 
-.PHONY: help setup test test-all lint docs bench bench-peers faults fuzz doctor locks results
+.PHONY: help setup test test-all test-browser lint docs bench bench-peers faults fuzz doctor locks results

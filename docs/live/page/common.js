@@ -1,0 +1,95 @@
+// What the rooms share: finding elements, colours, frames, tabs, the answer's list and the self-check.
+"use strict";
+{
+  const { predicted, probabilities } = globalThis.Museum;
+
+  const element = (id) => document.getElementById(id);
+  const calm = matchMedia("(prefers-reduced-motion: reduce)");
+  const breathe = () => new Promise((resolve) => setTimeout(resolve)); // in a long task: the browser draws and listens
+  const percent = (share, digits = 0) => `${(100 * share).toFixed(digits)}\u00a0%`;
+
+  /** A colour of the stylesheet, as it is in light or dark. */
+  const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+
+  /** One cell's values of (T, n). */
+  const column = (values, n, cell) => Array.from({ length: values.length / n }, (_, t) => values[t * n + cell]);
+
+  /** Makes an element with attributes and children. */
+  function make(tag, attributes = {}, ...children) {
+    const made = document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+    made.append(...children);
+    return made;
+  }
+
+  /** Tabs, one for each room: arrow keys move between them. The address remembers which one is open. */
+  function tabs(list, opened) {
+    const all = [...list.querySelectorAll("[role=tab]")];
+    const open = (tab) => {
+      for (const other of all) {
+        other.setAttribute("aria-selected", other === tab);
+        other.tabIndex = other === tab ? 0 : -1;
+        element(other.getAttribute("aria-controls")).hidden = other !== tab;
+      }
+      opened(tab.getAttribute("aria-controls"));
+    };
+    const byAddress = () => all.find((tab) => `#${tab.getAttribute("aria-controls")}` === location.hash) ?? all[0];
+    const go = (tab) => {
+      // Setting location.hash would move the focus away from the tabs.
+      history.replaceState(null, "", `#${tab.getAttribute("aria-controls")}`);
+      open(tab);
+    };
+    list.addEventListener("click", ({ target }) => all.includes(target) && go(target));
+    list.addEventListener("keydown", ({ key }) => {
+      const step = { ArrowRight: 1, ArrowLeft: -1 }[key];
+      if (!step) return;
+      const next = all[(all.indexOf(document.activeElement) + step + all.length) % all.length];
+      next.focus();
+      go(next);
+    });
+    addEventListener("hashchange", () => open(byAddress()));
+    open(byAddress());
+  }
+
+  /** The class probabilities, as a list of bars. */
+  class Answer {
+    constructor(list, verdict) {
+      this.verdict = verdict;
+      this.rows = Array.from({ length: 10 }, (_, k) =>
+        make("li", {}, make("span", {}, `${k}`), make("i"), make("span")),
+      );
+      list.replaceChildren(...this.rows);
+    }
+
+    /** Without arguments: nothing has been answered yet. */
+    show(count, logit, temperature) {
+      const shares = logit ? probabilities(logit, temperature) : null;
+      const best = logit ? predicted(count, logit) : -1;
+      this.rows.forEach((row, k) => {
+        row.classList.toggle("best", k === best);
+        row.children[1].style.width = shares ? `${100 * shares[k]}%` : "0";
+        row.children[2].textContent = shares ? percent(shares[k], 1) : "";
+      });
+      return logit ? { best, probability: shares[best] } : null;
+    }
+
+    /** Says the class that is predicted, to screen readers too. */
+    say(text) {
+      if (this.verdict.textContent !== text) this.verdict.textContent = text;
+    }
+  }
+
+  /** Compares all spikes of some digits with Python's, by their hashes. */
+  async function selfCheck(where, digits, expected, hash) {
+    let same = 0;
+    for (let i = 0; i < digits.length; i++) {
+      same += hash(digits[i].pixels) === expected[i];
+      await breathe();
+    }
+    where.dataset.same = same;
+    const verdict = same === digits.length ? "this page is the model" : "this page is not the model";
+    where.textContent = `Self-check: all spikes of ${same} of ${digits.length} digits are those of Python; ${verdict}.`;
+  }
+
+  Object.assign(Museum, { element, calm, breathe, percent, colour, column, make, tabs, Answer, selfCheck });
+}
