@@ -2,6 +2,7 @@
 
 import functools
 import http.server
+import re
 import shutil
 import threading
 from pathlib import Path
@@ -12,7 +13,7 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not 
 
 LIVE = Path(__file__).resolve().parents[2] / "docs" / "live"
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-ROOMS = ("index.html#draw",)
+ROOMS = ("index.html#draw", "index.html#learn")
 MINUTES = 180_000  # ms, for what a slow machine has to simulate
 
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="there is no Chromium on this machine")
@@ -130,6 +131,17 @@ def draw(page, strokes, pad="#draw .pad") -> None:
         page.mouse.up()
 
 
+def status(page, room: str, pattern: str) -> str:
+    """What the room's status line says once it fits the pattern."""
+    line = page.locator(f"{room} [data-is=status]")
+    sync_api.expect(line).to_have_text(re.compile(pattern), timeout=MINUTES)
+    return line.inner_text()
+
+
+def share(text: str) -> float:
+    return float(text.partition("%")[0]) / 100
+
+
 @pytest.mark.parametrize("served", [False, True])
 @pytest.mark.parametrize("page_name", ["index.html"])
 def test_every_spike_is_that_of_python(page_name, served, visit, server):
@@ -245,3 +257,29 @@ def test_another_cell_is_chosen_by_a_click(visit):
     box = page.locator("#draw [data-is=raster]").bounding_box()
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] * 0.8)
     assert page.locator("#draw [data-is=layer]").input_value() == "2"
+
+
+def test_learning_needs_its_feedback(visit):
+    """From random weights, in minibatches of 20. The sign matters once the output synapses align with it."""
+    accuracies = {}
+    for feedback in ("off", "on"):
+        page = visit("index.html#learn")
+        status(page, "#learn", "right after 0 digits")
+        page.locator("#learn [data-is=feedback]").select_option(feedback)
+        for taught in (100, 200):
+            page.locator("#learn [data-is=many]").click()
+            accuracies[feedback] = share(status(page, "#learn", f"right after {taught} digits"))
+    assert accuracies["on"] > 0.5 and accuracies["off"] < 0.3
+    page.locator("#learn [data-is=feedback]").select_option("flipped")
+    page.locator("#learn [data-is=many]").click()
+    assert share(status(page, "#learn", "right after 300 digits")) < accuracies["on"] - 0.1
+
+
+def test_a_drawn_digit_can_be_taught(visit):
+    page = visit("index.html#learn")
+    status(page, "#learn", "right after 0 digits")
+    page.locator("#learn .pad").press("3")
+    assert page.locator("#learn [data-is=label]").input_value() == "3"
+    page.locator("#learn [data-is=one]").click()
+    status(page, "#learn", "Taught 3")
+    assert "mean change of 0.0" in page.locator("#learn [data-is=changed]").inner_text()

@@ -14,6 +14,7 @@
     selfCheck,
     percent,
     DrawRoom,
+    LearnRoom,
   } = globalThis.Museum;
 
   const model = {
@@ -24,7 +25,7 @@
     lessons: unpackDigits(digits.lessons),
     heldOut: unpackDigits(digits.heldOut),
   };
-  const kinds = { draw: DrawRoom };
+  const kinds = { draw: DrawRoom, learn: LearnRoom };
   const rooms = {};
   tabs(element("rooms"), (name) => {
     rooms[name] ??= new kinds[name](element(name), model);

@@ -1,0 +1,48 @@
+// Accuracy on the held-out digits, measured a few at a time so that the page stays alive.
+"use strict";
+{
+  const { foldIn, predicted, breathe } = globalThis.Museum;
+
+  /** A task that a newer one of the same room replaces. */
+  class Task {
+    static newest = new WeakMap();
+
+    constructor(room) {
+      this.room = room;
+      Task.newest.set(room, this);
+    }
+
+    get replaced() {
+      return Task.newest.get(this.room) !== this;
+    }
+
+    stop() {
+      if (!this.replaced) Task.newest.delete(this.room);
+    }
+  }
+
+  /**
+   * @param {BFASNN} net of one pattern
+   * @param {object[]} digits { label, pixels }
+   * @param {number[]} key digit i is presented with foldIn(key, i)
+   * @param {Task} task stops when it is replaced
+   * @param {(done: number) => void} progress
+   * @returns {Promise<number | null>} share of digits that are predicted right; null if stopped
+   */
+  async function accuracy(net, digits, key, task, progress) {
+    let right = 0;
+    let due = performance.now() + 30;
+    for (let i = 0; i < digits.length; i++) {
+      const { count, logit } = net.present(digits[i].pixels, foldIn(key, i));
+      right += predicted(count, logit) === digits[i].label;
+      if (performance.now() < due) continue;
+      progress(i + 1);
+      await breathe();
+      if (task.replaced) return null;
+      due = performance.now() + 30;
+    }
+    return right / digits.length;
+  }
+
+  Object.assign(Museum, { Task, accuracy });
+}

@@ -1,0 +1,255 @@
+// Learn: the error travels through fixed feedback to the hidden cells, and the synapses change.
+"use strict";
+{
+  const {
+    BFASNN,
+    Learner,
+    foldIn,
+    prngKey,
+    uniform,
+    permutation,
+    normal,
+    predicted,
+    Pad,
+    ErrorChart,
+    GridChart,
+    AccuracyChart,
+    Task,
+    accuracy,
+    breathe,
+    calm,
+    percent,
+    make,
+  } = globalThis.Museum;
+  const BATCH = 20; // digits of a minibatch
+  const ROUND = 100; // digits between two measurements of accuracy
+
+  /** What the feedback synapses are set to, from how they were. */
+  const FEEDBACK = {
+    on: (E2) => E2,
+    off: (E2) => E2.map(() => 0),
+    shuffled: (E2, next) => {
+      const order = permutation(E2.length, next);
+      return E2.map((_, i) => E2[order[i]]);
+    },
+    flipped: (E2) => E2.map((w) => -w),
+  };
+  const NAMES = { on: "hidden", off: "soft", shuffled: "input", flipped: "output" };
+
+  class LearnRoom {
+    /** @param {object} model { shipped, weights, key, samples, lessons, heldOut } */
+    constructor(room, model) {
+      const find = (name) => room.querySelector(`[data-is=${name}]`);
+      Object.assign(this, { model, find, room: room.id, lesson: 0, minibatches: 0, next: uniform(1), drawn: null });
+      this.charts = {
+        error: new ErrorChart(find("error")),
+        signal: new GridChart(find("signal"), 40),
+        change: new GridChart(find("change"), 28),
+        accuracy: new AccuracyChart(find("accuracy"), {
+          label: "digits taught",
+          most: (curves) => Math.max(200, ...curves.map(({ points }) => points.at(-1)[0])),
+          ticks: (most) => [0, most / 2, most],
+        }),
+      };
+      this.pad = new Pad(find("pad"), model.samples, (pixels, label) => this.drew(pixels, label));
+      this.listen();
+      this.restart();
+    }
+
+    listen() {
+      const { find } = this;
+      for (const k of Array(10).keys()) find("label").append(make("option", {}, `${k}`));
+      find("start").addEventListener("change", () => this.restart());
+      find("restart").addEventListener("click", () => this.restart());
+      find("feedback").addEventListener("change", () => this.switchFeedback());
+      find("one").addEventListener("click", () => this.teachDrawn());
+      find("many").addEventListener("click", () => (this.busy ? this.stop() : this.teachMany()));
+    }
+
+    drew(pixels, label) {
+      this.drawn = pixels;
+      if (label !== null) this.find("label").value = label;
+      this.allow();
+    }
+
+    /** New weights, random or trained. */
+    restart() {
+      this.stop();
+      const trained = this.find("start").value === "trained";
+      this.weights = trained ? copied(this.model.weights) : this.randomWeights();
+      this.E2 = this.weights.E2.slice();
+      this.W1 = this.weights.W1.slice();
+      this.taught = 0;
+      this.curves = [];
+      this.makeNets();
+      this.switchFeedback();
+      this.showNothing();
+      this.measure();
+    }
+
+    /** Drawn as Python draws them, from a normal distribution, but not the same numbers. */
+    randomWeights() {
+      const {
+        sizes: [D, H, C],
+        config,
+      } = this.model.shipped;
+      const draw = (n) => normal(n, config.weight_std, this.next);
+      return { W1: draw(D * H), b1: new Float32Array(H), W2: draw(H * C), b2: new Float32Array(C), E2: draw(C * H) };
+    }
+
+    makeNets() {
+      const { config, sizes } = this.model.shipped;
+      this.net = new BFASNN(config, sizes, this.weights);
+      this.learners = [1, BATCH].map((B) => new Learner(new BFASNN(config, sizes, this.weights, B)));
+    }
+
+    switchFeedback() {
+      this.kind = this.find("feedback").value;
+      this.weights.E2.set(FEEDBACK[this.kind](this.E2, this.next));
+      const last = this.curves.at(-1)?.points.at(-1);
+      if (last) this.addCurve(last);
+    }
+
+    addCurve(...points) {
+      this.curves.push({ points, colour: NAMES[this.kind] });
+    }
+
+    showNothing() {
+      const [D, H, C] = this.model.shipped.sizes;
+      this.charts.error.show(new Float32Array(C));
+      this.charts.signal.show(new Float32Array(H));
+      this.charts.change.show(new Float32Array(D));
+      this.find("changed").textContent = "";
+    }
+
+    get busy() {
+      return this.task !== undefined && !this.task.replaced;
+    }
+
+    begin() {
+      this.task = new Task(this);
+      this.allow();
+      return this.task;
+    }
+
+    end(text) {
+      this.task?.stop();
+      this.say(text);
+      this.allow();
+    }
+
+    stop() {
+      if (this.busy) this.end(`Stopped after ${this.taught} digits.`);
+    }
+
+    say(text) {
+      this.find("status").textContent = text;
+    }
+
+    allow() {
+      this.find("one").disabled = this.busy || this.drawn === null;
+      this.find("many").textContent = this.busy ? "Stop" : `Teach ${ROUND} digits`;
+    }
+
+    /** Teaches the digit on the pad once, and says what the network makes of it before and after. */
+    async teachDrawn() {
+      const task = this.begin();
+      const label = Number(this.find("label").value);
+      const before = this.ask();
+      await this.teach(this.learners[0], [{ pixels: this.drawn, label }], task);
+      if (!task.replaced) this.end(`Taught ${label}: it said ${before} before, and ${this.ask()} after.`);
+    }
+
+    ask() {
+      const { count, logit } = this.net.present(this.drawn, foldIn(this.model.key, 0));
+      return predicted(count, logit);
+    }
+
+    async teachMany() {
+      const task = this.begin();
+      for (let n = 0; n < ROUND && !task.replaced; n += BATCH) {
+        this.say(`Teaching: ${n} of ${ROUND} digits`);
+        await this.teach(this.learners[1], this.nextLessons(), task);
+      }
+      if (!task.replaced) await this.measure(task);
+    }
+
+    nextLessons() {
+      const { lessons } = this.model;
+      return Array.from({ length: BATCH }, () => lessons[this.lesson++ % lessons.length]);
+    }
+
+    /** Presents a minibatch and learns at every step; draws what the digit with the largest error sends back. */
+    async teach(learner, digits, task) {
+      if (this.kind === "shuffled") this.weights.E2.set(FEEDBACK.shuffled(this.E2, this.next));
+      const { net } = learner;
+      const [D] = net.sizes;
+      const seen = { error: learner.error.map(() => 0), signal: learner.signal.map(() => 0) }; // means over time
+      const pixels = new Uint8Array(digits.length * D);
+      digits.forEach((digit, b) => pixels.set(digit.pixels, b * D));
+      net.begin(pixels, foldIn(prngKey(this.model.shipped.seed), this.minibatches++));
+      while (net.t < net.config.T) {
+        const due = performance.now() + 25;
+        while (net.t < net.config.T && performance.now() < due) this.learnStep(learner, digits, seen);
+        if (!calm.matches) this.showSignals(seen, digits);
+        await breathe();
+        if (task.replaced) return;
+      }
+      this.taught += digits.length;
+      this.showSignals(seen, digits);
+      this.showChange();
+    }
+
+    learnStep(learner, digits, { error, signal }) {
+      const { net } = learner;
+      learner.step(digits.map(({ label }) => label));
+      const share = 1 / (net.config.T - net.config.burn_in);
+      if (net.t <= net.config.burn_in) return;
+      for (let i = 0; i < error.length; i++) error[i] += share * learner.error[i];
+      for (let i = 0; i < signal.length; i++) signal[i] += share * learner.signal[i];
+    }
+
+    showSignals({ error, signal }, digits) {
+      const [, H, C] = this.model.shipped.sizes;
+      const of = (values, n) => digits.map((_, b) => values.subarray(b * n, (b + 1) * n));
+      const errors = of(error, C);
+      const sizes = errors.map((values) => values.reduce((sum, e) => sum + Math.abs(e), 0));
+      const b = sizes.indexOf(Math.max(...sizes));
+      this.charts.error.show(errors[b]);
+      this.charts.signal.show(of(signal, H)[b]);
+      const which = digits.length > 1 ? ", the digit of the minibatch with the largest error" : "";
+      this.find("taught").textContent = `For a ${digits[b].label}${which}: blue should fire more, orange less.`;
+    }
+
+    /** How the input synapses of the hidden cell that learned most have changed. */
+    showChange() {
+      const [D, H] = this.model.shipped.sizes;
+      const total = new Float64Array(H);
+      for (let i = 0; i < D * H; i++) total[i % H] += Math.abs(this.weights.W1[i] - this.W1[i]);
+      const cell = total.indexOf(Math.max(...total));
+      this.charts.change.show(
+        Float32Array.from({ length: D }, (_, i) => this.weights.W1[i * H + cell] - this.W1[i * H + cell]),
+      );
+      const mean = total.reduce((a, b) => a + b) / (D * H);
+      this.find("changed").textContent = `Cell ${cell} of ${H}; a mean change of ${mean.toPrecision(2)} in all of W1.`;
+    }
+
+    async measure(task = this.begin()) {
+      const { heldOut, key } = this.model;
+      const progress = (done) => this.say(`Measuring: ${done} of ${heldOut.length} digits`);
+      const share = await accuracy(this.net, heldOut, key, task, progress);
+      if (share === null) return;
+      const point = [this.taught, share];
+      if (this.curves.length === 0) this.addCurve(point);
+      else this.curves.at(-1).points.push(point);
+      this.charts.accuracy.show(this.curves);
+      this.find("number").textContent = percent(share, 1);
+      this.end(`${percent(share, 1)} of ${heldOut.length} held-out digits right after ${this.taught} digits.`);
+    }
+  }
+
+  const copied = (weights) =>
+    Object.fromEntries(Object.entries(weights).map(([name, values]) => [name, values.slice()]));
+
+  Object.assign(Museum, { LearnRoom, copied });
+}
