@@ -13,7 +13,7 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not 
 
 LIVE = Path(__file__).resolve().parents[2] / "docs" / "live"
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-ROOMS = ("index.html#draw", "index.html#learn")
+ROOMS = ("index.html#draw", "index.html#learn", "index.html#lesion")
 MINUTES = 180_000  # ms, for what a slow machine has to simulate
 
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="there is no Chromium on this machine")
@@ -249,6 +249,14 @@ def test_the_keyboard_is_enough(visit):
     tab_to(f"{focused}.dataset.is === 'cell'")
     page.keyboard.type("5")
     page.keyboard.press("Enter")
+    page.locator("#draw-tab").focus()
+    page.keyboard.press("ArrowRight")
+    sync_api.expect(page.locator("#learn")).to_be_visible()
+    page.keyboard.press("ArrowRight")
+    sync_api.expect(page.locator("#lesion")).to_be_visible()
+    tab_to(f"{focused}.dataset.is === 'cells'")
+    page.keyboard.press("ArrowRight")
+    sync_api.expect(page.locator("[data-is=cells-share]")).to_have_text(re.compile(r"5\s%"))
 
 
 def test_another_cell_is_chosen_by_a_click(visit):
@@ -283,3 +291,12 @@ def test_a_drawn_digit_can_be_taught(visit):
     page.locator("#learn [data-is=one]").click()
     status(page, "#learn", "Taught 3")
     assert "mean change of 0.0" in page.locator("#learn [data-is=changed]").inner_text()
+
+
+def test_damage_lowers_the_accuracy(visit):
+    page = visit("index.html#lesion")
+    page.get_by_role("button", name="Measure accuracy").click()
+    whole = share(status(page, "#lesion", "right with this damage"))
+    page.locator("#lesion [data-is=synapses]").fill("95")
+    page.get_by_role("button", name="Measure accuracy").click()
+    assert share(status(page, "#lesion", "right with this damage")) < whole - 0.1

@@ -15,6 +15,7 @@
     percent,
     DrawRoom,
     LearnRoom,
+    LesionRoom,
   } = globalThis.Museum;
 
   const model = {
@@ -25,7 +26,7 @@
     lessons: unpackDigits(digits.lessons),
     heldOut: unpackDigits(digits.heldOut),
   };
-  const kinds = { draw: DrawRoom, learn: LearnRoom };
+  const kinds = { draw: DrawRoom, learn: LearnRoom, lesion: LesionRoom };
   const rooms = {};
   tabs(element("rooms"), (name) => {
     rooms[name] ??= new kinds[name](element(name), model);
