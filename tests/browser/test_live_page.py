@@ -13,7 +13,7 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not 
 
 LIVE = Path(__file__).resolve().parents[2] / "docs" / "live"
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-ROOMS = ("index.html#draw", "index.html#learn", "index.html#lesion")
+ROOMS = ("index.html#draw", "index.html#learn", "index.html#lesion", "glsnn.html")
 MINUTES = 180_000  # ms, for what a slow machine has to simulate
 
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="there is no Chromium on this machine")
@@ -143,7 +143,7 @@ def share(text: str) -> float:
 
 
 @pytest.mark.parametrize("served", [False, True])
-@pytest.mark.parametrize("page_name", ["index.html"])
+@pytest.mark.parametrize("page_name", ["index.html", "glsnn.html"])
 def test_every_spike_is_that_of_python(page_name, served, visit, server):
     page = visit(page_name, base=server if served else LIVE.as_uri())
     sync_api.expect(page.locator("#check")).to_contain_text("20 of 20", timeout=MINUTES)
@@ -300,3 +300,25 @@ def test_damage_lowers_the_accuracy(visit):
     page.locator("#lesion [data-is=synapses]").fill("95")
     page.get_by_role("button", name="Measure accuracy").click()
     assert share(status(page, "#lesion", "right with this damage")) < whole - 0.1
+
+
+def test_feedback_pathways_of_the_glsnn(visit):
+    page = visit("glsnn.html")
+    page.locator(".pad").press("7")
+    assert "says" in said(page, "#cascade")
+    page.locator("[data-is=label]").select_option("3")
+    notes = page.locator(".check output")
+    sync_api.expect(notes.nth(1)).to_contain_text("mean 0.")
+    before = page.evaluate("Museum.page.weights.W2.slice(0, 800).join()")
+    page.locator("[data-pathway='2']").uncheck()
+    sync_api.expect(notes.nth(1)).to_contain_text("off")
+    learn = page.get_by_role("button", name="Learn once")
+    learn.click()
+    status(page, "#cascade", "Update 1")
+    assert page.evaluate("Museum.page.weights.W2.slice(0, 800).join()") == before
+    for n in range(2, 12):
+        learn.click()
+        status(page, "#cascade", f"Update {n}")
+    assert "says 3" in said(page, "#cascade")
+    page.get_by_role("button", name="Forget").click()
+    assert "says 7" in said(page, "#cascade")
