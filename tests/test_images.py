@@ -59,13 +59,31 @@ def test_a_picture_is_made_grey_turned_and_inverted(tmp_path):
     np.testing.assert_array_equal(read_picture(tmp_path / "a.png", (2, 4), invert=True), [[255, 255, 179, 179]] * 2)
 
 
+def test_pictures_of_every_kind_keep_their_grey_or_are_refused(tmp_path):
+    deep = np.full((4, 4), 32768, np.uint16)
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    assert (read_picture(tmp_path / "deep.png", (2, 2)) == 128).all()
+    clear = np.zeros((4, 4, 4), np.uint8)
+    clear[:, :2, 3] = 255  # a black half on nothing
+    Image.fromarray(clear).save(tmp_path / "clear.png")
+    np.testing.assert_array_equal(read_picture(tmp_path / "clear.png", (4, 4)), [[0, 0, 255, 255]] * 4)
+    Image.fromarray(deep.astype(np.float32)).save(tmp_path / "float.tiff")
+    frames = [Image.new("L", (4, 4), grey) for grey in (0, 255)]
+    frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
+    for name, words in (("float.tiff", "whose scale is a guess"), ("moving.gif", "2 pictures in one file")):
+        with pytest.raises(UserError, match=words):
+            read_picture(tmp_path / name, (4, 4))
+
+
 def test_what_makes_no_data_set_is_refused(pictures, tmp_path):
     out = tmp_path / "out"
     cases: list[tuple[dict[str, Any], str]] = [
         ({"size": (0, 8)}, "--size 0 8"),
         ({"dev": 0.5, "test": 0.5}, "together below 1"),
+        ({"dev": float("nan")}, "together below 1"),
+        ({"out": pictures}, "expected another one"),
         ({"folder": tmp_path / "none"}, "No such file.*subfolder for each class"),
-        ({"folder": pictures / "dark"}, "0 subfolders"),
+        ({"folder": pictures / "dark"}, "subfolders: 0"),
     ]
     for values, words in cases:
         with pytest.raises(UserError, match=words):

@@ -64,6 +64,17 @@ def test_asking_never_learns_and_asking_again_changes_nothing(network):
         np.testing.assert_array_equal(one, other)
 
 
+def test_errors_are_recorded_for_labels_that_are_given(make_circuit):
+    network = make_circuit()
+    x, y = make_patterns(5)
+    out = network.record(x, {"e": "e2.dmu", "s": "z2.s"}, y=y)
+    np.testing.assert_array_equal(out["e"], y[:, None] - out["s"])
+    bare = network.record(x, {"e": "e2.dmu", "s": "z2.s"})
+    np.testing.assert_array_equal(bare["e"], -bare["s"])
+    with pytest.raises(UserError, match="3 labels; expected 5"):
+        network.record(x, {"e": "e2.dmu"}, y=y[:3])
+
+
 def test_patterns_in_all_their_forms(network):
     x, _ = make_patterns(5)
     whole = network.predict_proba(x)

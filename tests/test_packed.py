@@ -50,15 +50,14 @@ def trained(request, tmp_path_factory):
 
 
 def test_it_answers_as_the_run_does(trained):
-    name, kind, _, folder = trained
+    _, kind, _, folder = trained
     whole, small = kind.load(folder / "run"), kind.load(folder / "pretrained")
     x, y = make_patterns(60, seed=2)
     np.testing.assert_allclose(small.predict_proba(x), whole.predict_proba(x), atol=0.1)
     assert repr(small) == repr(whole) and small._temperature == whole._temperature != 1
     files = {path.name for path in (folder / "pretrained").iterdir()}
-    stem = {"bfa_snn": "bfasnn", "glsnn": "glsnn"}[name]
-    assert files == {"config.json", "run.json", "weights.npz", f"{stem}_analysis.json"}
-    said = json.loads((folder / "pretrained" / f"{stem}_analysis.json").read_text())
+    assert files == {"config.json", "run.json", "weights.npz", "measured.json"}
+    said = json.loads((folder / "pretrained" / "measured.json").read_text())
     assert said["acc"] == pytest.approx((small.predict(x) == y.argmax(axis=1)).mean()) and said["set"] == "test set"
     assert str(folder) not in (folder / "pretrained" / "run.json").read_text()
 
@@ -66,10 +65,10 @@ def test_it_answers_as_the_run_does(trained):
 def test_it_is_analyzed_like_a_run(trained, tmp_path, capsys):
     name, _, _, folder = trained
     shutil.copytree(folder / "pretrained", tmp_path / "here")
-    (written,) = (tmp_path / "here").glob("*_analysis.json")
-    before = json.loads(written.read_text())
+    before = json.loads((tmp_path / "here" / "measured.json").read_text())
     commands.analyze(name, [f"--exp_dir={tmp_path / 'here'}"])
     assert "Analysis of the test set" in capsys.readouterr().out
+    (written,) = (tmp_path / "here").glob("*_analysis.json")
     assert json.loads(written.read_text()) == before and len(list((tmp_path / "here").glob("*.jpg"))) == 5
 
 
@@ -93,6 +92,7 @@ def test_weights_that_do_not_fit_are_refused(trained, tmp_path):
     for more, words in (
         (other, [other[-2] if name == "glsnn" else "--hid_dim", "there", "here"]),
         ([f"--init_from={tmp_path}"], ["config.json"]),
+        ([f"--init_from={tmp_path / 'exp'}"], ["--init_from", "give another --exp_dir"]),
     ):
         given = [*flags, f"--exp_dir={tmp_path / 'exp'}", f"--init_from={folder / 'pretrained'}", *more]
         with pytest.raises(UserError) as refused:

@@ -47,6 +47,6 @@ def test_its_test_numbers_are_those_of_its_file(folder):
     test, *_ = load_patterns(config, "test", log.form)
     trained = restore(circuit, folder, identity_of(log.form))
     result, *_ = evaluate(trained, test, "test set", Keys.of(config.seed).test)
-    written = read_json(folder / f"{package.STEM}_analysis.json")
+    written = read_json(folder / "measured.json")
     assert result["acc"] == pytest.approx(written["acc"], abs=5e-4)  # on another processor a few digits may turn
     assert result["nll"] == pytest.approx(written["nll"], rel=5e-3)

@@ -24,7 +24,8 @@ def prepare_images(
 ) -> dict[str, list[int]]:
     """Writes {data,dev,test}{X,Y}.npy: grey levels (N, H, W) as bytes, and the number of each picture's class.
 
-    A picture is turned as its camera noted, made grey and scaled to H x W as a whole, without keeping its proportions.
+    A picture is turned as its camera noted, laid on white where it is transparent, made grey, and scaled to H x W as a
+    whole, without keeping its proportions.
     The sets have the same share of every class; which picture is in which is drawn at random.
 
     Args:
@@ -44,8 +45,10 @@ def prepare_images(
     """
     if min(size) < 1 or max(size) > 1024:
         raise UserError(f"--size {size[0]} {size[1]}: expected 1 to 1024 pixels")
-    if dev <= 0 or test <= 0 or dev + test >= 1:
+    if not (dev > 0 and test > 0 and dev + test < 1):  # NaN neither
         raise UserError(f"--dev {dev:g} --test {test:g}: expected two shares above 0, together below 1")
+    if out.resolve() == folder.resolve():
+        raise UserError(f"--out {out}: the folder of the pictures; expected another one")
     classes = _classes(folder)
     rng = np.random.default_rng(seed)
     patterns: dict[str, list[np.ndarray]] = {name: [] for name in SETS}
@@ -76,7 +79,10 @@ def _classes(folder: Path) -> dict[str, list[Path]]:
     except OSError as error:
         raise UserError(f"{folder}: {error.strerror}; expected a folder with a subfolder for each class") from None
     if len(names) < 2:
-        raise UserError(f"{folder}: {len(names)} subfolders; expected one for each of two or more classes")
+        raise UserError(f"{folder}: subfolders: {len(names)}; expected one for each of two or more classes")
+    for name in names:
+        if name.startswith("-"):
+            raise UserError(f"{folder / name}: a class name that reads as a flag; rename it")
     return {name: sorted(_pictures(folder / name)) for name in names}
 
 
@@ -87,15 +93,18 @@ def _pictures(folder: Path) -> Iterator[Path]:
 
 
 def read_picture(path: Path, size: tuple[int, int], invert: bool = False) -> np.ndarray:
-    """A picture's grey levels (H, W) as bytes, scaled to H x W.
+    """A picture's grey levels (H, W) as bytes, scaled to H x W; those of 16 bits divided by 257.
 
     Raises:
-        UserError: if it is no picture, or one of more pixels than Pillow takes for honest.
+        UserError: if it is no picture, an animation, of numbers whose scale is a guess, or of more pixels than Pillow
+            takes for honest.
     """
     height, width = size
     try:
         with Image.open(path) as picture:
-            grey = ImageOps.exif_transpose(picture).convert("L").resize((width, height), Image.Resampling.LANCZOS)
+            if (frames := getattr(picture, "n_frames", 1)) > 1:
+                raise UserError(f"{path}: {frames} pictures in one file; expected one")
+            grey = _grey(ImageOps.exif_transpose(picture), path).resize((width, height), Image.Resampling.LANCZOS)
     except UnidentifiedImageError:
         raise UserError(f"{path}: not a picture; remove or replace it") from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
@@ -104,3 +113,15 @@ def read_picture(path: Path, size: tuple[int, int], invert: bool = False) -> np.
         ) from None
     values = np.asarray(grey, np.uint8)
     return 255 - values if invert else values
+
+
+def _grey(picture: Image.Image, path: Path) -> Image.Image:
+    """A picture in 8 bits of grey."""
+    if picture.mode.startswith("I;16"):
+        return Image.fromarray(np.round(np.asarray(picture) / 257).astype(np.uint8))
+    if picture.mode in ("I", "F"):
+        raise UserError(f"{path}: numbers of mode {picture.mode}, whose scale is a guess; save it with 8 or 16 bits")
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+    return picture.convert("L")

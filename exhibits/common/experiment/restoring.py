@@ -85,6 +85,8 @@ def start_from(circuit: Circuit, config: TrainingConfig) -> None:
     folder = config.init_from
     if folder is None:
         return
+    if folder.resolve() == config.exp_dir.resolve():
+        raise UserError(f"--init_from {folder}: is --exp_dir too, which the new run takes; give another --exp_dir")
     source, log, _ = opened(type(config), folder)
     form = log.form or Form(circuit.sizes[0], circuit.picture, circuit.sizes[-1])  # format 1 did not record it
     there, here = source.numbers(form), config.numbers(form)

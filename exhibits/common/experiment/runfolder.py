@@ -160,7 +160,8 @@ def _refuse_what_cannot_go_on(config: TrainingConfig, known: RunLog | None) -> N
         raise UserError(
             f"--resume must: the run in {exp} is finished, after {known.epochs_done} epochs; ask for more --epochs"
         )
-    if known.finished and not config.may_go_on:
+    same = from_json(type(config), exp / "config.json").may_go_on == config.may_go_on  # else that is what is said
+    if known.finished and same and not config.may_go_on:
         raise UserError(
             f"--resume must: the run in {exp} is finished, and its learning rates fell to 0 along its "
             f"{known.epochs_done} epochs; begin a new run with its weights: --init_from {exp} and another --exp_dir"
@@ -190,7 +191,7 @@ def _refuse_another_run(config: TrainingConfig, identity: Identity, known: RunLo
     before = recorded_identity(from_json(type(config), exp / "config.json"), known, identity.form)
     if names := _differences(before, identity):
         raise UserError(
-            f"--exp_dir {exp}: holds an interrupted run that differs in {', '.join(names)}; "
+            f"--exp_dir {exp}: holds a run that differs in {', '.join(names)}; "
             "resume it with its own settings and data, give another --exp_dir, or set it aside with --resume never"
         )
     if known.format == 1:

@@ -98,14 +98,17 @@ class Network(Circuit[Config]):
         return np.exp(log_probability(self._read(x)["logit"], self._temperature if calibrated else 1.0))
 
     def record(
-        self, x: Any, compartments: Mapping[str, str], cells: Sequence[int] | None = None
+        self, x: Any, compartments: Mapping[str, str], cells: Sequence[int] | None = None, y: Any = None
     ) -> dict[str, np.ndarray]:
         """Values of compartments at every time step, without learning.
+
+        Errors and teaching signals need labels; without them, the target of every output cell is 0.
 
         Args:
             x: patterns.
             compartments: which, such as {"v": "z1.v"}, under names of your own; any with a value for each pattern.
             cells: which cells of each; all if not given.
+            y: labels, as `learn` takes them.
 
         Returns:
             (N, T, cells) values by name. A compartment that no time step changes has the same at each.
@@ -127,11 +130,11 @@ class Network(Circuit[Config]):
                 )
         trace = self.tracer({name: (compartment, np.s_[:, chosen]) for name, compartment in found.items()})
         rows, key = self._patterns(x), Keys.of(self._seed).test
+        labels = np.zeros((len(rows), self.sizes[-1]), np.float32) if y is None else self._labels(y, len(rows))
         kept: dict[str, list[np.ndarray]] = {name: [] for name in found}
         for m, start in enumerate(range(0, len(rows), self.batch_size)):
-            some = rows[start : start + self.batch_size]
-            labels = np.zeros((len(some), self.sizes[-1]), np.float32)
-            minibatch = [each[0] for each in minibatches_of(some, labels, self.batch_size, 1)]
+            some, taught = (array[start : start + self.batch_size] for array in (rows, labels))
+            minibatch = [each[0] for each in minibatches_of(some, taught, self.batch_size, 1)]
             seen = trace(self.get_parameters(), *minibatch, jax.random.fold_in(key, m))
             for name, values in seen.items():
                 kept[name].append(np.asarray(values).swapaxes(0, 1)[: len(some)])
@@ -144,19 +147,25 @@ class Network(Circuit[Config]):
             x: patterns.
             y: (N,) integers as in the training set, or (N, C) one-hot labels.
         """
-        rows, y = self._patterns(x), np.asarray(y)
-        if len(rows) == 1 and y.shape in ((), (self.sizes[-1],)):
-            y = y[None]
-        if y.ndim not in (1, 2) or y.dtype.kind not in "fiub" or 0 in y.shape:
-            raise UserError(f"y: shape {y.shape} of {y.dtype}; expected integers (N,), or one-hot labels (N, C)")
-        labels, _ = as_one_hot("y", y, self._form())
-        if len(labels) != len(rows):
-            raise UserError(f"y: {len(labels)} labels; expected {len(rows)}, as many as there are patterns")
+        rows = self._patterns(x)
+        labels = self._labels(y, len(rows))
         self._learned += 1
         self._further += len(rows)
         key = jax.random.fold_in(jax.random.fold_in(Keys.of(self._seed).train, 2**31), self._learned)
         self.read(rows, labels, key, learn=True)
         return self
+
+    def _labels(self, y: Any, n: int) -> np.ndarray:
+        """(N, C) one-hot labels of n patterns, checked."""
+        y = np.asarray(y)
+        if n == 1 and y.shape in ((), (self.sizes[-1],)):
+            y = y[None]
+        if y.ndim not in (1, 2) or y.dtype.kind not in "fiub" or 0 in y.shape:
+            raise UserError(f"y: shape {y.shape} of {y.dtype}; expected integers (N,), or one-hot labels (N, C)")
+        labels, _ = as_one_hot("y", y, self._form())
+        if len(labels) != n:
+            raise UserError(f"y: {len(labels)} labels; expected {n}, as many as there are patterns")
+        return labels
 
     def _form(self) -> Form:
         """How data are read; as patterns (N, D) and one-hot labels for a network that was not loaded."""

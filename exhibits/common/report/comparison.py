@@ -18,6 +18,8 @@ from exhibits.common.report.plots.style import COLORS, MARKERS, new_figure, styl
 from exhibits.common.system.errors import UserError
 from exhibits.common.system.files import read_json, replacing
 
+BEGUN = "initial weights"  # a run that began with those of another
+
 
 @dataclass(frozen=True)
 class Run:
@@ -83,8 +85,10 @@ def rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
         table.append(
             {"run": run.name, "exhibit": run.exhibit, "recipe": run.config.recipe}
             | {name: each[name] for name in differing}
+            | ({BEGUN: log.choices.get(BEGUN)} if any(BEGUN in other.log.choices for other in runs) else {})
             | {
                 "epochs": log.epochs_done,
+                "finished": "yes" if log.finished else f"no, of {run.config.epochs}",
                 "best epoch": log.best_epoch,
                 "dev accuracy (%)": 100 * log.best_dev_acc if whole and log.best_dev_acc is not None else None,
                 "dev NLL (nats)": log.best_dev_nll,

@@ -13,6 +13,7 @@ from exhibits.common.system.commandline import Parser
 def main(args: Sequence[str] | None = None) -> None:
     """Compares from the command line."""
     parser = Parser(__doc__)
+    parser.prog = "python -m exhibits compare"
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folders of runs, finished or not")
     parser.add_argument("--out", type=Path, default=Path(), help="folder for compare.csv and compare.png (here)")
     options = parser.parse_args(args)

@@ -27,6 +27,7 @@ MOST_LOST = 0.0002  # of test accuracy, by rounding
 def main(args: Sequence[str] | None = None) -> None:
     """Packs from the command line."""
     parser = Parser(__doc__)
+    parser.prog = "python -m exhibits pack"
     parser.add_argument("run", type=Path, help="folder of the run")
     parser.add_argument("target", type=Path, help="folder to make, such as exhibits/bfa_snn/pretrained/best")
     before, after = pack(**vars(options := parser.parse_args(args)))
@@ -36,7 +37,7 @@ def main(args: Sequence[str] | None = None) -> None:
 
 
 def pack(run: Path, target: Path) -> tuple[float, float]:
-    """Makes the folder of a pretrained network: config.json, run.json, weights.npz and <stem>_analysis.json.
+    """Makes the folder of a pretrained network: config.json, run.json, weights.npz and measured.json.
 
     Returns:
         Test accuracy before and after rounding.
@@ -63,7 +64,7 @@ def pack(run: Path, target: Path) -> tuple[float, float]:
     write_json(target / "config.json", to_json(dataclasses.replace(config, exp_dir=Path("exp"))))
     write_json(target / "run.json", _without_paths(log))
     after, *_ = evaluate(restore(circuit, target), test, "test set", key)
-    write_json(target / f"{package.STEM}_analysis.json", after)
+    write_json(target / "measured.json", after)
     return before["acc"], after["acc"]
 
 

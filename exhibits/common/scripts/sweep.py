@@ -50,6 +50,7 @@ def main(args: Sequence[str] | None = None) -> None:
     """Sweeps from the command line."""
     parser = Parser(__doc__, EXAMPLE)
     parser.usage = USAGE
+    parser.prog = "python -m exhibits sweep"
     parser.add_argument("exhibit", choices=exhibits(), help="what to train")
     parser.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask scheduler; this process if not given")
     parser.add_argument("--out", type=Path, default=Path("sweep"), help="folder for runs and tables (sweep)")
