@@ -92,8 +92,10 @@ def activity(log: RunLog, result: dict[str, Any]) -> list[dict[str, Any]]:
             for what in ("spikes_per_pattern", "silent", "every_step"):
                 values = getattr(known, what) if known else []
                 value = values[epoch] if epoch < len(values) else None
-                number = f"{value:,.1f}" if what == "spikes_per_pattern" else f"{100 * (value or 0):.1f} %"
-                row[f"{what}_{when}"] = "" if value is None else number
+                text = ""  # not measured, as in the first versions
+                if value is not None:
+                    text = f"{value:,.1f}" if what == "spikes_per_pattern" else f"{100 * value:.1f} %"
+                row[f"{what}_{when}"] = text
         rows.append(row)
     return rows
 
