@@ -128,6 +128,12 @@ def test_a_sweep_trains_every_combination_once(data, tmp_path, capsys):
     assert "0.2" in capsys.readouterr().out
 
 
+def test_runs_of_a_sweep_begin_with_the_weights_that_are_asked_for(data, runs, tmp_path):
+    swept(tmp_path, data, "--init_from", str(runs["deep"]), "--seed", "1", "2")
+    begun = [np.load(f"{row['folder']}/acc.npy")[0] for row in lines(tmp_path / "sweep.csv")]
+    assert begun[0] == begun[1] == pytest.approx(np.load(runs["deep"] / "acc.npy")[1:].max())
+
+
 @pytest.mark.parametrize(
     ("flags", "words"),
     [

@@ -22,7 +22,7 @@ from exhibits.common.experiment.display import EpochBar, duration
 from exhibits.common.experiment.epochs import learn_epoch, order_and_key, sample_of, tally_of
 from exhibits.common.experiment.evaluation import fit_temperature, interpret
 from exhibits.common.experiment.history import save_history
-from exhibits.common.experiment.runfolder import CHECKPOINTS, INITIAL, RunFolder, held
+from exhibits.common.experiment.runfolder import CHECKPOINTS, INITIAL, RunFolder, finished, held
 from exhibits.common.experiment.schema import FORMAT, Activity, Best, Identity, Progress, Record, RunLog, Tally
 from exhibits.common.system.environment import settings
 from exhibits.common.system.errors import UserError
@@ -84,6 +84,18 @@ def fit(circuit: Circuit, config: TrainingConfig, data: DataSet) -> tuple[float,
             return _Run(circuit, config, data, identity, folder, stopping).complete()
     except OSError as error:
         raise UserError(f"{config.exp_dir}: {error.strerror}; what was saved before is kept") from None
+
+
+def fit_unless_finished(circuit: Circuit, config: TrainingConfig, data: DataSet) -> tuple[Identity, RunLog]:
+    """Trains, unless this very run is finished in `config.exp_dir`; gives its identity and its record."""
+    identity = identity_of(circuit, config, data)
+    log = finished(config, identity)
+    if log is None:
+        fit(circuit, config, data)
+        log = finished(config, identity)
+    if log is None:
+        raise UserError(f"{config.exp_dir}: was changed while the run was writing to it")
+    return identity, log
 
 
 def load_snapshot(

@@ -119,16 +119,10 @@ def train_and_test(
     """
     from exhibits.common.circuit.seeds import Keys
     from exhibits.common.experiment.restoring import restore
-    from exhibits.common.experiment.runfolder import finished
-    from exhibits.common.experiment.training import fit, identity_of
+    from exhibits.common.experiment.training import fit_unless_finished
     from exhibits.common.report.analysis import evaluate
 
-    identity = identity_of(circuit, config, data)
-    log = finished(config, identity)
-    if log is None:
-        fit(circuit, config, data)
-        log = finished(config, identity)
-        assert log is not None  # a training that returns is finished
+    identity, log = fit_unless_finished(circuit, config, data)
     trained = restore(circuit, config.exp_dir, identity)
     if temperature is not None:
         trained = replace(trained, temperature=temperature)

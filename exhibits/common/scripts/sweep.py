@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import itertools
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -12,9 +12,9 @@ from typing import Any
 
 from tabulate import tabulate
 
+from exhibits.common.data.form import Form
 from exhibits.common.data.loading import load_for_training
 from exhibits.common.experiment.config import FILES, RUNNING, TrainingConfig, from_command_line
-from exhibits.common.experiment.runfolder import finished
 from exhibits.common.experiment.schema import SweepRow
 from exhibits.common.experiment.studies import StudyConfig, run_study
 from exhibits.common.report.comparison import write_csv
@@ -22,6 +22,7 @@ from exhibits.common.system.commandline import Parser
 from exhibits.common.system.errors import UserError
 from exhibits.common.system.places import exhibits
 
+MEASURED = ("best epoch", "dev accuracy (%)", "dev NLL (nats)", "training (s)", "hardware", "folder")
 USAGE = """%(prog)s EXHIBIT --FLAG VALUE [VALUE ...] ... [--scheduler ADDRESS] [--out FOLDER]"""
 EXAMPLE = """
 example: sweep bfa_snn --eta_gain 16 32 64 --hid_dim 500 500,500 --seed 1 2 3
@@ -58,7 +59,8 @@ def main(args: Sequence[str] | None = None) -> None:
     out = options.out.expanduser().resolve()
     points = grid(options.exhibit, flags, out)
     study = StudyConfig(scheduler=options.scheduler, out_dir=out)
-    tasks = [task_of(options.exhibit, point) for point in points]
+    known: dict[tuple[Path, ...], tuple[str, Form]] = {}
+    tasks = [task_of(options.exhibit, point, known) for point in points]
     failed = None
     try:
         rows = run_study(Path(__file__), tasks, study, SweepRow)
@@ -103,10 +105,14 @@ def grid(exhibit: str, flags: Sequence[str], out: Path) -> list[Point]:
     points = []
     for chosen in itertools.product(*values.values()):
         named = dict(zip(values, chosen, strict=True))
-        args = [part for name, value in named.items() for part in (f"--{name}", *value.split(","))]
-        config = from_command_line(kind, args)
-        points.append(Point(named, dataclasses.replace(config, exp_dir=out / folder_of(named))))
+        points.append(Point(named, config_of(kind, named, out / folder_of(named))))
     return points
+
+
+def config_of(kind: type[TrainingConfig], values: Mapping[str, str], folder: Path) -> TrainingConfig:
+    """The configuration of a run, from the values of its flags."""
+    args = [part for name, value in values.items() for part in (f"--{name}", *value.split(","))]
+    return dataclasses.replace(from_command_line(kind, args), exp_dir=folder)
 
 
 def folder_of(values: dict[str, str]) -> str:
@@ -117,15 +123,23 @@ def folder_of(values: dict[str, str]) -> str:
     return name
 
 
-def task_of(exhibit: str, point: Point) -> dict[str, Any]:
-    """What a row's numbers depend on, and the folder of its run."""
-    data = load_for_training(point.config)
-    digest = hashlib.sha256("".join(data.learned.values()).encode()).hexdigest()
-    numbers = point.config.numbers(data.form)
+def task_of(exhibit: str, point: Point, known: dict[tuple[Path, ...], tuple[str, Form]]) -> dict[str, Any]:
+    """What a row's numbers depend on, and the folder of its run.
+
+    Args:
+        exhibit: to train.
+        point: of the grid.
+        known: digest and form of data by their files, which are read once for all points; added to.
+    """
+    files = tuple(point.config.files().values())
+    if files not in known:
+        data = load_for_training(point.config)
+        known[files] = hashlib.sha256("".join(data.learned.values()).encode()).hexdigest(), data.form
+    digest, form = known[files]
     return {
         "exhibit": exhibit,
         "flags": point.values,
-        "config": numbers,
+        "config": point.config.numbers(form),
         "data_sha256": digest,
         "folder": str(point.config.exp_dir),
     }
@@ -133,41 +147,29 @@ def task_of(exhibit: str, point: Point) -> dict[str, Any]:
 
 def run(task: dict[str, Any]) -> dict[str, Any]:
     """Trains one network, or takes up what there is of it; a training that is finished is not repeated."""
-    from exhibits.common.experiment.training import fit, identity_of
+    from exhibits.common.experiment.restoring import start_from
+    from exhibits.common.experiment.training import fit_unless_finished
 
     package = import_module(f"exhibits.{task['exhibit']}")
-    args = [part for name, value in task["flags"].items() for part in (f"--{name}", *value.split(","))]
-    config = dataclasses.replace(from_command_line(package.Config, args), exp_dir=Path(task["folder"]))
+    config = config_of(package.Config, task["flags"], Path(task["folder"]))
     data = load_for_training(config)
     circuit = getattr(package, package.MODEL).for_training(config, data)
-    identity = identity_of(circuit, config, data)
-    if (log := finished(config, identity)) is None:
-        fit(circuit, config, data)
-        log = finished(config, identity)
-    if log is None:
-        raise UserError(f"{config.exp_dir}: was changed while it was trained in")
+    start_from(circuit, config)
+    _, log = fit_unless_finished(circuit, config, data)
     return {"epoch": log.best_epoch, "acc": log.best_dev_acc, "nll": log.best_dev_nll, "training": log.seconds}
 
 
 def by_run(row: dict[str, Any]) -> dict[str, Any]:
     """A row of sweep.csv."""
-    measured = {
-        "best epoch": row["epoch"],
-        "dev accuracy (%)": 100 * row["acc"],
-        "dev NLL (nats)": row["nll"],
-        "training (s)": row["training"],
-        "hardware": row["device"],
-        "folder": row["task"]["folder"],
-    }
-    return row["task"]["flags"] | measured
+    measured = (row["epoch"], 100 * row["acc"], row["nll"], row["training"], row["device"], row["task"]["folder"])
+    return row["task"]["flags"] | dict(zip(MEASURED, measured, strict=True))
 
 
 def by_point(table: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Mean and standard deviation over seeds of each combination of the other values."""
-    measured = ("best epoch", "dev accuracy (%)", "dev NLL (nats)", "training (s)", "hardware", "folder")
     points: dict[tuple, list[dict[str, Any]]] = {}
     for row in table:
-        point = tuple((name, value) for name, value in row.items() if name not in (*measured, "seed"))
+        point = tuple((name, value) for name, value in row.items() if name not in (*MEASURED, "seed"))
         points.setdefault(point, []).append(row)
     found = []
     for point, rows in points.items():
