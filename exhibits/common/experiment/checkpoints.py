@@ -138,7 +138,7 @@ class ParameterStore:
             try:
                 saving.result()
             except OSError as error:
-                message = f"{self.folder}: cannot be written ({_reason(error)}); the checkpoint before is kept"
+                message = f"{self.folder}: cannot be written ({reason(error)}); the checkpoint before is kept"
                 raise UserError(message) from None
 
     def record(self, step: int) -> Record | None:
@@ -182,9 +182,9 @@ class ParameterStore:
                 if check is not None:
                     check(record)
                 arrays = read_arrays(path / FILE, names, extra=MAX_RECORD_BYTES)
-                _refuse_what_is_not_finite(arrays)
+                refuse_what_is_not_finite(arrays)
             except Exception as error:  # whatever zipfile finds
-                wrong.append(f"{path}: damaged, or not of this run ({_reason(error)})")
+                wrong.append(f"{path}: damaged, or not of this run ({reason(error)})")
                 continue
             for each in wrong:
                 print(f"{each}; going back to {step}", file=sys.stderr)
@@ -206,7 +206,8 @@ class ParameterStore:
             return False
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """What went wrong, in one line."""
     return " ".join(str(error).split())[:160] or type(error).__name__
 
 
@@ -216,7 +217,8 @@ def _named(arrays: dict[str, Any]) -> dict[str, Any]:
     return {jax.tree_util.keystr(path, simple=True, separator="."): np.asarray(leaf) for path, leaf in leaves}
 
 
-def _refuse_what_is_not_finite(arrays: dict[str, np.ndarray]) -> None:
+def refuse_what_is_not_finite(arrays: dict[str, np.ndarray]) -> None:
+    """Raises a ValueError for NaN or infinity."""
     for name, array in arrays.items():
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise ValueError(f"{name} holds NaN or infinity")

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from exhibits.common.circuit.circuit import WEIGHTS
-from exhibits.common.experiment.checkpoints import MAX_RECORD_BYTES, RECORD
+from exhibits.common.experiment.checkpoints import MAX_RECORD_BYTES, RECORD, reason, refuse_what_is_not_finite
 from exhibits.common.experiment.schema import Record
 from exhibits.common.system.errors import UserError
 from exhibits.common.system.files import read_arrays, read_some_arrays, write_arrays
@@ -63,9 +63,8 @@ def load(path: Path, parameters: Mapping[str, Any]) -> tuple[dict[str, Any], Rec
     try:
         record = msgspec.json.decode(read_some_arrays(path, (RECORD,), MAX_RECORD_BYTES)[RECORD].tobytes(), type=Record)
         arrays = read_arrays(path, pack(parameters), extra=MAX_RECORD_BYTES)
-        if not all(np.isfinite(array).all() for array in arrays.values()):
-            raise ValueError("holds NaN or infinity")
+        refuse_what_is_not_finite(arrays)
     except Exception as error:  # whatever zipfile finds
-        reason = " ".join(str(error).split())[:160] or type(error).__name__
-        raise UserError(f"{path}: damaged, or not of this circuit ({reason}); put back the original file") from None
+        why = reason(error)
+        raise UserError(f"{path}: damaged, or not of this circuit ({why}); put back the original file") from None
     return unpack(arrays, parameters), record

@@ -59,15 +59,14 @@ def restore(circuit: Circuit, exp: Path, identity: Identity | None = None) -> Re
         if identity and record.identity and (others := list(record.identity.differences(identity))):
             raise UserError(f"{exp / packed.FILE}: of another run, differs in {', '.join(others)}; put the file back")
         best = record.progress.best
-        circuit.set_parameters(parameters)
-        return Restored(circuit, best.epoch, None if best.acc is None else best.temperature)
-    with ParameterStore(exp / CHECKPOINTS, identity=identity) as store:
-        parameters, progress, step = load_snapshot(store, circuit)
-        best = progress.best
-        if not best.epoch:
-            raise UserError(f"{store.folder}: no epoch is complete; train first (sim.sh or the train script)")
-        if best.step != step:
-            parameters, *_ = load_snapshot(store, circuit, best.step)
+    else:
+        with ParameterStore(exp / CHECKPOINTS, identity=identity) as store:
+            parameters, progress, step = load_snapshot(store, circuit)
+            best = progress.best
+            if not best.epoch:
+                raise UserError(f"{store.folder}: no epoch is complete; train first (sim.sh or the train script)")
+            if best.step != step:
+                parameters, *_ = load_snapshot(store, circuit, best.step)
     circuit.set_parameters(parameters)
     return Restored(circuit, best.epoch, None if best.acc is None else best.temperature)
 

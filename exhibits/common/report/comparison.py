@@ -1,6 +1,7 @@
 """Runs beside each other: a table, and their curves in one picture."""
 
 import csv
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -104,17 +105,11 @@ def rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
 def write_csv(table: Sequence[dict[str, Any]], path: Path) -> None:
     """Writes rows of the same columns."""
     with replacing(path) as file:
-        text = Lines()
+        text = io.StringIO()
         writer = csv.DictWriter(text, list(table[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(table)
-        file.write("".join(text).encode())
-
-
-class Lines(list[str]):
-    """What `csv` writes to."""
-
-    write = list.append
+        file.write(text.getvalue().encode())
 
 
 @styled
