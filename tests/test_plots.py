@@ -238,3 +238,8 @@ def test_a_picture_that_cannot_be_written_leaves_nothing(tmp_path):
     with pytest.raises(ValueError, match="Format"):
         plots.save(axes, tmp_path / "a.nonsense")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_single_epoch_has_whole_numbers_beside_it():
+    axes = plots.draw_accuracy([0.1, 0.8], [0.1, 0.7])
+    assert axes.get_xlim() == (0, 2) and all(tick == int(tick) for tick in axes.get_xticks())

@@ -71,6 +71,8 @@ def _by_epoch(axes: Axes, train: Values, dev: Values, best: int, sample: int, fi
     if 0 < best < len(train):
         why = "the best on dev" if known else "the last"
         axes.axvline(best, color="0.4", linestyle=":", linewidth=1.2, label=f"epoch {best}, {why}")
+    if first == len(train) - 1:  # a single point: around it, a range that has whole numbers
+        axes.set_xlim(first - 1, first + 1)
     axes.locator_params(axis="x", integer=True)
     legend = axes.legend(title="after each epoch, without learning")
     legend.set(alignment="left")
