@@ -60,6 +60,12 @@ PAGES = {
     "exhibits/README.md": "exhibits/index.md",
     "exhibits/bfa_snn/README.md": "exhibits/bfa_snn.md",
     "exhibits/glsnn/README.md": "exhibits/glsnn.md",
+    "FINDINGS.md": "results/findings.md",
+    **{
+        str(page.relative_to(ROOT)): f"results/{page.name}"
+        for pattern in ("studies/*.md", "exhibits/*/studies/*.md")
+        for page in ROOT.glob(pattern)
+    },
 }
 LINK = re.compile(r"(?<=\]\()[^)#:\s]+(?=[)#])")
 

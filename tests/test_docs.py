@@ -23,7 +23,7 @@ from exhibits.common.system.scripts import load_script
 DOCS = REPOSITORY / "docs"
 PAGES = sorted(
     path
-    for pattern in ("*.md", "data/*.md", "exhibits/**/*.md", "docs/**/*.md")
+    for pattern in ("*.md", "data/*.md", "exhibits/**/*.md", "studies/*.md", "docs/**/*.md")
     for path in REPOSITORY.glob(pattern)
     if not path.is_relative_to(DOCS / "_build") and not path.is_relative_to(DOCS / "live")
 )
@@ -94,8 +94,8 @@ RUN = {
     r"python -m exhibits (compare|sweep)( .*)?": "test_runs.py",
     r"python -m exhibits pack .*": "test_packed.py",
     r".*museum/.*": "test_own_data.py",
-    r"\.venv/bin/python exhibits/glsnn/study_width\.py.*": "test_docs.py",
-    r"\S*python \S*study_(depth|feedback)\.py.*|\.venv/bin/dask .*|dask \w+": "test_studies.py",
+    r"\.venv/bin/python exhibits/glsnn/studies/width\.py.*": "test_docs.py",
+    r"\S*python \S*studies/(depth|feedback)\.py.*|\.venv/bin/dask .*|dask \w+": "test_studies.py",
     r"\.venv/bin/python exhibits/bfa_snn/results\.py best": "test_readme.py",
     r"make docs": "test_docs.py",
     r"make fuzz": "test_fuzz.py",
@@ -109,7 +109,7 @@ NOT_RUN = {
     r"make (test-all|lint test-all faults fuzz|help)|\.venv/bin/python -m pytest .*": "the tests themselves",
     r"make test-browser": "needs Chromium",
     r"make (bench|bench-peers|faults|results .*)": "hours, or a machine on which nothing else runs",
-    r".*(study_nll|glsnn/results|benchmarks/readme)\.py.*": "writes what test_readme.py compares",
+    r".*(studies/nll|glsnn/results|benchmarks/readme)\.py.*": "writes what test_readme.py compares",
 }
 
 
@@ -139,7 +139,7 @@ def test_commands_name_what_there_is(page, command):
         assert {word for word in words if word.startswith("--")} <= own
         return
     script = next((word for word in words if word.endswith((".py", "sim.sh")) and "pip" not in words), None)
-    if script in (None, "digits.py") or script.endswith("study_width.py"):  # made as the page says
+    if script in (None, "digits.py") or script.endswith("studies/width.py"):  # made as the page says
         return
     relative = "/" not in script.removeprefix("./").removeprefix("../")
     here = page.parents[page.parent.name == "pretrained"]  # whose commands are for the exhibit's folder
@@ -155,7 +155,7 @@ def flags(script: Path) -> set[str]:
     if script.name.startswith(("train_", "analyze_")) or script.name == "sim.sh":
         exhibit = importlib.import_module(f"exhibits.{folder.name}")
         kind = exhibit.Analysis if script.name.startswith("analyze_") else exhibit.Config
-    elif script.name in ("study_depth.py", "study_feedback.py"):
+    elif folder.name == "studies" and hasattr(load_script(script), "Study"):
         kind = load_script(script).Study
     else:
         helped = subprocess.run([sys.executable, script, "--help"], capture_output=True, text=True, check=True)
@@ -186,7 +186,7 @@ def test_examples_in_pages_are_python():
 
 def test_the_study_of_the_how_to(tmp_path):
     (script,) = blocks(DOCS / "how-to" / "study.md", "python")
-    path = tmp_path / "exhibits" / "glsnn" / "study_width.py"
+    path = tmp_path / "exhibits" / "glsnn" / "studies" / "width.py"
     path.parent.mkdir(parents=True)
     path.write_text(script.replace("WIDTHS = (10, 30, 100, 300)", "WIDTHS = (5, 8)"))
     for name, n, seed in (("train", 40, 0), ("valid", 20, 1)):

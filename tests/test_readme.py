@@ -30,19 +30,33 @@ def test_results_table(exhibit):
         assert [run["seed"] for run in runs] == list(row.seeds)
 
 
-def test_nll_readouts_table():
-    expected = load_script(BFA / "study_nll.py").table(read_json(BFA / "results" / "nll_readouts.json")["rows"])
-    assert shown(BFA / "README.md", "nll readouts") == expected
+def test_nll_table():
+    folder = BFA / "studies"
+    expected = load_script(folder / "nll.py").table(read_json(folder / "results" / "nll.json")["rows"])
+    assert shown(folder / "nll.md", "nll") == expected
 
 
-@pytest.mark.parametrize(("name", "folder"), [("depth", REPOSITORY / "studies"), ("feedback", GLSNN)])
-def test_study_tables(name, folder):
-    script = folder / f"study_{name}.py"
+STUDIES = sorted([*REPOSITORY.glob("studies/*.py"), *REPOSITORY.glob("exhibits/*/studies/*.py")])
+
+
+@pytest.mark.parametrize("script", STUDIES, ids=lambda script: script.stem)
+def test_study_tables(script):
     study = load_script(script)
+    if not hasattr(study, "Study"):
+        pytest.skip("reads what results.py trained")
     tasks = study.grid(study.Study())
     rows = run_study(script, tasks, study.Study(plot_only=True))
-    assert [row["task"] for row in rows] == tasks, "the README's study is not complete"
-    assert shown(GLSNN / "README.md", name) == study.table(rows)
+    assert [row["task"] for row in rows] == tasks, "the page's study is not complete"
+    assert shown(script.with_suffix(".md"), script.stem) == study.table(rows)
+
+
+@pytest.mark.parametrize("script", STUDIES, ids=lambda script: script.stem)
+def test_study_pages_have_one_form(script):
+    """A page beside each study, in this order, and a line in FINDINGS.md."""
+    page = script.with_suffix(".md")
+    headings = [line for line in page.read_text().splitlines() if line.startswith("## ")]
+    assert headings == [f"## {name}" for name in ("Question", "Method", "Results", "Finding", "Limits")]
+    assert f"]({page.relative_to(REPOSITORY)})" in (REPOSITORY / "FINDINGS.md").read_text()
 
 
 def test_speed_tables():

@@ -24,8 +24,8 @@ SCRIPTS = sorted(
         *(
             "exhibits/*/train_*.py",
             "exhibits/*/analyze_*.py",
-            "exhibits/*/study_*.py",
-            "studies/study_*.py",
+            "exhibits/*/studies/*.py",
+            "studies/*.py",
             "exhibits/[!c]*/results.py",
         ),
         *("exhibits/common/scripts/doctor.py", "data/prepare.py", "benchmarks/bench_*.py", "benchmarks/readme.py"),

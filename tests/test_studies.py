@@ -24,7 +24,7 @@ from exhibits.common.system.files import read_json
 from exhibits.common.system.places import REPOSITORY
 from exhibits.common.system.scripts import load_script
 
-GLSNN = REPOSITORY / "exhibits" / "glsnn"
+GLSNN = REPOSITORY / "exhibits" / "glsnn" / "studies"
 STUDIES = REPOSITORY / "studies"
 FOLDERS = {"depth": STUDIES, "feedback": GLSNN}
 TOY = """
@@ -43,7 +43,7 @@ def run(task):
 
 @pytest.fixture
 def toy(tmp_path):
-    path = tmp_path / "study_toy.py"
+    path = tmp_path / "toy.py"
     path.write_text(TOY)
     return path
 
@@ -192,7 +192,7 @@ def test_bad_rows_files_are_refused_and_stay(toy, tmp_path):
 
 def test_a_cluster_gives_the_rows_of_one_process(small_data, tmp_path, two_workers):
     address, _ = two_workers
-    script = STUDIES / "study_depth.py"
+    script = STUDIES / "depth.py"
     grid = [{"method": method, "hid_dim": [10, 8]} for method in ("glsnn", "backprop")]
     rows = []
     for scheduler in (None, address):
@@ -235,7 +235,7 @@ run_study(Path({str(toy)!r}), {tasks!r}, config, dict)
 
 
 def test_feedback_study_measures_angles_where_all_layers_are_taught(small_data):
-    study = load_script(GLSNN / "study_feedback.py")
+    study = load_script(GLSNN / "feedback.py")
     data = {"data": str(small_data), "data_sha256": digest_of(small_data)}
     task = {"hid_dim": [12, 10, 8], "epochs": 2, "seed": 5} | data
     full, none = (study.run(task | {"n_feedback": k}) for k in (2, 0))
@@ -250,7 +250,7 @@ def test_feedback_study_measures_angles_where_all_layers_are_taught(small_data):
 
 def run_script(name, *args):
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "JAX_PLATFORMS": "cpu"}
-    command = [sys.executable, str(FOLDERS[name] / f"study_{name}.py"), *map(str, args)]
+    command = [sys.executable, str(FOLDERS[name] / f"{name}.py"), *map(str, args)]
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
 
 
@@ -282,16 +282,16 @@ def test_bad_flags_are_refused(flags, words, tmp_path):
 def test_scripts_draw_what_rows_there_are(name, figures, tmp_path):
     kept = read_json(FOLDERS[name] / "results" / f"{name}.json")
     (tmp_path / f"{name}.json").write_text(json.dumps(kept))
-    readme = (GLSNN / "README.md").read_bytes()
+    page = (FOLDERS[name] / f"{name}.md").read_bytes()
     done = run_script(name, "--plot_only", "--out_dir", tmp_path)
     assert done.returncode == 0, done.stderr
     for figure in figures:
         assert (tmp_path / f"{figure}.png").read_bytes()[:4] == b"\x89PNG"
-    assert (GLSNN / "README.md").read_bytes() == readme
+    assert (FOLDERS[name] / f"{name}.md").read_bytes() == page
 
 
 def test_depth_figure_tells_single_seeds_and_the_best_methods_apart():
-    study = load_script(STUDIES / "study_depth.py")
+    study = load_script(STUDIES / "depth.py")
     everything, best = study.draw(read_json(STUDIES / "results" / "depth.json")["rows"]).axes
     labels = " ".join(text.get_text().replace("\n", " ") for text in everything.texts)
     assert "GLSNN (10 epochs, 3 seeds)" in labels and "BFA-SNN (3 epochs, 1 seed)" in labels
@@ -300,7 +300,7 @@ def test_depth_figure_tells_single_seeds_and_the_best_methods_apart():
 
 
 def test_feedback_figure_counts_what_is_missing():
-    study = load_script(GLSNN / "study_feedback.py")
+    study = load_script(GLSNN / "feedback.py")
     rows = read_json(GLSNN / "results" / "feedback.json")["rows"]
     axes = study.draw_feedback(rows)
     means = {bars.get_label(): bars.lines[0].get_xydata() for bars in axes.containers}
@@ -312,7 +312,7 @@ def test_feedback_figure_counts_what_is_missing():
 
 
 def test_layers_with_the_same_angles_share_a_label():
-    study = load_script(GLSNN / "study_feedback.py")
+    study = load_script(GLSNN / "feedback.py")
     same = {0: [90.0, 89.0], 1: [10.0, 11.0]}
     angles = {"W1": same, "W2": {0: [90.0], 1: [45.0]}, "W3": {x: [y + 0.5 for y in ys] for x, ys in same.items()}}
     assert study.shared(angles) == {"W1, W3": same, "W2": angles["W2"]}

@@ -67,7 +67,7 @@ class StudyConfig:
 
     @property
     def official(self) -> bool:
-        """Whether this is the study that the exhibit's README reports."""
+        """Whether this is the study that its page reports."""
         return self.out_dir is None and self.grid_values == StudyConfig().grid_values
 
     @property
@@ -105,7 +105,7 @@ def run_study(script: Path, tasks: Sequence[Task], config: StudyConfig, kind: ty
     """Runs the tasks whose rows are missing and keeps each row as soon as it is there, beside those of others.
 
     Args:
-        script: file of the study, `study_<name>.py`; its rows are in `<name>.json`.
+        script: file of the study, `<name>.py`; its rows are in `<name>.json`.
         tasks: of the study's grid.
         config: the command line.
         kind: what a row is, as msgspec can decode it.
@@ -117,7 +117,7 @@ def run_study(script: Path, tasks: Sequence[Task], config: StudyConfig, kind: ty
         UserError: if the scheduler cannot be reached, or after all other tasks, if some failed.
     """
     rows_folder, figures_folder = config.folders(script)
-    path = rows_folder / f"{script.stem.removeprefix('study_')}.json"
+    path = rows_folder / f"{script.stem}.json"
     known = _known(path, kind)
     missing = [task for task in tasks if _identity(task) not in known]
     failures = []

@@ -2,7 +2,7 @@
 
 The GLSNN; backpropagation through the same cascade, the upper reference; the BFA-SNN with as many layers; equilibrium
 propagation. Each row of results/depth.json has the accuracy on the development set after each epoch. Draws
-figures/depth.png and writes the table in the GLSNN's README.
+figures/depth.png and writes the table in depth.md.
 """
 
 import sys
@@ -21,7 +21,6 @@ with reported():  # a package may be missing
     from exhibits.common.experiment.config import from_command_line
     from exhibits.common.experiment.studies import StudyConfig, by_seed, learning_curve, patterns_of, run_study
     from exhibits.common.report.results import show, spread
-    from exhibits.common.system.places import REPOSITORY
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -153,7 +152,7 @@ def draw(rows: list[dict]) -> "Figure":
 
 
 def main() -> None:
-    """Runs what is missing, draws, and updates the README if this is the study that it reports."""
+    """Runs what is missing, draws, and updates the page of the study if this is what it reports."""
     config = from_command_line(Study)
     rows = run_study(Path(__file__), grid(config), config)
 
@@ -166,7 +165,7 @@ def main() -> None:
     )
     save(draw(rows), config.folders(Path(__file__))[1] / "depth.png", caption)
     if config.official:
-        show(REPOSITORY / "exhibits" / "glsnn" / "README.md", table(rows), "depth")
+        show(HERE / "depth.md", table(rows), "depth")
 
 
 if __name__ == "__main__":

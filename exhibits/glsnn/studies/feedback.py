@@ -3,7 +3,7 @@
 Networks of 7, 8, 10 and 12 layers, the output included. Without feedback only the last two layers learn, with all of
 it every layer does. Each row of results/feedback.json has the accuracy on the development set after each epoch; those
 of the shallowest network with all feedback also the angle between what each layer learns and the true gradient.
-Draws figures/feedback.png and figures/angles.png and writes the table in the README.
+Draws figures/feedback.png and figures/angles.png and writes the table in feedback.md.
 """
 
 import math
@@ -14,7 +14,7 @@ from statistics import mean
 from typing import TYPE_CHECKING
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parents[1]))  # this repository's, whatever else is installed
+sys.path.insert(0, str(HERE.parents[2]))  # this repository's, whatever else is installed
 
 from exhibits.common.system.errors import reported
 
@@ -152,7 +152,7 @@ def shared(angles: dict[str, dict[int, list[float]]]) -> dict[str, dict[int, lis
 
 
 def main() -> None:
-    """Runs what is missing, draws, and updates the README if this is the study that it reports."""
+    """Runs what is missing, draws, and updates the page of the study if this is what it reports."""
     config = from_command_line(Study)
     rows = run_study(Path(__file__), grid(config), config)
 
@@ -170,7 +170,7 @@ def main() -> None:
         sizes = f"{len(measured[0])} hidden layers, all feedback, {CircuitConfig().batch_size} patterns of the dev set"
         save(draw_angles(rows), folder / "angles.png", f"{about}; {sizes}")
     if config.official:
-        show(HERE / "README.md", table(rows), "feedback")
+        show(HERE / "feedback.md", table(rows), "feedback")
 
 
 if __name__ == "__main__":

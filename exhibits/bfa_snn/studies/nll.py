@@ -2,14 +2,14 @@
 
 Every readout is taken from the same presentations: a quantity of the output cells, summed over a window of steps,
 divided by a number of steps, through a softmax; with or without the clipping of probabilities in the page's metric.
-Writes results/nll_readouts.json and the table in the README.
+Writes results/nll.json and the table in nll.md.
 """
 
 import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parents[1]))  # this repository's, whatever else is installed
+sys.path.insert(0, str(HERE.parents[2]))  # this repository's, whatever else is installed
 
 from exhibits.common.system.errors import reported
 
@@ -77,10 +77,10 @@ def main() -> None:
             clipped = -np.log(np.clip(np.exp(-nll), CLIP, 1 - CLIP))
             rows.setdefault(title, {})[name] = {"nll": float(nll.mean()), "clipped": float(clipped.mean())}
     write_json(
-        HERE / "results" / "nll_readouts.json",
+        HERE / "results" / "nll.json",
         runlog.describe() | {"seed": config.seed, "epoch": trained.epoch, "rows": rows},
     )
-    show(HERE / "README.md", table(rows), "nll readouts")
+    show(HERE / "nll.md", table(rows), "nll")
 
 
 def table(rows: dict) -> str:
