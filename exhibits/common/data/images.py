@@ -80,9 +80,12 @@ def _classes(folder: Path) -> dict[str, list[Path]]:
         raise UserError(f"{folder}: {error.strerror}; expected a folder with a subfolder for each class") from None
     if len(names) < 2:
         raise UserError(f"{folder}: subfolders: {len(names)}; expected one for each of two or more classes")
+    seen: dict[Path, str] = {}
     for name in names:
         if name.startswith("-"):
             raise UserError(f"{folder / name}: a class name that reads as a flag; rename it")
+        if (other := seen.setdefault((folder / name).resolve(), name)) != name:
+            raise UserError(f"{folder / name}: the same folder as {other}; expected one for each class")
     return {name: sorted(_pictures(folder / name)) for name in names}
 
 

@@ -279,7 +279,9 @@ class _Run:
             size = self.circuit.batch_size * self.circuit.MINIBATCHES_PER_CALL
             left = -(-len(self.train.x) // size) * (self.config.epochs - self.progress.epoch)
             expected = EVALUATION * left * passed / calls
-            print(f"{self.config.epochs - self.progress.epoch} epochs take about {duration(expected)}", flush=True)
+            epochs = self.config.epochs - self.progress.epoch
+            said = "1 epoch takes" if epochs == 1 else f"{epochs} epochs take"
+            print(f"{said} about {duration(expected)}", flush=True)
 
     def _refuse_what_is_not_finite(self) -> None:
         epoch, partial = self.progress.epoch + 1, self.progress.partial

@@ -164,7 +164,10 @@ class SpikingClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Class
         if self.scale is not None:
             axis = None if self.scale == "global" else 0
             self.data_min_ = X.min(axis=axis)
-            data_range = np.asarray(X.max(axis=axis) - self.data_min_)
+            with np.errstate(over="ignore"):  # refused right below
+                data_range = np.asarray(X.max(axis=axis) - self.data_min_)
+            if not np.isfinite(data_range).all():
+                raise ValueError(f"X ranges from {X.min():g} to {X.max():g}, too far for {X.dtype}; scale it first")
             self.data_range_ = np.where(data_range > 0, data_range, 1.0)
         self.seed_ = int(check_random_state(self.random_state).randint(2**31 - 1))
         self.parameters_ = self._scaled(

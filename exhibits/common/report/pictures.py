@@ -1,6 +1,5 @@
 """The pictures of one run: named, captioned, saved, and kept for the run's page."""
 
-import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -68,8 +67,7 @@ class Album:
         ending = self.format or ("jpg" if name in JPEG else "png")
         path = self.folder / f"{stem or self.stem}_{name}.{ending}"
         plots.save(drawn, path, self.caption)
-        uri = "data:image/png;base64," + base64.b64encode(plots.as_png(drawn)).decode()
-        self.pictures[name] = Picture(name, path, about, uri)
+        self.pictures[name] = Picture(name, path, about, plots.data_uri(drawn, path))
 
 
 def caption_of(config: TrainingConfig, summary: str, epoch: int) -> str:

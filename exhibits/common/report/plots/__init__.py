@@ -25,12 +25,12 @@ from exhibits.common.report.plots.curves import (
     draw_seeds,
     label_ends,
 )
-from exhibits.common.report.plots.style import COLORS, MARKERS, as_png, museum_style, new_figure, save
+from exhibits.common.report.plots.style import COLORS, MARKERS, data_uri, museum_style, new_figure, save
 
 __all__ = [
     "COLORS",
     "MARKERS",
-    "as_png",
+    "data_uri",
     "draw_accuracy",
     "draw_codes",
     "draw_confusion",
