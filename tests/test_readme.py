@@ -85,24 +85,34 @@ def test_a_row_is_trained_tested_and_shown(tmp_path, monkeypatch):
     data = {f"{kind}{part}": tmp_path / f"{stem}{part}.npy" for kind, stem in stems.items() for part in "XY"}
     data["dataset"] = None
     results = load_script(BFA / "results.py")
-    monkeypatch.setattr(results, "HERE", tmp_path)
     values = {"hid_dim": (10,), "T": 12, "burn_in": 2, "epochs": 1, "batch_size": 8}
     row = Row("tiny", "a tiny circuit", values, seeds=(1, 2))
-    full = lambda row, seed: results.run(Row(row.name, row.title, {**row.values, **data}), seed)  # noqa: E731
+    script = tmp_path / "results.py"
+    script.write_text(f"""
+from pathlib import Path, PosixPath
+from exhibits.common.report.results import Row
+from exhibits.common.system.scripts import load_script
 
-    def measured(row, run):
-        measure([row], tmp_path / "results", run, lambda _: 64 * "a")
+results = load_script(Path({str(BFA / "results.py")!r}))
+results.ROWS = [Row("tiny", "a tiny circuit", {values | data!r}, seeds=(1, 2))]
+results.Config.exp_dir = Path({str(tmp_path / "exp")!r})
+run = results.run
+""")
 
-    measured(row, full)
+    def measured(row, data="a"):
+        measure(script, [row], lambda _: 64 * data)
+
+    monkeypatch.setattr(results.Config, "exp_dir", results.Config.exp_dir)  # the script's lasts for this test
+    measured(row)
     path = tmp_path / "results" / "tiny.json"
     runs = read_json(path)["runs"]
     assert [run["seed"] for run in runs] == [1, 2] and all(run["patterns"] == 24 for run in runs)
     before = path.read_bytes()
-    measured(row, lambda row, seed: pytest.fail("measured again"))
+    monkeypatch.setattr("exhibits.common.experiment.training.fit", lambda *_: pytest.fail("trained again"))
+    measured(row)  # what is there is not even looked for
     assert path.read_bytes() == before
     path.unlink()
-    monkeypatch.setattr("exhibits.common.experiment.training.fit", lambda *_: pytest.fail("trained again"))
-    measured(row, full)
+    measured(row)  # what is trained is only tested
     assert read_json(path)["runs"] == runs
 
     begin, end = marks("results")
@@ -116,6 +126,9 @@ def test_a_row_is_trained_tested_and_shown(tmp_path, monkeypatch):
     cells = shown_table.splitlines()[-1].split(" | ")
     assert cells[:2] == ["| a tiny circuit", "2"] and cells[3].startswith(f"{mean:.2f} ± ")
     with pytest.raises(UserError, match="of other values"):
-        measured(Row("tiny", "a tiny circuit", {"T": 13}, seeds=(1,)), full)
+        measured(Row("tiny", "a tiny circuit", {"T": 13}, seeds=(1,)))
     with pytest.raises(UserError, match="of other data"):
-        measure([row], tmp_path / "results", full, lambda _: 64 * "b")
+        measured(row, "b")
+    later = Row("later", "all patterns", {"T": 13}, seeds=(3,), calibrated_by="tiny")
+    with pytest.raises(UserError, match="measure tiny with this seed first"):
+        measured(later)

@@ -117,6 +117,8 @@ def test_a_sweep_trains_every_combination_once(data, tmp_path, capsys):
     first = [float(row["dev accuracy (%)"]) for row in table[:2]]
     summary = lines(tmp_path / "summary.csv")
     assert [(row["lr_target"], row["seeds"]) for row in summary] == [("0.2", "2"), ("0.4", "2")]
+    head = next(line for line in capsys.readouterr().out.splitlines() if "dev accuracy (%), mean" in line)
+    assert "lr_target" in head and "hid_dim" not in head  # it is the same in all lines
     assert float(summary[0]["dev accuracy (%), mean"]) == pytest.approx(statistics.mean(first))
     assert float(summary[0]["dev accuracy (%), deviation"]) == pytest.approx(statistics.stdev(first))
     for row in table:

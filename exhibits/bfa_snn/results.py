@@ -37,14 +37,15 @@ def config_of(row: Row) -> Config:
     return replace(Config.RECIPES[values.pop("recipe", "page")], **values)
 
 
-def run(row: Row, seed: int) -> dict:
-    """Trains on the training set, keeps the best epoch on dev, measures once on test."""
+def run(task: dict) -> dict:
+    """Trains, keeps the best epoch on dev or else the last one, measures once on test."""
     pin()  # what is imported from here on computes
     from exhibits.bfa_snn.model import BFA_SNN
 
+    (row,), seed = choose(ROWS, [task["row"]]), task["seed"]
     config = replace(config_of(row), seed=seed, exp_dir=Config.exp_dir / "results" / f"{row.name}-{seed}")
     data = load_for_training(config)
-    return train_and_test(BFA_SNN.for_training(config, data), config, data)
+    return train_and_test(BFA_SNN.for_training(config, data), config, data, task["temperature"])
 
 
 def digest(row: Row) -> str:
@@ -61,9 +62,9 @@ def at_a_glance() -> str:
 
 def main() -> None:
     """Measures what is missing and writes the table."""
-    names = read_arguments(__doc__, ROWS)
-    if names is not None:
-        measure(choose(ROWS, names), HERE / "results", run, digest)
+    given = read_arguments(__doc__, ROWS)
+    if not given.table:
+        measure(Path(__file__), choose(ROWS, given.rows), digest, given.scheduler)
     show(HERE / "README.md", table(ROWS, HERE / "results", REFERENCES))
     show(REPOSITORY / "README.md", at_a_glance(), "bfa_snn results")
 

@@ -193,6 +193,13 @@ def test_clear_digits_are_recognized(visit):
     assert right >= 9
 
 
+def test_a_digit_plays_before_a_visitor_draws(visit):
+    page = visit("index.html#draw", motion="no-preference")
+    assert "The network says" in said(page, "#draw")
+    draw(page, STROKES[1])  # on an empty pad, though nobody cleared it
+    assert "says 1," in said(page, "#draw")
+
+
 def test_a_finger_draws_too(visit):
     page = visit("index.html#draw", width=390, has_touch=True, is_mobile=True)
     box = page.locator("#draw .pad").bounding_box()

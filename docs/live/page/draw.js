@@ -76,6 +76,7 @@
       this.player = new Player(find("player"), time, (step) => this.show(step));
       this.listenTo(find("layer"), find("cell"));
       this.pad = new Pad(find("pad"), samples, (pixels) => this.present(pixels));
+      this.pad.greet();
     }
 
     listenTo(layer, cell) {

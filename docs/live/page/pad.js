@@ -12,7 +12,7 @@
      * @param {(pixels: Uint8Array | null, label: number | null) => void} changed called with a drawing or sample
      */
     constructor(place, samples, changed) {
-      Object.assign(this, { samples, changed, next: 0, pixels: null, last: null });
+      Object.assign(this, { samples, changed, next: 0, pixels: null, last: null, greeting: false });
       this.canvas = make("canvas", {
         class: "pad",
         width: SIDE,
@@ -46,6 +46,7 @@
       const { canvas } = this;
       canvas.addEventListener("pointerdown", (event) => {
         canvas.setPointerCapture(event.pointerId);
+        if (this.greeting) this.clear(false);
         this.last = this.place(event);
         this.stroke([event]);
       });
@@ -99,6 +100,7 @@
     }
 
     clear(tell = true) {
+      this.greeting = false;
       this.context.fillStyle = "#000";
       this.context.fillRect(0, 0, SIDE, SIDE);
       this.show(null);
@@ -114,6 +116,12 @@
       this.context.imageSmoothingEnabled = false;
       this.context.drawImage(this.seen, 0, 0, SIDE, SIDE);
       this.changed(pixels, label);
+    }
+
+    /** A first sample, for a visitor who has not drawn yet: the first stroke replaces it. */
+    greet() {
+      this.sample(this.next);
+      this.greeting = true;
     }
 
     /** The next sample of a class. */

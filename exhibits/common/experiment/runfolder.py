@@ -132,6 +132,8 @@ def held(config: TrainingConfig, identity: Identity, log: RunLog) -> Iterator[Ru
             _refuse_another_run(config, identity, resumed)
         elif known is not None:
             _set_aside(exp, known.started)
+            if config.resume == "auto" and known.finished and known.epochs_done < config.epochs and config.may_go_on:
+                print(f"It had ended after epoch {known.epochs_done}; --resume must goes on with such a run", flush=True)
             os.close(handle)
             exp.mkdir(exist_ok=True)
             handle = _lock(exp, log.started)

@@ -125,7 +125,7 @@ def run_study(script: Path, tasks: Sequence[Task], config: StudyConfig, kind: ty
         _make(rows_folder)
         bar = tqdm(total=len(tasks), initial=len(tasks) - len(missing), unit="task", desc=path.stem, smoothing=0)
         with bar:
-            for task, row in _results(script, missing, config.scheduler):
+            for task, row in outcomes(script, missing, config.scheduler):
                 if isinstance(row, UserError):
                     failures.append(f"{json.dumps(task)}: {row}")
                 else:
@@ -167,7 +167,7 @@ def _make(folder: Path) -> None:
         raise UserError(f"{folder}: {error.strerror}; expected a folder that can be written to") from None
 
 
-def _results(script: Path, tasks: Sequence[Task], scheduler: str | None) -> Iterator[tuple[Task, Row | UserError]]:
+def outcomes(script: Path, tasks: Sequence[Task], scheduler: str | None) -> Iterator[tuple[Task, Row | UserError]]:
     """Each task with its measurements, or with what went wrong, in the order in which they end."""
     where = _portable(script)
     if scheduler is not None:
@@ -214,7 +214,7 @@ def run_task(where: str, task: Task) -> Row:
         task: of its grid.
 
     Returns:
-        What the script's `run` measured; the seconds that it took, hardware and git commit.
+        What the script's `run` measured; if not among that, the seconds that it took, hardware and git commit.
     """
     from exhibits.common.experiment import runlog
     from exhibits.common.system.environment import pin
@@ -230,7 +230,7 @@ def run_task(where: str, task: Task) -> Row:
         with temporary():
             measured = load_script(script).run(task)
         seconds = time.perf_counter() - start
-    return measured | {"seconds": seconds, "device": runlog.hardware(), "git_commit": runlog.git_commit()}
+    return {"seconds": seconds, "device": runlog.hardware(), "git_commit": runlog.git_commit()} | measured
 
 
 def patterns_of(task: Task) -> tuple[Patterns, Patterns]:

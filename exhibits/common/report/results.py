@@ -4,8 +4,9 @@
 skips what is there. The README's tables stand between marks and are never written by hand.
 """
 
+import argparse
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ import msgspec
 from exhibits.common.data.loading import DataSet, load_patterns
 from exhibits.common.experiment.config import TrainingConfig
 from exhibits.common.experiment.schema import ResultsRow, SeedResult, to_plain
+from exhibits.common.experiment.studies import outcomes
 from exhibits.common.system.commandline import Parser
 from exhibits.common.system.errors import UserError
 from exhibits.common.system.files import locked, read_json, replacing, write_json
@@ -39,22 +41,25 @@ class Row:
         title: as the table shows it.
         values: fields of the configuration that differ from the defaults.
         seeds: to train with.
+        calibrated_by: row whose run of the same seed gives the temperature of the calibrated NLL, where no development
+            set is left to fit it on.
     """
 
     name: str
     title: str
     values: Mapping[str, Any] = field(default_factory=dict)
     seeds: Sequence[int] = (1234,)
+    calibrated_by: str = ""
 
 
-def read_arguments(doc: str | None, rows: Sequence[Row]) -> list[str] | None:
-    """The names of rows that an exhibit's `results.py` was given; None if only the table is to be written."""
+def read_arguments(doc: str | None, rows: Sequence[Row]) -> argparse.Namespace:
+    """What an exhibit's `results.py` was given: names of `rows`, `table` (only write it), `scheduler`."""
     parser = Parser(doc)
     names = ", ".join(row.name for row in rows)
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"rows to measure, some of {names} (default: all)")
     parser.add_argument("--table", action="store_true", help="measure nothing, only write the table")
-    arguments = parser.parse_args()
-    return None if arguments.table else arguments.rows
+    parser.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask scheduler; this process if not given")
+    return parser.parse_args()
 
 
 def choose(rows: Sequence[Row], names: Sequence[str]) -> list[Row]:
@@ -66,41 +71,66 @@ def choose(rows: Sequence[Row], names: Sequence[str]) -> list[Row]:
     return [known[name] for name in names] or list(rows)
 
 
-def measure(
-    rows: Sequence[Row], folder: Path, run: Callable[[Row, int], dict[str, Any]], digest: Callable[[Row], str]
-) -> None:
+def measure(script: Path, rows: Sequence[Row], digest: Callable[[Row], str], scheduler: str | None = None) -> None:
     """Runs what is missing and appends each seed to its row's file as soon as it is there, beside those of others.
 
     Args:
+        script: the exhibit's `results.py`, with results/ beside it; its `run` takes a task, `row`, `seed` and
+            `temperature` (of the calibrated NLL; None: to be fitted), and gives what `train_and_test` does.
         rows: of the results table.
-        folder: of the JSON files.
-        run: trains and tests one seed of a row; gives the record of the run, with `seed`, and its test results.
         digest: SHA-256 of the data of a row.
+        scheduler: address of a Dask scheduler; this process if None.
+
+    Raises:
+        UserError: after all other trainings, if some failed.
     """
+    folder = script.parent / "results"
     folder.mkdir(exist_ok=True)
-    for row in rows:
-        path = folder / f"{row.name}.json"
-        values = {key: list(value) if isinstance(value, tuple) else value for key, value in row.values.items()}
-        data = digest(row)
-
-        def known(path=path, row=row, values=values, data=data) -> ResultsRow:
-            if not path.exists():
-                return ResultsRow(row.title, values, [], data)
-            found = read_json(path, ResultsRow, "a row of a results table")
-            for what, there, here in (("values", found.values, values), ("data", found.data, data)):
-                if there != here:
-                    raise UserError(f"{path}: of other {what} than {row.name} has now; move it away to measure again")
-            return found
-
-        for seed in row.seeds:
-            if any(done.get("seed") == seed for done in known().runs):
+    by_name = {row.name: row for row in rows}
+    failures = []
+    for wave in ([row for row in rows if not row.calibrated_by], [row for row in rows if row.calibrated_by]):
+        tasks = [task for row in wave for task in _missing(row, _known(row, folder, digest(row)), folder)]
+        for task, result in outcomes(script, tasks, scheduler):
+            row, seed = by_name[task["row"]], task["seed"]
+            if isinstance(result, UserError):
+                failures.append(f"{row.name}, seed {seed}: {result}")
                 continue
-            print(f"{row.title}: seed {seed}", flush=True)
-            result = run(row, seed)
+            print(f"{row.title}, seed {seed}: test {100 * result['acc']:.2f} %", flush=True)
             with locked(folder):  # another process may measure another seed
-                found = known()
+                found = _known(row, folder, digest(row))
                 found.runs = [done for done in found.runs if done.get("seed") != seed] + [result]
-                write_json(path, found)
+                found.runs.sort(key=lambda done: done.get("seed", 0))
+                write_json(folder / f"{row.name}.json", found)
+    if failures:
+        raise UserError(f"{len(failures)} trainings failed, the rest is in {folder}; {failures[0]}")
+
+
+def _known(row: Row, folder: Path, data: str) -> ResultsRow:
+    """What there is of a row, of data with this digest."""
+    path = folder / f"{row.name}.json"
+    values = {key: list(value) if isinstance(value, tuple) else value for key, value in row.values.items()}
+    if not path.exists():
+        return ResultsRow(row.title, values, [], data)
+    found = read_json(path, ResultsRow, "a row of a results table")
+    for what, there, here in (("values", found.values, values), ("data", found.data, data)):
+        if there != here:
+            raise UserError(f"{path}: of other {what} than {row.name} has now; move it away to measure again")
+    return found
+
+
+def _missing(row: Row, known: ResultsRow, folder: Path) -> Iterator[dict[str, Any]]:
+    """A task for each seed of a row that is not there yet."""
+    for seed in row.seeds:
+        if any(done.get("seed") == seed for done in known.runs):
+            continue
+        temperature = None
+        if row.calibrated_by:
+            path = folder / f"{row.calibrated_by}.json"
+            found = [run.temperature for run in seed_results(path) if run.seed == seed] if path.exists() else []
+            if not found:
+                raise UserError(f"{row.name}, seed {seed}: measure {row.calibrated_by} with this seed first")
+            temperature = found[0]
+        yield {"row": row.name, "seed": seed, "temperature": temperature}
 
 
 def train_and_test(

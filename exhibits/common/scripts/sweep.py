@@ -73,7 +73,7 @@ def main(args: Sequence[str] | None = None) -> None:
     write_csv(table, out / "sweep.csv")
     summary = by_point(table)
     write_csv(summary, out / "summary.csv")
-    print(tabulate(summary, headers="keys", floatfmt=".4g", missingval=""))
+    print(tabulate(differing(summary), headers="keys", floatfmt=".4g", missingval=""))
     print("Saved:", out / "sweep.csv", out / "summary.csv", sep="\n  ")
     if failed is not None:
         raise failed
@@ -163,6 +163,13 @@ def by_run(row: dict[str, Any]) -> dict[str, Any]:
     """A row of sweep.csv."""
     measured = (row["epoch"], 100 * row["acc"], row["nll"], row["training"], row["device"], row["task"]["folder"])
     return row["task"]["flags"] | dict(zip(MEASURED, measured, strict=True))
+
+
+def differing(summary: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A summary for the terminal, without the flags that have the same value in every line."""
+    same = {name for name in summary[0] if len({line[name] for line in summary}) == 1 and ", " not in name}
+    kept = [{name: value for name, value in line.items() if name not in same - {"seeds"}} for line in summary]
+    return kept if len(summary) > 1 else list(summary)
 
 
 def by_point(table: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
