@@ -162,7 +162,7 @@ def test_more_epochs_go_on_where_a_run_ended(ended, make_circuit, sets, tmp_path
 def test_a_finished_run_that_could_go_on_says_so_when_it_is_set_aside(make_circuit, sets, tmp_path, capsys):
     for epochs, said in ((1, False), (1, False), (2, True)):
         fit(make_circuit(), Config(exp_dir=tmp_path / "exp", epochs=epochs, seed=3), sets)
-        assert ("It had ended after epoch 1; --resume must" in capsys.readouterr().out) == said
+        assert ("It ended after epoch 1; --resume must" in capsys.readouterr().out) == said
 
 
 def test_a_schedule_that_has_ended_does_not_go_on(make_circuit, sets, tmp_path):

@@ -3,10 +3,12 @@
 import csv
 import shutil
 import statistics
+import struct
 
 import numpy as np
 import pytest
 from conftest import make_patterns
+from tensorboardX.proto.event_pb2 import Event
 
 from exhibits.__main__ import main
 from exhibits.common.experiment.history import metrics
@@ -40,7 +42,8 @@ def data(tmp_path_factory):
 def runs(data, tmp_path_factory):
     """Finished runs, by name."""
     root, found = tmp_path_factory.mktemp("runs"), {}
-    for name, exhibit, more in (("one", "bfa_snn", []), ("two", "bfa_snn", ["--seed=2"]), ("deep", "glsnn", [])):
+    trained = (("one", "bfa_snn", []), ("two", "bfa_snn", ["--seed=2"]), ("deep", "glsnn", ["--tensorboard"]))
+    for name, exhibit, more in trained:
         found[name] = root / name / "exp"
         commands.train(exhibit, [*SMALL[exhibit].split(), *data, *more, f"--exp_dir={found[name]}"])
     return found
@@ -68,6 +71,35 @@ def test_a_run_leaves_its_metrics(runs):
         acc = np.load(runs[name] / "acc.npy")
         np.testing.assert_allclose([float(row["dev_acc"]) for row in table], acc, rtol=1e-5)
         assert table[0]["seconds"] == "" and float(table[2]["seconds"]) > 0
+
+
+def events(folder):
+    """What TensorBoard would show of a run: values by tag and epoch."""
+    (path,) = folder.glob("events.*")
+    data, found = path.read_bytes(), {}
+    while data:  # records of their length, its checksum, an event and its checksum
+        (length,) = struct.unpack("<Q", data[:8])
+        event = Event.FromString(data[12 : 12 + length])
+        data = data[16 + length :]
+        for value in event.summary.value:
+            found.setdefault(value.tag, {})[event.step] = value.simple_value
+    return found
+
+
+def test_tensorboard_gets_the_curves(runs):
+    found = events(runs["deep"] / "tensorboard")
+    assert not (runs["one"] / "tensorboard").exists()
+    layers = {f"spikes_per_pattern/z{n}" for n in (1, 2, 3)}
+    assert found.keys() == {"accuracy/train", "accuracy/dev", "nll/train", "nll/dev"} | layers
+    acc = np.load(runs["deep"] / "acc.npy")
+    np.testing.assert_allclose([found["accuracy/dev"][epoch] for epoch in (0, 1, 2)], acc, rtol=1e-6)
+
+
+def test_tensorboard_that_is_not_there_is_said_before_anything_is_written(data, tmp_path, monkeypatch):
+    monkeypatch.setattr("exhibits.common.experiment.config.find_spec", lambda _: None)
+    with pytest.raises(UserError, match=r"pip install -e '.\[tensorboard\]'"):
+        commands.train("glsnn", [*SMALL["glsnn"].split(), *data, "--tensorboard", f"--exp_dir={tmp_path / 'exp'}"])
+    assert not (tmp_path / "exp").exists()
 
 
 def test_runs_of_both_exhibits_are_compared(runs, tmp_path, capsys):

@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeVar
 
@@ -41,7 +42,7 @@ def require(config: object, field: str, expected: str, holds: bool) -> None:
 
 # Fields that no number depends on; those of data are told apart by the data's content.
 FILES = ("dataX", "dataY", "devX", "devY", "testX", "testY")
-RUNNING = ("exp_dir", "verbosity", "resume", "checkpoint_minutes", "debug_nans")
+RUNNING = ("exp_dir", "verbosity", "resume", "checkpoint_minutes", "debug_nans", "tensorboard")
 WITHOUT_EFFECT = (*FILES, *RUNNING, "dataset", "classes", "init_from")
 LEAST, MOST = 1e-12, 1e12  # of a physical quantity: far from where float32 ends
 
@@ -106,6 +107,8 @@ class Running:
     """0: progress; 1: also the norm of every weight matrix after each epoch."""
     debug_nans: bool = False
     """Whether to find out, if the weights diverge, which compartment held the first NaN or infinity, and when."""
+    tensorboard: bool = False
+    """Whether to write the curves for TensorBoard too, in exp_dir/tensorboard; needs tensorboardX."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +121,7 @@ class TrainingConfig(Training, Data, Running):
     ADDED: ClassVar[Mapping[str, Any]] = {
         **{"dataset": None, "testX": None, "testY": None, "classes": []},  # in format 2
         "init_from": None,  # in format 3
+        "tensorboard": False,  # in format 4
     }
     """Fields that came later, with the values that runs had before."""
     SHAPED_BY: ClassVar[tuple[str, ...]] = ("hid_dim",)
@@ -127,6 +131,8 @@ class TrainingConfig(Training, Data, Running):
         _normalize_paths(self)
         _settle_data(self)
         require(self, "verbosity", "0 or 1", self.verbosity in (0, 1))
+        if self.tensorboard and find_spec("tensorboardX") is None:
+            raise UserError("--tensorboard: tensorboardX is not installed; pip install -e '.[tensorboard]'")
         require(self, "checkpoint_minutes", "0 to 1e6", 0 <= self.checkpoint_minutes <= 1e6)
         require(self, "epochs", f"1 to {MAX_EPOCHS}", 1 <= self.epochs <= MAX_EPOCHS)
         require(self, "seed", "0 to 2^32 - 1", 0 <= self.seed < 2**32)

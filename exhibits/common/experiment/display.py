@@ -3,8 +3,10 @@
 import sys
 from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
+from exhibits.common.circuit import Circuit
 from exhibits.common.experiment.schema import Tally
 
 WIDTH = 80  # columns that a line fits in
@@ -64,3 +66,9 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def norms(circuit: Circuit) -> str:
+    """The Euclidean norm of every weight matrix, in one line."""
+    weights = {name: value for name, value in circuit.get_parameters().items() if name.endswith(".weights")}
+    return "  ".join(f"|{name.split('.')[0]}| = {np.linalg.norm(value):.3f}" for name, value in weights.items())

@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+from typing import Any
 
 import numpy as np
 
@@ -10,18 +11,56 @@ from exhibits.common.experiment.runfolder import RunFolder
 from exhibits.common.experiment.schema import Progress
 from exhibits.common.system.files import replacing, write_array
 
-METRICS = "metrics.csv"
+METRICS, BOARD = "metrics.csv", "tensorboard"
+TAGS = {"trAcc": "accuracy/train", "acc": "accuracy/dev", "trNll": "nll/train", "nll": "nll/dev"}
 
 
-def save_history(progress: Progress, folder: RunFolder) -> None:
-    """Writes trAcc.npy, acc.npy, trNll.npy and nll.npy, NaN where there is no development set, and metrics.csv."""
-    for name in progress.history.__struct_fields__:
-        folder.check()
-        values = [math.nan if value is None else value for value in getattr(progress.history, name)]
-        write_array(folder.path / f"{name}.npy", np.array(values, np.float64))
-    folder.check()
-    with replacing(folder.path / METRICS) as file:
-        file.write(metrics(progress).encode())
+class HistoryFiles:
+    """What a run leaves of its epochs.
+
+    Args:
+        folder: of the run.
+        tensorboard: whether to write event files for TensorBoard too.
+    """
+
+    def __init__(self, folder: RunFolder, tensorboard: bool = False):
+        self.folder, self._tensorboard = folder, tensorboard
+        self._board: Any = None
+        self._written = 0  # epochs in the event file of this process, from before training on
+
+    def save(self, progress: Progress) -> None:
+        """Writes trAcc.npy, acc.npy, trNll.npy and nll.npy, NaN where there is no development set, and metrics.csv."""
+        for name in progress.history.__struct_fields__:
+            self.folder.check()
+            values = [math.nan if value is None else value for value in getattr(progress.history, name)]
+            write_array(self.folder.path / f"{name}.npy", np.array(values, np.float64))
+        self.folder.check()
+        with replacing(self.folder.path / METRICS) as file:
+            file.write(metrics(progress).encode())
+        if self._tensorboard:
+            self._add(progress)
+
+    def close(self) -> None:
+        """Ends the event file."""
+        if self._board is not None:
+            self._board.close()
+
+    def _add(self, progress: Progress) -> None:
+        """Adds to the event file. A resumed run begins one that stands for those before it."""
+        self.folder.check()
+        if self._board is None:
+            from tensorboardX import SummaryWriter  # optional
+
+            self._board = SummaryWriter(str(self.folder.path / BOARD), purge_step=0)
+        curves = {tag: getattr(progress.history, name) for name, tag in TAGS.items()}
+        layers = progress.activity.items()
+        curves |= {f"spikes_per_pattern/{layer}": activity.spikes_per_pattern for layer, activity in layers}
+        for epoch in range(self._written, len(progress.history.acc)):
+            for tag, values in curves.items():
+                if epoch < len(values) and values[epoch] is not None:
+                    self._board.add_scalar(tag, values[epoch], epoch)
+        self._written = len(progress.history.acc)
+        self._board.flush()
 
 
 def metrics(progress: Progress) -> str:

@@ -16,7 +16,7 @@ from exhibits.common.system.errors import UserError
 from exhibits.common.system.files import read_json, replacing, write_json
 
 CHECKPOINTS, INITIAL = "checkpoints", "initial"
-HISTORY = ("trAcc.npy", "acc.npy", "trNll.npy", "nll.npy", "metrics.csv")
+HISTORY = ("trAcc.npy", "acc.npy", "trNll.npy", "nll.npy", "metrics.csv", "tensorboard")
 OURS = ("run.json", "config.json", ".lock", CHECKPOINTS, INITIAL, *HISTORY)
 
 
@@ -133,7 +133,7 @@ def held(config: TrainingConfig, identity: Identity, log: RunLog) -> Iterator[Ru
         elif known is not None:
             _set_aside(exp, known.started)
             if config.resume == "auto" and known.finished and known.epochs_done < config.epochs and config.may_go_on:
-                print(f"It had ended after epoch {known.epochs_done}; --resume must goes on with such a run", flush=True)
+                print(f"It ended after epoch {known.epochs_done}; --resume must goes on with such a run", flush=True)
             os.close(handle)
             exp.mkdir(exist_ok=True)
             handle = _lock(exp, log.started)

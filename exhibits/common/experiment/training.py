@@ -18,10 +18,10 @@ from exhibits.common.data.loading import DataSet
 from exhibits.common.experiment import runlog
 from exhibits.common.experiment.checkpoints import ParameterStore
 from exhibits.common.experiment.config import TrainingConfig
-from exhibits.common.experiment.display import EpochBar, duration
+from exhibits.common.experiment.display import EpochBar, duration, norms
 from exhibits.common.experiment.epochs import learn_epoch, order_and_key, sample_of, tally_of
 from exhibits.common.experiment.evaluation import fit_temperature, interpret
-from exhibits.common.experiment.history import save_history
+from exhibits.common.experiment.history import HistoryFiles
 from exhibits.common.experiment.runfolder import CHECKPOINTS, INITIAL, RunFolder, finished, held
 from exhibits.common.experiment.schema import FORMAT, Activity, Best, Identity, Progress, Record, RunLog, Tally
 from exhibits.common.system.environment import settings
@@ -143,6 +143,7 @@ class _Run:
         self.circuit, self.config, self.data, self.identity = circuit, config, data, identity
         self.train, self.dev, self.sample = data.train, data.dev, sample_of(data.train)
         self.folder, self.stopping = folder, stopping
+        self.history = HistoryFiles(folder, config.tensorboard)
         self.keys = Keys.of(config.seed)
         self.progress = Progress()
         self.start = self.saved = time.perf_counter()
@@ -161,6 +162,7 @@ class _Run:
                 self._begin()
             while self.progress.epoch < self.config.epochs:
                 self._epoch(self.progress.epoch + 1)
+        self.history.close()
         self.folder.note(finished=runlog.now())
         best = self.progress.best.acc
         return self.progress.seconds, math.nan if best is None else best
@@ -182,7 +184,7 @@ class _Run:
         total = len(self.sample.x) + (0 if self.dev is None else len(self.dev.x))
         with EpochBar("before training", total) as bar:
             self._evaluate(bar, begin)
-        save_history(self.progress, self.folder)
+        self.history.save(self.progress)
         self._checkpoint()
 
     def _epoch(self, epoch: int) -> None:
@@ -200,7 +202,7 @@ class _Run:
             print(norms(circuit), flush=True)
         progress.epoch = epoch
         self.folder.note(epochs_done=epoch, epoch_seconds=progress.epoch_seconds)
-        save_history(progress, self.folder)
+        self.history.save(progress)
         best = progress.best
         if scored is None:
             progress.best = Best(epoch, step=epoch * n)
@@ -324,7 +326,7 @@ class _Run:
         parameters, self.progress, _ = load_snapshot(self.checkpoints, self.circuit, within=within)
         self.circuit.set_parameters(parameters)
         self.best_saved = self.progress.best.step
-        save_history(self.progress, self.folder)
+        self.history.save(self.progress)
         for name, then, now in runlog.changed_versions(self.folder.log.versions):
             print(f"{name} {then} when the run began, {now} now: the last digits may differ", flush=True)
         self.folder.note(resumed=[*self.folder.log.resumed, runlog.now()])
@@ -343,9 +345,3 @@ class _Run:
             flush=True,
         )
         sys.exit(CODE)
-
-
-def norms(circuit: Circuit) -> str:
-    """The Euclidean norm of every weight matrix, in one line."""
-    weights = {name: value for name, value in circuit.get_parameters().items() if name.endswith(".weights")}
-    return "  ".join(f"|{name.split('.')[0]}| = {np.linalg.norm(value):.3f}" for name, value in weights.items())
