@@ -18,7 +18,7 @@ sys.path.insert(0, str(HERE.parent))  # this repository's, whatever else is inst
 from exhibits.common.system.errors import reported
 
 with reported():  # a package may be missing
-    from exhibits.common.experiment.config import from_command_line
+    from exhibits.common.experiment.flags import from_command_line
     from exhibits.common.experiment.studies import StudyConfig, by_seed, learning_curve, patterns_of, run_study
     from exhibits.common.report.results import show, spread
 

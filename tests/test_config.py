@@ -10,7 +10,8 @@ import pytest
 from exhibits.bfa_snn import config as bfa_config
 from exhibits.bfa_snn.config import Config
 from exhibits.common.data.datasets import MNIST
-from exhibits.common.experiment.config import from_command_line, from_json, to_json
+from exhibits.common.experiment.config import from_json, to_json
+from exhibits.common.experiment.flags import from_command_line
 from exhibits.common.system.errors import UserError
 from exhibits.common.system.places import REPOSITORY
 from exhibits.glsnn import config as deep_config

@@ -8,7 +8,7 @@ import struct
 import numpy as np
 import pytest
 from conftest import make_patterns
-from tensorboardX.proto.event_pb2 import Event
+from tensorboardX.proto.event_pb2 import Event  # pyright: ignore[reportAttributeAccessIssue]  (protobuf makes it at run time)
 
 from exhibits.__main__ import main
 from exhibits.common.experiment.history import metrics

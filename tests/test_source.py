@@ -85,3 +85,11 @@ def test_rooms_import_in_one_direction():
 def test_the_search_finds_what_it_should():
     text = "import pickle\nfrom dill import load\nexec('1')\nnp.load(f)\nnp.load(f, allow_pickle=True)\nx.exec()\n"
     assert [line for line, _ in faults(ast.parse(text))] == [1, 2, 3, 4, 5]
+
+
+def test_files_have_one_purpose():
+    """And so are short; pages and generated files aside."""
+    folders = ("exhibits", "studies", "benchmarks", "data", "docs", "tests")
+    paths = [path for folder in folders for path in (REPOSITORY / folder).rglob("*.py") if "_build" not in path.parts]
+    assert len(paths) > 100
+    assert [path.name for path in paths if path.read_text().count("\n") > 350] == []

@@ -15,7 +15,7 @@ from jax import lax
 from jax import numpy as jnp
 
 from exhibits.common.circuit import Answer, Run
-from exhibits.common.circuit.circuit import minibatches_of
+from exhibits.common.circuit.minibatches import minibatches_of
 from exhibits.glsnn.components import triangular_surrogate
 from exhibits.glsnn.model import GLSNN
 

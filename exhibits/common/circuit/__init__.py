@@ -1,8 +1,8 @@
 """The simulation core: how a circuit is built from components, and run as one compiled program.
 
 `builder.py` makes and wires components, `run.py` takes one minibatch through them, `circuit.py` is what a model is a
-subclass of, `nonfinite.py` finds out where numbers diverged. `seeds.py` has the keys of
-all that is random, `activity.py` what is read off of layers that spike. It imports `cells`, `data`, `ngc` and `system`;
+subclass of, `minibatches.py` feeds it; `nonfinite.py` finds out where numbers diverged. `seeds.py` has the keys of all
+that is random, `activity.py` what is read off of layers that spike. It imports `cells`, `data`, `ngc` and `system`;
 it knows no exhibit, no run and no command line.
 
 `B` is the batch size, `D` the input, `H` hidden and `C` output units, `T` time steps, `M` minibatches a chunk.

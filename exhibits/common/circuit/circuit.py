@@ -13,6 +13,7 @@ from jax import numpy as jnp
 
 from exhibits.common.circuit import activity
 from exhibits.common.circuit.builder import Builder
+from exhibits.common.circuit.minibatches import in_chunks, minibatches_of
 from exhibits.common.circuit.run import Answer, Run, path, shaped_like
 from exhibits.common.circuit.seeds import Keys
 from exhibits.common.data.form import Form
@@ -325,53 +326,3 @@ class Circuit(Generic[Config]):
             }
 
         return jax.jit(trace)
-
-
-def in_chunks(
-    program: Callable[..., tuple[Any, Any]],
-    parameters: Any,
-    x: np.ndarray,
-    y: np.ndarray,
-    key: jax.Array,
-    n_updates: float,
-    size: tuple[int, int],
-    *,
-    order: np.ndarray | None = None,
-    first: int = 0,
-) -> Iterator[tuple[Any, dict[str, np.ndarray]]]:
-    """Calls a circuit's program for a chunk of minibatches after another; see `Circuit.stream`.
-
-    Args:
-        program: of the circuit, learning or not.
-        parameters: to begin with.
-        x: (N, D) patterns.
-        y: (N, C) one-hot labels.
-        key: PRNG key; minibatch i draws from ``fold_in(key, i)``.
-        n_updates: minibatches after which a schedule has brought the learning rates to their end.
-        size: B, and minibatches a call: a last chunk of fewer is padded.
-        order: (N,) order of presentation; as stored by default.
-        first: how many patterns to leave out: whole minibatches.
-
-    Yields:
-        Parameters after the chunk, and the readouts of its n patterns, each with leading axis n.
-    """
-    order = np.arange(len(x)) if order is None else order
-    B, minibatches = size
-    for start in range(first, len(order), B * minibatches):
-        chosen = order[start : start + B * minibatches]
-        rows = minibatches_of(x[chosen], y[chosen], B, minibatches)
-        counted = (np.int32(start // B), np.int32(-(-len(chosen) // B)), np.float32(n_updates))
-        parameters, out = program(parameters, *rows, key, *counted)
-        flat = {name: np.asarray(value).reshape(-1, *value.shape[2:]) for name, value in out.items()}
-        yield parameters, {name: value[: len(chosen)] for name, value in flat.items()}
-
-
-def minibatches_of(x: np.ndarray, y: np.ndarray, B: int, M: int) -> list[np.ndarray]:
-    """x (n, D), y (n, C) and 1 for each, padded with zeros, as (M, B, D), (M, B, C) and (M, B, 1)."""
-
-    def padded(rows: np.ndarray) -> np.ndarray:
-        whole = np.zeros((M * B, *rows.shape[1:]), np.float32)
-        whole[: len(rows)] = rows
-        return whole.reshape(M, B, *rows.shape[1:])
-
-    return [padded(rows) for rows in (x, y, np.ones((len(x), 1), np.float32))]

@@ -7,7 +7,8 @@ import numpy as np
 from jax import numpy as jnp
 from jax.core import Tracer
 
-from exhibits.common.circuit.circuit import Circuit, minibatches_of
+from exhibits.common.circuit.circuit import Circuit
+from exhibits.common.circuit.minibatches import minibatches_of
 from exhibits.common.circuit.run import State, path
 
 

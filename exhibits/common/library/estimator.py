@@ -20,7 +20,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, check_non_negative, validate_data
 
 from exhibits.common.circuit import Circuit
-from exhibits.common.circuit.circuit import in_chunks
+from exhibits.common.circuit.minibatches import in_chunks
 from exhibits.common.circuit.seeds import Keys
 from exhibits.common.experiment.epochs import order_and_key
 from exhibits.common.ngc import scratch

@@ -9,8 +9,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from exhibits.common.experiment import runlog
-from exhibits.common.experiment.config import FILES, TrainingConfig, parts_of
+from exhibits.common.experiment.config import FILES, TrainingConfig
 from exhibits.common.experiment.display import duration
+from exhibits.common.experiment.flags import parts_of
 from exhibits.common.experiment.schema import RunLog
 from exhibits.common.report.pictures import Album
 from exhibits.common.system.files import replacing

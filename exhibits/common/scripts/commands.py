@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from exhibits.common.data.loading import load_for_training
-from exhibits.common.experiment.config import TrainingConfig, from_command_line
+from exhibits.common.experiment.config import TrainingConfig
+from exhibits.common.experiment.flags import from_command_line
 from exhibits.common.system.environment import pin
 from exhibits.common.system.places import say_if_elsewhere
 

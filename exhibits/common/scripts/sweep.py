@@ -14,7 +14,8 @@ from tabulate import tabulate
 
 from exhibits.common.data.form import Form
 from exhibits.common.data.loading import load_for_training
-from exhibits.common.experiment.config import FILES, RUNNING, TrainingConfig, from_command_line
+from exhibits.common.experiment.config import FILES, RUNNING, TrainingConfig
+from exhibits.common.experiment.flags import from_command_line
 from exhibits.common.experiment.schema import SweepRow
 from exhibits.common.experiment.studies import StudyConfig, run_study
 from exhibits.common.report.comparison import write_csv

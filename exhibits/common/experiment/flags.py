@@ -1,0 +1,123 @@
+"""Configurations from the command line: a flag for each field, grouped by the parts that a configuration has."""
+
+import contextlib
+import dataclasses
+import io
+import math
+import re
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+
+import tyro
+
+from exhibits.common.experiment.config import Data, Training, TrainingConfig, require
+from exhibits.common.system.commandline import did_you_mean
+from exhibits.common.system.errors import UserError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+HELP = ("--help", "-h")
+
+C = TypeVar("C", bound="DataclassInstance")
+
+
+def from_command_line(kind: type[C], args: Sequence[str] | None = None, prog: str | None = None) -> C:
+    """Reads a configuration from flags named after its fields, as `--flag value` or `--flag=value`.
+
+    Where the configuration has recipes, `--recipe` is a flag too: what is not given has the value that the recipe has.
+
+    Raises:
+        UserError: for an unknown flag or a bad value.
+        SystemExit: with code 0, after `--help`.
+    """
+    args = list(sys.argv[1:] if args is None else args)
+    recipes = issubclass(kind, TrainingConfig) and kind.RECIPES
+    config, name = _parse(kind, args if not recipes else [arg for arg in args if arg not in HELP], prog)
+    if recipes and isinstance(config, TrainingConfig):  # the flags say which recipe; its values are their defaults
+        config, _ = _parse(kind, args, prog, name or config.default_recipe)
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        numbers = value if isinstance(value, tuple) else (value,)
+        finite = all(math.isfinite(n) for n in numbers if isinstance(n, float))
+        require(config, field.name, "a finite number", finite)
+    return config
+
+
+def _parse(kind: type[C], args: Sequence[str], prog: str | None, recipe: str = "") -> tuple[C, str]:
+    """The configuration that flags give, what they leave out being that of a recipe; and the recipe that they name."""
+    flags, default = _flags(kind, recipe)
+    said = io.StringIO()
+    options: dict[str, Any] = {"use_underscores": True, "config": (tyro.conf.FlagCreatePairsOff,)}
+    try:
+        with contextlib.redirect_stderr(said):
+            given = tyro.cli(flags, args=args, prog=prog, default=default, description=kind.__doc__, **options)
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            raise
+        message = _unknown_flag(kind, args) or _first_message(said.getvalue())
+        raise UserError(f"{message} (--help lists the flags)") from None
+    if isinstance(given, kind):
+        return given, ""
+    values = vars(given)
+    name = values.pop("recipe", None) or ""
+    return kind(**{field: value for part in values.values() for field, value in vars(part).items()}), name
+
+
+def parts_of(kind: type) -> list[type]:
+    """The dataclasses that a configuration is put together from, that of epochs and seed first."""
+    parts = [part for part in kind.__mro__ if "__dataclass_fields__" in vars(part) and part.__bases__ == (object,)]
+    return sorted(parts, key=lambda part: part is not Training)
+
+
+def _flags(kind: type, recipe: str) -> tuple[type, Any]:
+    """The class that tyro reads flags for, and its defaults: a configuration's parts, each a group in `--help`."""
+    parts = parts_of(kind)
+    if len(parts) < 2:
+        return kind, None
+    known = {field.name for part in parts for field in dataclasses.fields(part)}
+    if alone := [field.name for field in dataclasses.fields(kind) if field.name not in known]:
+        raise TypeError(
+            f"{kind.__name__}.{alone[0]}: belongs in a dataclass of the circuit's values, which Config extends"
+        )
+    recipes = kind.RECIPES
+    values = vars(recipes[recipe] if recipe else kind())
+    fields: list[Any] = []
+    defaults: dict[str, Any] = {}
+    if recipes:
+        names: Any = Literal[tuple(recipes)]
+        about = tyro.conf.arg(help="Where the values of flags that are not given come from.")
+        fields.append(("recipe", Annotated[names if recipe else names | None, about]))
+        defaults["recipe"] = recipe or None
+    for part in parts:
+        fields.append((part.__name__.lower(), tyro.conf.OmitArgPrefixes[part]))
+        own = {} if part is Data else {field.name: values[field.name] for field in dataclasses.fields(part)}
+        defaults[part.__name__.lower()] = part(**own)
+    flags = dataclasses.make_dataclass("Flags", fields)
+    return flags, flags(**defaults)
+
+
+def _unknown_flag(kind: type, args: Sequence[str]) -> str:
+    """What to say of the first flag that is not a field's; empty if all are."""
+    known = [*HELP, *(f"--{field.name}" for field in dataclasses.fields(kind))]
+    known += ["--recipe"] if getattr(kind, "RECIPES", {}) else []
+    for arg in args:
+        flag = arg.partition("=")[0]
+        if not re.match("--?[A-Za-z]", flag) or flag.lower() in ("-h", "-inf", "-infinity", "-nan"):
+            continue
+        if f"--{flag.removeprefix('--').replace('-', '_')}" not in known:
+            return f"{flag}: unknown flag{did_you_mean(flag, known)}"
+    return ""
+
+
+def _first_message(boxed: str) -> str:
+    """The first message of tyro's framed report, unframed and in one line."""
+    lines = []
+    for line in boxed.splitlines():
+        text = line.strip("│╭╮╰╯─ ")
+        if line.startswith("│") and not text:
+            break  # the rule below the message
+        if line.startswith("│"):
+            lines.append(text)
+    return " ".join(lines) or " ".join(boxed.split())
