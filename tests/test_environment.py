@@ -61,7 +61,12 @@ PINNED = {  # each of them changes numbers, traces back or aborts where nothing 
 
 
 def run(*command, cwd, **variables):
-    clean = {name: value for name, value in os.environ.items() if name.split("_")[0] not in ("JAX", "XLA", "NUMBA")}
+    cached = ("JAX_COMPILATION_CACHE", "JAX_PERSISTENT_CACHE")  # of the tests, by all that programs depend on
+    clean = {
+        name: value
+        for name, value in os.environ.items()
+        if name.split("_")[0] not in ("JAX", "XLA", "NUMBA") or name.startswith(cached)
+    }
     values = clean | {"JAX_PLATFORMS": "cpu"} | variables
     return subprocess.run([*map(str, command)], capture_output=True, text=True, cwd=cwd, env=values, timeout=300)
 

@@ -65,8 +65,11 @@ def killed_after(monkeypatch, n_calls, name):
     monkeypatch.setattr(owner, method, counted)
 
 
+OFTEN = [pytest.param(n, marks=[] if n in (1, 5) else pytest.mark.slow) for n in (1, 2, 3, 5, 8)]
+
+
 @pytest.mark.parametrize("join_dev", [False, True])
-@pytest.mark.parametrize("n_calls", [1, 2, 3, 5, 8])
+@pytest.mark.parametrize("n_calls", OFTEN)
 def test_a_run_goes_on_wherever_it_was_killed(n_calls, join_dev, make_circuit, sets, tmp_path, monkeypatch):
     monkeypatch.setattr("exhibits.common.circuit.Circuit.MINIBATCHES_PER_CALL", 5)
     values = {"epochs": 3, "seed": 3, "join_dev": join_dev, "checkpoint_minutes": 1e-9}
@@ -245,7 +248,7 @@ def numbers(exp):
     return [(exp / f"{name}.npy").read_bytes() for name in HISTORY]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)])
 def test_a_signal_ends_a_run_that_can_go_on(number, data, tmp_path):
     exp = tmp_path / "exp"
     running = start("glsnn", data, exp)

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -136,26 +137,20 @@ def test_analysis_in_a_new_process_finds_the_best_parameters(trained_exhibit, da
     for name in ("reliability", "misclassified", "potentials"):
         assert (exp / f"{exhibit.stem}_{name}.png").read_bytes()[:4] == b"\x89PNG"
     assert (exp / "report.html").read_text().startswith("<!doctype html>")
-    again = run(exhibit.analyze, *analysis_flags(data, exp))
-    assert again.stdout == done.stdout
+    if exhibit.stem == "bfasnn":
+        again = run(exhibit.analyze, *analysis_flags(data, exp))
+        assert again.stdout == done.stdout
 
 
-def test_same_seed_same_run(trained, data, tmp_path):
-    exp, _ = trained
-    assert run(BFA / "train_bfasnn.py", *flags(data, tmp_path / "exp"), *SMALL, "--epochs", 2).returncode == 0
+def test_same_seed_same_run_and_the_first_is_set_aside(trained, data, tmp_path):
+    first, _ = trained
+    exp = shutil.copytree(first, tmp_path / "exp")
+    done = run(BFA / "train_bfasnn.py", *flags(data, exp), *SMALL, "--epochs", 2)
+    (aside,) = [path for path in tmp_path.iterdir() if path.name.startswith("exp-")]
+    assert done.returncode == 0 and str(aside) in done.stdout
     for name in ("trAcc", "acc", "trNll", "nll"):
-        assert (tmp_path / "exp" / f"{name}.npy").read_bytes() == (exp / f"{name}.npy").read_bytes()
-
-
-def test_a_second_run_sets_the_first_aside(data, tmp_path):
-    exp = tmp_path / "exp"
-    quick = [*flags(data, exp), *SMALL, "--epochs", 1]
-    assert run(BFA / "train_bfasnn.py", *quick).returncode == 0
-    first = (exp / "nll.npy").read_bytes()
-    done = run(BFA / "train_bfasnn.py", *quick, "--seed", 7)
-    aside = [path for path in tmp_path.iterdir() if path.name.startswith("exp-")]
-    assert done.returncode == 0 and len(aside) == 1 and str(aside[0]) in done.stdout
-    assert (aside[0] / "nll.npy").read_bytes() == first != (exp / "nll.npy").read_bytes()
+        values = (exp / f"{name}.npy").read_bytes()
+        assert values == (aside / f"{name}.npy").read_bytes() == (first / f"{name}.npy").read_bytes()
 
 
 def snapshot(folder):

@@ -127,18 +127,24 @@ def test_scripts_say_that_a_python_is_too_old():
         assert "Python 3.8 is too old, expected 3.11" in one_line(run(old, script))
 
 
-def test_scripts_find_their_own_repository(tmp_path):
+QUICK = ("train_bfasnn.py", "depth.py", "prepare.py", "readme.py")  # one of a kind
+
+
+@pytest.mark.parametrize(
+    "script",
+    [pytest.param(path, marks=[] if path.name in QUICK else pytest.mark.slow, id=path.name) for path in SCRIPTS],
+)
+def test_scripts_find_their_own_repository(script, tmp_path):
     """Whatever is installed or on the path, and where Python is told to trust no folder."""
     for package in ("exhibits", "exhibits/common", "exhibits/bfa_snn", "exhibits/glsnn"):
         (tmp_path / package).mkdir()
         (tmp_path / package / "__init__.py").write_text("raise SystemExit('another museum')")
     strange = environment(PYTHONPATH=str(tmp_path), PYTHONSAFEPATH="1", PYTHONOPTIMIZE="2")
-    for script in SCRIPTS:
-        help_ = run(sys.executable, script, "--help", cwd=tmp_path, env=strange)
-        assert help_.returncode == 0 and "usage: " in help_.stdout and not help_.stderr, (script, help_.stderr)
-        wrong = [*NEEDED.get(script.name, []), "--helpp"]
-        said = one_line(run(sys.executable, script, *wrong, cwd=tmp_path, env=strange))
-        assert "--helpp" in said and ("did you mean --help" in said or "--help lists" in said), said
+    help_ = run(sys.executable, script, "--help", cwd=tmp_path, env=strange)
+    assert help_.returncode == 0 and "usage: " in help_.stdout and not help_.stderr, help_.stderr
+    wrong = [*NEEDED.get(script.name, []), "--helpp"]
+    said = one_line(run(sys.executable, script, *wrong, cwd=tmp_path, env=strange))
+    assert "--helpp" in said and ("did you mean --help" in said or "--help lists" in said), said
 
 
 FAKE_PYTHON = """#!/bin/sh

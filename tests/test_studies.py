@@ -193,14 +193,14 @@ def test_bad_rows_files_are_refused_and_stay(toy, tmp_path):
 def test_a_cluster_gives_the_rows_of_one_process(small_data, tmp_path, two_workers):
     address, _ = two_workers
     script = STUDIES / "depth.py"
-    grid = [{"method": method, "hid_dim": [10, 8]} for method in ("glsnn", "backprop")]
+    grid = [{"method": "glsnn", "hid_dim": [10, 8]}]
     rows = []
     for scheduler in (None, address):
         config = StudyConfig(
-            data=small_data, epochs=2, seeds=2, scheduler=scheduler, out_dir=tmp_path / f"out{len(rows)}"
+            data=small_data, epochs=1, seeds=2, scheduler=scheduler, out_dir=tmp_path / f"out{len(rows)}"
         )
         rows.append([(row["task"], row["acc"]) for row in run_study(script, config.tasks(grid, epochs=1), config)])
-    assert rows[0] == rows[1] and len(rows[0]) == 4 and all(len(acc) == 2 for _, acc in rows[0])
+    assert rows[0] == rows[1] and len(rows[0]) == 2 and all(len(acc) == 1 for _, acc in rows[0])
 
 
 def test_a_killed_worker_costs_nothing(toy, tmp_path, two_workers):
