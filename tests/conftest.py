@@ -118,6 +118,12 @@ def unregistered():
         yield
 
 
+@pytest.fixture
+def unpictured(monkeypatch):
+    """Analyses in this process save no pictures, which take most of their time: for tests of numbers."""
+    monkeypatch.setattr("exhibits.common.report.pictures.Album.add", lambda *_: None)
+
+
 @pytest.fixture(scope="session")
 def make_circuit():
     """Builds a small BFA-SNN: make_circuit(seed=0, hid_dim=(20,), ...)."""

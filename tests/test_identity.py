@@ -169,6 +169,7 @@ def test_a_run_of_another_exhibit_is_refused(run, refused):
     refused([str(GLSNN_ANALYZE), f"--exp_dir={run / 'exp'}"], "a run of bfa_snn; expected one of glsnn")
 
 
+@pytest.mark.usefixtures("unpictured")
 def test_an_analysis_is_of_the_runs_own_test_set(run, refused, monkeypatch, capsys):
     exp = run / "exp"
     config = json.loads((exp / "config.json").read_text())

@@ -32,6 +32,7 @@ def data(tmp_path_factory):
     return folder
 
 
+@pytest.mark.usefixtures("unpictured")
 @pytest.mark.parametrize("exhibit", SCRIPTS)
 def test_a_finished_run_is_analyzed(exhibit, data, tmp_path, monkeypatch, capsys):
     _, script, stem = SCRIPTS[exhibit]
