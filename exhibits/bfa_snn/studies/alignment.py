@@ -1,0 +1,229 @@
+"""Does feedback alignment align in the BFA-SNN? `--help` lists the flags.
+
+Networks of 1 to 3 hidden layers, and controls with 1. Before and during training: the angle between what each layer
+learns from a minibatch of the development set and the gradient, and that between feedback and forward weights.
+Draws figures/alignment.png and figures/alignment_controls.png and writes the table in alignment.md.
+"""
+
+import math
+import sys
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parents[2]))  # this repository's, whatever else is installed
+
+from exhibits.common.system.errors import reported
+
+with reported():  # a package may be missing
+    from exhibits.common.experiment.config import from_command_line
+    from exhibits.common.experiment.schema import Tally
+    from exhibits.common.experiment.studies import StudyConfig, by_seed, patterns_of, run_study
+    from exhibits.common.report.results import show, spread
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+DEPTHS = (1, 2, 3)
+WIDTH = 256
+EPOCHS = 2
+PATTERNS = 30_000  # of the training set: the first ones
+NOTED = (2500, 5000, 10_000, 20_000)  # patterns of an epoch after which angles are measured, besides its end
+PRESENTED = "training patterns presented (thousands)"
+TITLES = {
+    "fixed": "fixed random feedback",
+    "redrawn": "feedback drawn anew each minibatch",
+    "turned": "half the feedback's signs turned",
+    "symmetric": "feedback = transposed weights",
+    "ungated": "without the surrogate",
+}
+JUMP = 1e-3  # by which a figure moves what was measured just after the feedback was turned to the right
+Curve = dict[float, list[float]]  # thousands of training patterns presented -> one a seed
+
+
+@dataclass(frozen=True)
+class Study(StudyConfig):
+    """Measures how the weights of BFA-SNNs of 1 to 3 hidden layers of 256 cells align with their feedback."""
+
+
+def grid(config: StudyConfig) -> list[dict]:
+    """The tasks of the study: each depth with fixed feedback, each control with one hidden layer."""
+    width = 64 if config.quick else WIDTH
+    points = [{"recipe": "page", "variant": variant, "hid_dim": [width]} for variant in TITLES]
+    points += [{"recipe": "page", "variant": "fixed", "hid_dim": [width] * depth} for depth in DEPTHS[1:]]
+    points += [{"recipe": "best", "variant": variant, "hid_dim": [width]} for variant in ("fixed", "ungated")]
+    return [{"patterns": PATTERNS} | task for task in config.tasks(points, epochs=EPOCHS)]
+
+
+def run(task: dict) -> dict:
+    """Trains one network; gives the accuracy on the development set after each epoch, and angles, see `StudyRow`."""
+    import jax
+
+    from exhibits.bfa_snn import controls
+    from exhibits.bfa_snn.backprop import angles_of
+    from exhibits.bfa_snn.config import Config
+    from exhibits.bfa_snn.model import BFA_SNN
+    from exhibits.common.circuit.seeds import Keys
+    from exhibits.common.experiment.epochs import learn_epoch, score
+
+    kinds = {
+        "redrawn": controls.RedrawnBFA_SNN,
+        "symmetric": controls.SymmetricBFA_SNN,
+        "ungated": controls.UngatedBFA_SNN,
+    }
+    (train, dev), seed, epochs = patterns_of(task), task["seed"], task["epochs"]
+    config = replace(Config.RECIPES[task["recipe"]], hid_dim=tuple(task["hid_dim"]))
+    kind, key, n = kinds.get(task["variant"], BFA_SNN), jax.random.PRNGKey(seed), len(train.x)
+    circuit = kind(key, train.x.shape[1], train.y.shape[1], config, epochs * -(-n // config.batch_size))
+    measure = angles_of(circuit)
+    found: dict[str, list] = {"acc": [], "presented": [], "angles": [], "instant": [], "feedback": []}
+
+    def note(presented: int) -> None:
+        found["presented"].append(presented)
+        angles = measure(dev.x[: config.batch_size], dev.y[: config.batch_size], key)
+        for name, values in zip(("angles", "instant", "feedback"), angles, strict=True):
+            found[name].append([value if math.isfinite(value) else None for value in values])
+
+    def after_chunk(before: int, epoch: Tally) -> None:
+        if epoch.n in NOTED or epoch.n == n:
+            note(before + epoch.n)
+
+    note(0)
+    for epoch in range(epochs):
+        if task["variant"] == "turned" and epoch == epochs // 2:
+            controls.turn_feedback(circuit, key)
+            note(epoch * n)
+        learn_epoch(circuit, train, seed, epoch + 1, after_chunk=partial(after_chunk, epoch * n))
+        found["acc"].append(score(circuit, dev, Keys.of(seed).dev).acc)
+    return found
+
+
+def curve(rows: list[dict], what: str, layer: int) -> Curve:
+    """Angles of a layer; the second ones at the same number of patterns stand a little to the right.
+
+    Args:
+        rows: of one network, one a seed.
+        what: "angles", "instant" or "feedback".
+        layer: from 0; for "feedback", the hidden layer that it leads to.
+    """
+    found: Curve = {}
+    for row in rows:
+        for n, presented in enumerate(row["presented"]):
+            again = presented in row["presented"][:n]
+            if (angle := row[what][n][layer]) is not None:
+                found.setdefault(presented / 1000 + JUMP * again, []).append(angle)
+    return found
+
+
+def network(rows: list[dict], recipe: str, variant: str, depth: int) -> list[dict]:
+    """The rows of one network, one a seed."""
+    return [row for row in by_seed(rows, recipe=recipe, variant=variant) if len(row["task"]["hid_dim"]) == depth]
+
+
+def table(rows: list[dict]) -> str:
+    """Angles before and after training, accuracy after it, as a Markdown table."""
+    lines = [
+        "| network | layer | update and gradient: before | after | the same instant: after "
+        "| feedback and weights: after | dev accuracy (%) |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    tasks = [row["task"] for row in rows]
+    for recipe, variant, depth in dict.fromkeys((t["recipe"], t["variant"], len(t["hid_dim"])) for t in tasks):
+        some = network(rows, recipe, variant, depth)
+        title = f"{TITLES[variant]}, {depth} hidden" + f", `--recipe {recipe}`" * (recipe != "page")
+        acc = spread([100 * row["acc"][-1] for row in some], 2)
+        for layer in range(depth):
+            shown = [("angles", min), ("angles", max), ("instant", max), ("feedback", max)]
+            curves = [(curve(some, what, layer), which) for what, which in shown]
+            cells = [spread(points[which(points)], 1) if points else "" for points, which in curves]
+            lines.append(f"| {title} | W{layer + 1} | {' | '.join(cells)} | {acc} |")
+            title = acc = ""
+    return "\n".join(lines)
+
+
+def orthogonal(axes: "Axes") -> None:
+    """A line where two directions have nothing in common, and limits for angles."""
+    axes.axhline(90, color="0.5", linestyle=":", linewidth=1)
+    axes.set(ylim=(-4, 104), yticks=range(0, 91, 30))
+
+
+def draw_depth(rows: list[dict]) -> "Figure":
+    """Angles of every hidden layer a column a depth; to the gradient above, of the feedback below."""
+    from exhibits.common.report.plots import COLORS, MARKERS, draw_seeds, museum_style, new_figure
+
+    with museum_style():
+        figure = new_figure(10, 6)
+        panels = figure.subplots(2, len(DEPTHS), sharex=True, sharey=True)
+        for column, depth in enumerate(DEPTHS):
+            some = network(rows, "page", "fixed", depth)
+            upper, lower = panels[:, column]
+            for n in range(depth):
+                above = f"(W{n + 2} ... W{depth + 1})" if n + 1 < depth else f"W{depth + 1}"
+                style = (COLORS[n], MARKERS[n])
+                draw_seeds(upper, curve(some, "angles", n), f"W{n + 1}", *style)
+                draw_seeds(lower, curve(some, "feedback", n), f"E{n + 2} and {above}", *style)
+            upper.set(title=f"{'abc'[column]}  {depth} hidden layer{'s' if depth > 1 else ''}")
+            lower.set(xlabel=PRESENTED)
+            for axes in (upper, lower):
+                orthogonal(axes)
+                axes.legend(loc="lower left", fontsize="small")
+        panels[0, 0].set_ylabel("update and gradient (degrees)")
+        panels[1, 0].set_ylabel("feedback and transposed\nforward weights (degrees)")
+        panels[0, 0].annotate("orthogonal", (0, 90), (0, 4), textcoords="offset points", color="0.4", fontsize=9)
+    return figure
+
+
+def draw_controls(rows: list[dict]) -> "Figure":
+    """One hidden layer: both angles and the accuracy, with fixed feedback and the controls."""
+    from exhibits.common.report.plots import COLORS, MARKERS, draw_seeds, museum_style, new_figure
+
+    with museum_style():
+        figure = new_figure(10, 4.6)
+        panels = figure.subplots(1, 3)
+        for number, (variant, title) in enumerate(TITLES.items()):
+            some = network(rows, "page", variant, 1)
+            style = (title, COLORS[number], MARKERS[number])
+            for axes, what in zip(panels, ("angles", "feedback"), strict=False):
+                draw_seeds(axes, curve(some, what, 0), *style)
+            accuracy: Curve = {}
+            for row in some:
+                for epoch, acc in enumerate(row["acc"], 1):
+                    accuracy.setdefault(row["presented"][-1] / len(row["acc"]) * epoch / 1000, []).append(100 * acc)
+            draw_seeds(panels[2], accuracy, *style)
+        panels[0].set(title="a  W1: update and gradient", ylabel="angle (degrees)")
+        panels[1].set(title="b  E2 and transposed W2", ylabel="angle (degrees)")
+        panels[2].set(title="c  accuracy", ylabel="accuracy on the development set (%)")
+        for axes in panels[:2]:
+            orthogonal(axes)
+        for axes in panels:
+            axes.set(xlabel=PRESENTED)
+        figure.legend(*panels[2].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+    return figure
+
+
+def main() -> None:
+    """Runs what is missing, draws, and updates the page of the study if this is what it reports."""
+    config = from_command_line(Study)
+    rows = run_study(Path(__file__), grid(config), config)
+
+    from exhibits.common.report.plots import save
+
+    width = rows[0]["task"]["hid_dim"][0]
+    seeds = len({row["task"]["seed"] for row in rows})
+    about = (
+        f"BFA-SNN, page's recipe; {config.data.name}; hidden layers of {width}; {seeds} seed{'s'[: seeds - 1]}: "
+        "mean and standard deviation; angles on a minibatch of the development set"
+    )
+    folder = config.folders(Path(__file__))[1]
+    save(draw_depth(rows), folder / "alignment.png", about)
+    save(draw_controls(rows), folder / "alignment_controls.png", f"{about}; 1 hidden layer")
+    if config.official:
+        show(HERE / "alignment.md", table(rows), "alignment")
+
+
+if __name__ == "__main__":
+    with reported():
+        main()
