@@ -10,6 +10,7 @@ import sys
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 HERE = Path(__file__).resolve().parent
@@ -32,7 +33,12 @@ WIDTH = 256
 EPOCHS = 2
 PATTERNS = 30_000  # of the training set: the first ones
 NOTED = (2500, 5000, 10_000, 20_000)  # patterns of an epoch after which angles are measured, besides its end
-PRESENTED = "training patterns presented (thousands)"
+ANGLES = {
+    "angles": "update and gradient through time",
+    "instant": "update and gradient at the same instant",
+    "feedback": "feedback and transposed weights",
+}
+PRESENTED = "patterns presented (thousands)"
 TITLES = {
     "fixed": "fixed random feedback",
     "redrawn": "feedback drawn anew each minibatch",
@@ -144,63 +150,62 @@ def table(rows: list[dict]) -> str:
     return "\n".join(lines)
 
 
-def orthogonal(axes: "Axes") -> None:
-    """A line where two directions have nothing in common, and limits for angles."""
+def limit_angles(axes: "Axes") -> None:
+    """Limits for angles, and a line where two directions have nothing in common."""
     axes.axhline(90, color="0.5", linestyle=":", linewidth=1)
+    axes.annotate("orthogonal", (0.98, 90), (0, 3), ("axes fraction", "data"), "offset points", ha="right", color="0.4")
     axes.set(ylim=(-4, 104), yticks=range(0, 91, 30))
 
 
 def draw_depth(rows: list[dict]) -> "Figure":
-    """Angles of every hidden layer a column a depth; to the gradient above, of the feedback below."""
+    """Angles of every hidden layer, a column a depth: to both gradients, and between feedback and forward weights."""
     from exhibits.common.report.plots import COLORS, MARKERS, draw_seeds, museum_style, new_figure
 
     with museum_style():
-        figure = new_figure(10, 6)
-        panels = figure.subplots(2, len(DEPTHS), sharex=True, sharey=True)
+        figure = new_figure(10, 8)
+        panels = figure.subplots(len(ANGLES), len(DEPTHS), sharex=True, sharey=True)
         for column, depth in enumerate(DEPTHS):
             some = network(rows, "page", "fixed", depth)
-            upper, lower = panels[:, column]
             for n in range(depth):
-                above = f"(W{n + 2} ... W{depth + 1})" if n + 1 < depth else f"W{depth + 1}"
-                style = (COLORS[n], MARKERS[n])
-                draw_seeds(upper, curve(some, "angles", n), f"W{n + 1}", *style)
-                draw_seeds(lower, curve(some, "feedback", n), f"E{n + 2} and {above}", *style)
-            upper.set(title=f"{'abc'[column]}  {depth} hidden layer{'s' if depth > 1 else ''}")
-            lower.set(xlabel=PRESENTED)
-            for axes in (upper, lower):
-                orthogonal(axes)
-                axes.legend(loc="lower left", fontsize="small")
-        panels[0, 0].set_ylabel("update and gradient (degrees)")
-        panels[1, 0].set_ylabel("feedback and transposed\nforward weights (degrees)")
-        panels[0, 0].annotate("orthogonal", (0, 90), (0, 4), textcoords="offset points", color="0.4", fontsize=9)
+                forward = " ".join(f"W{above}" for above in range(n + 2, depth + 2))
+                for axes, what in zip(panels[:, column], ANGLES, strict=True):
+                    label = f"E{n + 2}, {forward}" if what == "feedback" else f"W{n + 1}"
+                    draw_seeds(axes, curve(some, what, n), label, COLORS[n], MARKERS[n])
+            panels[0, column].set(title=f"{'abc'[column]}  {depth} hidden layer{'s' if depth > 1 else ''}")
+            panels[-1, column].set(xlabel=PRESENTED)
+            for axes in panels[:, column]:
+                limit_angles(axes)
+                axes.legend(loc="lower left", fontsize="small", ncols=2)
+        for axes, title in zip(panels[:, 0], ANGLES.values(), strict=True):
+            axes.set_ylabel(fill(f"{title} (degrees)", 24))
     return figure
 
 
 def draw_controls(rows: list[dict]) -> "Figure":
-    """One hidden layer: both angles and the accuracy, with fixed feedback and the controls."""
+    """One hidden layer: the angles and the accuracy, with fixed feedback and the controls."""
     from exhibits.common.report.plots import COLORS, MARKERS, draw_seeds, museum_style, new_figure
 
     with museum_style():
-        figure = new_figure(10, 4.6)
-        panels = figure.subplots(1, 3)
+        figure = new_figure(10, 7.5)
+        *angles, accuracy = panels = figure.subplots(2, 2, sharex=True).ravel()
         for number, (variant, title) in enumerate(TITLES.items()):
             some = network(rows, "page", variant, 1)
             style = (title, COLORS[number], MARKERS[number])
-            for axes, what in zip(panels, ("angles", "feedback"), strict=False):
+            for axes, what in zip(angles, ANGLES, strict=True):
                 draw_seeds(axes, curve(some, what, 0), *style)
-            accuracy: Curve = {}
+            reached: Curve = {}
             for row in some:
                 for epoch, acc in enumerate(row["acc"], 1):
-                    accuracy.setdefault(row["presented"][-1] / len(row["acc"]) * epoch / 1000, []).append(100 * acc)
-            draw_seeds(panels[2], accuracy, *style)
-        panels[0].set(title="a  W1: update and gradient", ylabel="angle (degrees)")
-        panels[1].set(title="b  E2 and transposed W2", ylabel="angle (degrees)")
-        panels[2].set(title="c  accuracy", ylabel="accuracy on the development set (%)")
-        for axes in panels[:2]:
-            orthogonal(axes)
-        for axes in panels:
+                    presented = row["presented"][-1] * epoch / len(row["acc"]) / 1000
+                    reached.setdefault(presented, []).append(100 * acc)
+            draw_seeds(accuracy, reached, *style)
+        for axes, letter, title in zip(angles, "abc", ANGLES.values(), strict=True):
+            limit_angles(axes)
+            axes.set(title=f"{letter}  {title}", ylabel="angle (degrees)")
+        accuracy.set(title="d  accuracy", ylabel="accuracy on the development set (%)")
+        for axes in panels[2:]:
             axes.set(xlabel=PRESENTED)
-        figure.legend(*panels[2].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+        figure.legend(*accuracy.get_legend_handles_labels(), loc="outside upper center", ncols=3)
     return figure
 
 
