@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 DEPTHS = (1, 2, 3)
 WIDTH = 256
-EPOCHS = 2
+EPOCHS, DEEP_EPOCHS = 2, 1  # with one hidden layer, with more
 PATTERNS = 30_000  # of the training set: the first ones
 NOTED = (2500, 5000, 10_000, 20_000)  # patterns of an epoch after which angles are measured, besides its end
 ANGLES = {
@@ -58,10 +58,11 @@ class Study(StudyConfig):
 def grid(config: StudyConfig) -> list[dict]:
     """The tasks of the study: each depth with fixed feedback, each control with one hidden layer."""
     width = 64 if config.quick else WIDTH
-    points = [{"recipe": "page", "variant": variant, "hid_dim": [width]} for variant in TITLES]
-    points += [{"recipe": "page", "variant": "fixed", "hid_dim": [width] * depth} for depth in DEPTHS[1:]]
-    points += [{"recipe": "best", "variant": variant, "hid_dim": [width]} for variant in ("fixed", "ungated")]
-    return [{"patterns": PATTERNS} | task for task in config.tasks(points, epochs=EPOCHS)]
+    single = [{"recipe": "page", "variant": variant, "hid_dim": [width]} for variant in TITLES]
+    single += [{"recipe": "best", "variant": variant, "hid_dim": [width]} for variant in ("fixed", "ungated")]
+    deep = [{"recipe": "page", "variant": "fixed", "hid_dim": [width] * depth} for depth in DEPTHS[1:]]
+    tasks = config.tasks(single, epochs=EPOCHS) + config.tasks(deep, epochs=DEEP_EPOCHS)
+    return [{"patterns": PATTERNS} | task for task in tasks]
 
 
 def run(task: dict) -> dict:
