@@ -94,12 +94,13 @@ def test_directions_equal_autodiff(values):
 
 
 def test_plasticity_is_what_the_circuit_learns():
-    circuit = make(hid_dim=(20, 15), burn_in=11, eta=(0.01, 0.02, 0.03))
+    rates = (0.01, 0.02, 0.03)
+    circuit = make(hid_dim=(20, 15), burn_in=11, eta=rates)
     (x, y), key = make_patterns(5), jax.random.PRNGKey(5)  # and three rows of padding
     before = parameters(circuit)
     found, _ = directions_of(circuit, x, y, jax.random.fold_in(key, 0))
     circuit.read(x, y, key, learn=True)
-    for n, eta in zip(circuit.layers, circuit.config.eta, strict=True):
+    for n, eta in zip(circuit.layers, rates, strict=True):
         change = parameters(circuit)[f"W{n}.weights"] - before[f"W{n}.weights"]
         assert np.abs(change).max() > 1e-3
         np.testing.assert_allclose(change, eta * found["plasticity"][n - 1], atol=1e-6)
@@ -109,8 +110,8 @@ def test_plasticity_is_what_the_circuit_learns():
 def test_through_time_by_hand():
     def passed(found, s, onset, refract_time, slope=(1, 1, 1)):
         c = CircuitConfig(dt=1.0, tau_m=2.0, resist_m=2.0, refract_time=refract_time)
-        columns = [jnp.asarray(values, jnp.float32).reshape(3, 1, 1) for values in (found, s, onset, slope)]
-        return through_time(*columns, c).ravel().tolist()
+        found, s, onset, slope = jnp.asarray([found, s, onset, slope], jnp.float32).reshape(4, 3, 1, 1)
+        return through_time(found, s, onset, slope, c).ravel().tolist()
 
     silent, first = (0, 0, 0), (1, 0, 0)
     # a = 1/2, a R = 1: what the last step asks for reaches each earlier current by half as much.
@@ -174,7 +175,7 @@ def test_controls_change_the_feedback_alone():
 
     for circuit, gated in ((make(), True), (circuits[UngatedBFA_SNN], False)):
         seen = circuit.record(x, {"d": "d1.dmu", "back": "E2.outputs", "j": "W1.outputs"}, y=y)
-        gate = secant_surrogate(seen["j"], 0.08) if gated else 1.0
+        gate = secant_surrogate(jnp.asarray(seen["j"]), 0.08) if gated else 1.0
         np.testing.assert_allclose(seen["d"], seen["back"] * gate, rtol=1e-4, atol=1e-6)
         assert (seen["j"] < 0).any()
 

@@ -253,15 +253,11 @@ def test_alignment_study_measures_before_and_after_the_feedback_is_turned(small_
     data = {"data": str(small_data), "data_sha256": digest_of(small_data)}
     task = {"recipe": "page", "variant": "turned", "hid_dim": [12], "epochs": 2, "seed": 5} | data
     row = {"task": task} | study.run(task)
-    assert len(row["acc"]) == 2 and row["presented"] == [0, 64, 64, 128]
-    assert [len(row[name]) for name in ("angles", "instant", "feedback")] == [4, 4, 4]
+    assert len(row["acc"]) == 2 and row["presented"] == [0, 64, 64, 128] and len(row["angles"]) == 4
     json.dumps(row, allow_nan=False)
     points = study.curve([row], "feedback", 0)
-    assert list(points) == pytest.approx([0, 0.064, 0.064, 0.128], abs=2 * study.JUMP)
-    (before,), (after,) = list(points.values())[1:3]
-    assert abs(before - after) > 5
-    tasks = study.grid(StudyConfig(data=small_data, quick=True))
-    assert {task["patterns"] for task in tasks} == {5000} and {tuple(task["hid_dim"]) for task in tasks} >= {(64, 64)}
+    (before,), (after,) = points[0.064], points[0.064 + study.JUMP]
+    assert len(points) == 4 and abs(before - after) > 5
 
 
 def run_script(name, *args):
@@ -294,14 +290,11 @@ def test_bad_flags_are_refused(flags, words, tmp_path):
     assert not list(out.rglob("*.json"))
 
 
-@pytest.mark.parametrize(
-    ("name", "figures"),
-    [
-        ("depth", ["depth"]),
-        ("feedback", ["feedback", "angles"]),
-        ("alignment", ["alignment", "alignment_controls"]),
-    ],
-)
+FIGURES = {"depth": ["depth"], "feedback": ["feedback", "angles"]}
+FIGURES["alignment"] = ["alignment", "alignment_controls", "alignment_surrogate"]
+
+
+@pytest.mark.parametrize(("name", "figures"), FIGURES.items())
 def test_scripts_draw_what_rows_there_are(name, figures, tmp_path):
     kept = read_json(FOLDERS[name] / "results" / f"{name}.json")
     (tmp_path / f"{name}.json").write_text(json.dumps(kept))

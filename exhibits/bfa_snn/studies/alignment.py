@@ -2,11 +2,12 @@
 
 Networks of 1 to 3 hidden layers, and controls with 1. Before and during training: the angle between what each layer
 learns from a minibatch of the development set and the gradient, and that between feedback and forward weights.
-Draws figures/alignment.png and figures/alignment_controls.png and writes the table in alignment.md.
+Draws figures/alignment*.png and writes the table in alignment.md.
 """
 
 import math
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -108,6 +109,11 @@ def run(task: dict) -> dict:
     return found
 
 
+def title_of(recipe: str, variant: str) -> str:
+    """What tables and figures call a network."""
+    return TITLES[variant] + f", --recipe {recipe}" * (recipe != "page")
+
+
 def curve(rows: list[dict], what: str, layer: int) -> Curve:
     """Angles of a layer; the second ones at the same number of patterns stand a little to the right.
 
@@ -133,14 +139,14 @@ def network(rows: list[dict], recipe: str, variant: str, depth: int) -> list[dic
 def table(rows: list[dict]) -> str:
     """Angles before and after training, accuracy after it, as a Markdown table."""
     lines = [
-        "| network | layer | update and gradient: before | after | the same instant: after "
+        "| network | layer | update and gradient through time: before | after | at the same instant: after "
         "| feedback and weights: after | dev accuracy (%) |",
         "|---|---|---|---|---|---|---|",
     ]
     tasks = [row["task"] for row in rows]
     for recipe, variant, depth in dict.fromkeys((t["recipe"], t["variant"], len(t["hid_dim"])) for t in tasks):
         some = network(rows, recipe, variant, depth)
-        title = f"{TITLES[variant]}, {depth} hidden" + f", `--recipe {recipe}`" * (recipe != "page")
+        title = title_of(recipe, variant) + f", {depth} hidden layers" * (depth > 1)
         acc = spread([100 * row["acc"][-1] for row in some], 2)
         for layer in range(depth):
             shown = [("angles", min), ("angles", max), ("instant", max), ("feedback", max)]
@@ -151,11 +157,34 @@ def table(rows: list[dict]) -> str:
     return "\n".join(lines)
 
 
+def pretrained_table() -> str:
+    """How far E2 and W2 agree in the pretrained networks, also without what all classes share, as a Markdown table."""
+    import numpy as np
+
+    from exhibits.bfa_snn.model import BFA_SNN
+    from exhibits.common.experiment.angles import angle
+
+    lines = [
+        "| pretrained network | E2 and transposed W2 (degrees) | share of W2's norm that all classes share (%) "
+        "| the angle without it |",
+        "|---|---|---|---|",
+    ]
+    for recipe in ("page", "best"):
+        values = BFA_SNN.load(HERE.parent / "pretrained" / recipe).get_parameters()
+        E, W = np.asarray(values["E2.weights"], float), np.asarray(values["W2.weights"], float).T  # (C, H)
+        same = np.broadcast_to(W.mean(axis=0), W.shape)
+        share = 100 * np.linalg.norm(same) / np.linalg.norm(W)
+        lines.append(
+            f"| `pretrained/{recipe}` | {angle(E, W):.1f} | {share:.0f} | {angle(E - E.mean(axis=0), W - same):.1f} |"
+        )
+    return "\n".join(lines)
+
+
 def limit_angles(axes: "Axes") -> None:
     """Limits for angles, and a line where two directions have nothing in common."""
     axes.axhline(90, color="0.5", linestyle=":", linewidth=1)
-    axes.annotate("orthogonal", (0.98, 90), (0, 3), ("axes fraction", "data"), "offset points", ha="right", color="0.4")
-    axes.set(ylim=(-4, 104), yticks=range(0, 91, 30))
+    axes.annotate("orthogonal", (0.98, 90), (0, 8), ("axes fraction", "data"), "offset points", ha="right", color="0.4")
+    axes.set(ylim=(-4, 109), yticks=range(0, 91, 30))
 
 
 def draw_depth(rows: list[dict]) -> "Figure":
@@ -182,16 +211,16 @@ def draw_depth(rows: list[dict]) -> "Figure":
     return figure
 
 
-def draw_controls(rows: list[dict]) -> "Figure":
-    """One hidden layer: the angles and the accuracy, with fixed feedback and the controls."""
+def draw_single(rows: list[dict], networks: Sequence[tuple[str, str]]) -> "Figure":
+    """Angles and accuracy of networks of one hidden layer, given by recipe and variant."""
     from exhibits.common.report.plots import COLORS, MARKERS, draw_seeds, museum_style, new_figure
 
     with museum_style():
         figure = new_figure(10, 7.5)
         *angles, accuracy = panels = figure.subplots(2, 2, sharex=True).ravel()
-        for number, (variant, title) in enumerate(TITLES.items()):
-            some = network(rows, "page", variant, 1)
-            style = (title, COLORS[number], MARKERS[number])
+        for number, (recipe, variant) in enumerate(networks):
+            some = network(rows, recipe, variant, 1)
+            style = (title_of(recipe, variant), COLORS[number], MARKERS[number])
             for axes, what in zip(angles, ANGLES, strict=True):
                 draw_seeds(axes, curve(some, what, 0), *style)
             reached: Curve = {}
@@ -206,7 +235,7 @@ def draw_controls(rows: list[dict]) -> "Figure":
         accuracy.set(title="d  accuracy", ylabel="accuracy on the development set (%)")
         for axes in panels[2:]:
             axes.set(xlabel=PRESENTED)
-        figure.legend(*accuracy.get_legend_handles_labels(), loc="outside upper center", ncols=3)
+        figure.legend(*accuracy.get_legend_handles_labels(), loc="outside upper center", ncols=2)
     return figure
 
 
@@ -220,14 +249,19 @@ def main() -> None:
     width = rows[0]["task"]["hid_dim"][0]
     seeds = len({row["task"]["seed"] for row in rows})
     about = (
-        f"BFA-SNN, page's recipe; {config.data.name}; hidden layers of {width}; {seeds} seed{'s'[: seeds - 1]}: "
+        f"{config.data.name}; hidden layers of {width}; {seeds} seed{'s'[: seeds - 1]}: "
         "mean and standard deviation; angles on a minibatch of the development set"
     )
     folder = config.folders(Path(__file__))[1]
-    save(draw_depth(rows), folder / "alignment.png", about)
-    save(draw_controls(rows), folder / "alignment_controls.png", f"{about}; 1 hidden layer")
+    save(draw_depth(rows), folder / "alignment.png", f"page's recipe; {about}")
+    single = f"1 hidden layer; {about}"
+    feedback = [("page", variant) for variant in TITLES if variant != "ungated"]
+    save(draw_single(rows, feedback), folder / "alignment_controls.png", f"page's recipe; {single}")
+    surrogate = [(recipe, variant) for recipe in ("page", "best") for variant in ("fixed", "ungated")]
+    save(draw_single(rows, surrogate), folder / "alignment_surrogate.png", single)
     if config.official:
         show(HERE / "alignment.md", table(rows), "alignment")
+        show(HERE / "alignment.md", pretrained_table(), "pretrained")
 
 
 if __name__ == "__main__":
