@@ -139,21 +139,22 @@ def network(rows: list[dict], recipe: str, variant: str, depth: int) -> list[dic
 def table(rows: list[dict]) -> str:
     """Angles before and after training, accuracy after it, as a Markdown table."""
     lines = [
-        "| network | layer | update and gradient through time: before | after | at the same instant: after "
+        "| network | passes | layer | update and gradient through time: before | after | at the same instant: after "
         "| feedback and weights: after | dev accuracy (%) |",
-        "|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|",
     ]
     tasks = [row["task"] for row in rows]
     for recipe, variant, depth in dict.fromkeys((t["recipe"], t["variant"], len(t["hid_dim"])) for t in tasks):
         some = network(rows, recipe, variant, depth)
         title = title_of(recipe, variant) + f", {depth} hidden layers" * (depth > 1)
+        passes = some[0]["task"]["epochs"]
         acc = spread([100 * row["acc"][-1] for row in some], 2)
         for layer in range(depth):
-            shown = [("angles", min), ("angles", max), ("instant", max), ("feedback", max)]
-            curves = [(curve(some, what, layer), which) for what, which in shown]
-            cells = [spread(points[which(points)], 1) if points else "" for points, which in curves]
-            lines.append(f"| {title} | W{layer + 1} | {' | '.join(cells)} | {acc} |")
-            title = acc = ""
+            before, *after = (curve(some, what, layer) for what in ("angles", *ANGLES))
+            found = [before.get(0, []), *(points[max(points)] for points in after)]
+            cells = [spread(values, 1) if values else "" for values in found]
+            lines.append(f"| {title} | {passes} | W{layer + 1} | {' | '.join(cells)} | {acc} |")
+            title = passes = acc = ""
     return "\n".join(lines)
 
 
@@ -165,7 +166,7 @@ def pretrained_table() -> str:
     from exhibits.common.experiment.angles import angle
 
     lines = [
-        "| pretrained network | E2 and transposed W2 (degrees) | share of W2's norm that all classes share (%) "
+        "| pretrained network | E2 and transposed W2 (degrees) | norm of what all classes share (% of W2's) "
         "| the angle without it |",
         "|---|---|---|---|",
     ]
@@ -253,12 +254,12 @@ def main() -> None:
         "mean and standard deviation; angles on a minibatch of the development set"
     )
     folder = config.folders(Path(__file__))[1]
-    save(draw_depth(rows), folder / "alignment.png", f"page's recipe; {about}")
+    save(draw_depth(rows), folder / "alignment.png", f"BFA-SNN, page's recipe; {about}")
     single = f"1 hidden layer; {about}"
     feedback = [("page", variant) for variant in TITLES if variant != "ungated"]
-    save(draw_single(rows, feedback), folder / "alignment_controls.png", f"page's recipe; {single}")
+    save(draw_single(rows, feedback), folder / "alignment_controls.png", f"BFA-SNN, page's recipe; {single}")
     surrogate = [(recipe, variant) for recipe in ("page", "best") for variant in ("fixed", "ungated")]
-    save(draw_single(rows, surrogate), folder / "alignment_surrogate.png", single)
+    save(draw_single(rows, surrogate), folder / "alignment_surrogate.png", f"BFA-SNN; {single}")
     if config.official:
         show(HERE / "alignment.md", table(rows), "alignment")
         show(HERE / "alignment.md", pretrained_table(), "pretrained")
