@@ -36,6 +36,11 @@ def test_nll_table():
     assert shown(folder / "nll.md", "nll") == expected
 
 
+def test_alignment_of_pretrained_networks():
+    study = load_script(BFA / "studies" / "alignment.py")
+    assert shown(BFA / "studies" / "alignment.md", "pretrained") == study.pretrained_table()
+
+
 STUDIES = sorted([*REPOSITORY.glob("studies/*.py"), *REPOSITORY.glob("exhibits/*/studies/*.py")])
 
 

@@ -24,9 +24,9 @@ from exhibits.common.system.files import read_json
 from exhibits.common.system.places import REPOSITORY
 from exhibits.common.system.scripts import load_script
 
-GLSNN = REPOSITORY / "exhibits" / "glsnn" / "studies"
+BFA, GLSNN = (REPOSITORY / "exhibits" / name / "studies" for name in ("bfa_snn", "glsnn"))
 STUDIES = REPOSITORY / "studies"
-FOLDERS = {"depth": STUDIES, "feedback": GLSNN}
+FOLDERS = {"depth": STUDIES, "feedback": GLSNN, "alignment": BFA}
 TOY = """
 import os, pathlib, time
 from exhibits.common.system.errors import UserError
@@ -248,6 +248,18 @@ def test_feedback_study_measures_angles_where_all_layers_are_taught(small_data):
             assert 0 <= angle < (1 if layer in ("W3", "W4") else 180)
 
 
+def test_alignment_study_measures_before_and_after_the_feedback_is_turned(small_data):
+    study = load_script(BFA / "alignment.py")
+    data = {"data": str(small_data), "data_sha256": digest_of(small_data)}
+    task = {"recipe": "page", "variant": "turned", "hid_dim": [12], "epochs": 2, "seed": 5} | data
+    row = {"task": task} | study.run(task)
+    assert len(row["acc"]) == 2 and row["presented"] == [0, 64, 64, 128] and len(row["angles"]) == 4
+    json.dumps(row, allow_nan=False)
+    points = study.curve([row], "feedback", 0)
+    (before,), (after,) = points[0.064], points[0.064 + study.JUMP]
+    assert len(points) == 4 and abs(before - after) > 5
+
+
 def run_script(name, *args):
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "JAX_PLATFORMS": "cpu"}
     command = [sys.executable, str(FOLDERS[name] / f"{name}.py"), *map(str, args)]
@@ -278,7 +290,11 @@ def test_bad_flags_are_refused(flags, words, tmp_path):
     assert not list(out.rglob("*.json"))
 
 
-@pytest.mark.parametrize(("name", "figures"), [("depth", ["depth"]), ("feedback", ["feedback", "angles"])])
+FIGURES = {"depth": ["depth"], "feedback": ["feedback", "angles"]}
+FIGURES["alignment"] = ["alignment", "alignment_controls", "alignment_surrogate"]
+
+
+@pytest.mark.parametrize(("name", "figures"), FIGURES.items())
 def test_scripts_draw_what_rows_there_are(name, figures, tmp_path):
     kept = read_json(FOLDERS[name] / "results" / f"{name}.json")
     (tmp_path / f"{name}.json").write_text(json.dumps(kept))

@@ -18,6 +18,7 @@ MAX_EPOCHS = 10_000
 Count = Annotated[int, Meta(ge=0)]
 Share = Annotated[float, Meta(ge=0.0, le=1.0)]
 NonNegative = Annotated[float, Meta(ge=0.0, le=1e300)]
+Angles = list[list[Annotated[float, Meta(ge=0.0, le=180.0)] | None]]  # degrees
 Temperature = Annotated[float, Meta(ge=1e-3, le=1e3)]
 Time = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
 
@@ -216,6 +217,9 @@ class StudyRow(Struct, omit_defaults=True, kw_only=True):
         task: everything that its numbers depend on.
         acc: accuracy on the development set after each epoch.
         angles: by epoch, from before training on, between the update of each layer and the true gradient, degrees.
+        presented: training patterns before each measurement of angles, if they were not measured by epoch.
+        instant: as `angles`, to the gradient that leaves out the cells' memory.
+        feedback: as `angles`, of each hidden layer's feedback and the transposed forward weights above it.
         seconds: that it took.
         device: hardware.
         git_commit: of the repository.
@@ -223,7 +227,10 @@ class StudyRow(Struct, omit_defaults=True, kw_only=True):
 
     task: dict[str, Any]
     acc: Annotated[list[Share], Meta(min_length=1)]
-    angles: list[list[Annotated[float, Meta(ge=0.0, le=180.0)] | None]] | None = None
+    angles: Angles | None = None
+    presented: list[Count] | None = None
+    instant: Angles | None = None
+    feedback: Angles | None = None
     seconds: NonNegative
     device: str
     git_commit: str | None = None

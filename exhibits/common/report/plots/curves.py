@@ -1,7 +1,7 @@
 """Curves: learning by epoch, and studies' grids with several seeds for each point."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,6 +10,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from exhibits.common.report.plots.style import COLORS, own_axes, styled
 
 Values = Sequence[float] | np.ndarray
+X = TypeVar("X", int, float)
 
 
 @styled
@@ -80,7 +81,7 @@ def _by_epoch(axes: Axes, train: Values, dev: Values, best: int, sample: int, fi
     return np.concatenate(drawn)
 
 
-def draw_seeds(axes: Axes, points: Mapping[int, Sequence[float]], label: str, color: str, marker: str = "o") -> None:
+def draw_seeds(axes: Axes, points: Mapping[X, Sequence[float]], label: str, color: str, marker: str = "o") -> None:
     """A curve over a grid: mean and standard deviation over seeds, and a dot for each seed.
 
     A curve of single seeds has no bars; it is dashed, with hollow markers.

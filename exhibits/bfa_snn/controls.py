@@ -1,0 +1,56 @@
+"""The BFA-SNN with one thing changed about its feedback: controls of feedback alignment."""
+
+from functools import reduce
+from typing import Any
+
+import jax
+from jax import numpy as jnp
+
+from exhibits.bfa_snn.model import BFA_SNN
+from exhibits.common.circuit import Builder, Run
+
+
+class RedrawnBFA_SNN(BFA_SNN):
+    """Its feedback is drawn anew for every minibatch: no weights can come to agree with it."""
+
+    def begin(self, run: Run, x: jax.Array, y: jax.Array) -> None:
+        super().begin(run, x, y)
+        for n in self.hidden:
+            E = self[f"E{n + 1}"].weights
+            run[E] = self.config.weight_std * jax.random.normal(jax.random.fold_in(run.key, n), run[E].shape)
+
+
+class SymmetricBFA_SNN(BFA_SNN):
+    """Its feedback is, at the start of every minibatch, the transpose of the forward weights above, as long as drawn.
+
+    E{n+1} has the direction of (W{n+1} ... W{L+1})^T and the norm of what was drawn, so that the hidden layers learn as
+    fast as with random feedback: the upper reference.
+    """
+
+    def begin(self, run: Run, x: jax.Array, y: jax.Array) -> None:
+        super().begin(run, x, y)
+        for n in self.hidden:
+            E = self[f"E{n + 1}"].weights
+            forward = reduce(jnp.matmul, (run[self[f"W{above}"].weights] for above in self.layers[n:]))
+            run[E] = forward.T * (jnp.linalg.norm(run[E]) / jnp.linalg.norm(forward))
+
+
+class UngatedBFA_SNN(BFA_SNN):
+    """Its teaching signals are d = e E, without f_surr: as if it were 1 at every current."""
+
+    def build(self, make: Builder, sizes: tuple[int, ...]) -> None:
+        super().build(make, sizes)
+        for n in self.hidden:
+            cell: Any = make.components[f"z{n}"]
+            cell.d_spike_fx = jnp.ones_like  # what Eq. (8) takes as f_surr
+
+
+def turn_feedback(circuit: BFA_SNN, key: jax.Array) -> None:
+    """Turns the sign of every other weight of the feedback, at random places: what had aligned is orthogonal to it."""
+    values = circuit.get_parameters()
+    for n in circuit.hidden:
+        name = f"E{n + 1}.weights"
+        E = values[name]
+        places = jax.random.permutation(jax.random.fold_in(key, n), E.size).reshape(E.shape)
+        values[name] = jnp.where(places % 2 == 0, -E, E)
+    circuit.set_parameters(values)
