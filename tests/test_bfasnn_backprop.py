@@ -15,7 +15,7 @@ from exhibits.bfa_snn.config import CircuitConfig
 from exhibits.bfa_snn.controls import RedrawnBFA_SNN, SymmetricBFA_SNN, UngatedBFA_SNN, turn_feedback
 from exhibits.bfa_snn.model import BFA_SNN
 from exhibits.common.cells.components import secant_surrogate
-from exhibits.common.circuit.circuit import minibatches_of
+from exhibits.common.circuit.minibatches import minibatches_of
 from exhibits.common.experiment.angles import angle
 
 # A short membrane time constant: within a few steps, all layers spike.

@@ -27,7 +27,7 @@ from exhibits.bfa_snn.config import CircuitConfig
 from exhibits.bfa_snn.model import BFA_SNN
 from exhibits.common.cells.components import secant_surrogate, steps_per_spike
 from exhibits.common.circuit import Run
-from exhibits.common.circuit.circuit import minibatches_of
+from exhibits.common.circuit.minibatches import minibatches_of
 from exhibits.common.experiment.angles import angle
 
 Directions = dict[str, list[jax.Array]]  # by rule, how the weights of each layer would change

@@ -20,7 +20,7 @@ sys.path.insert(0, str(HERE.parents[2]))  # this repository's, whatever else is 
 from exhibits.common.system.errors import reported
 
 with reported():  # a package may be missing
-    from exhibits.common.experiment.config import from_command_line
+    from exhibits.common.experiment.flags import from_command_line
     from exhibits.common.experiment.schema import Tally
     from exhibits.common.experiment.studies import StudyConfig, by_seed, patterns_of, run_study
     from exhibits.common.report.results import show, spread
