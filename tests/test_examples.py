@@ -1,4 +1,4 @@
-"""Examples in docstrings: one for each cell, synapse and estimator."""
+"""Examples in docstrings: one for each cell, synapse and estimator, and of angles."""
 
 import doctest
 from importlib import import_module
@@ -10,6 +10,7 @@ MODULES = {
     "exhibits.common.cells.events.components": 3,
     "exhibits.glsnn.components": 2,
     "exhibits.equilibrium.model": 2,
+    "exhibits.common.experiment.angles": 1,
     "exhibits.bfa_snn.estimator": 1,
     "exhibits.glsnn.estimator": 1,
 }

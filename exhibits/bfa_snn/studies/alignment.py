@@ -184,7 +184,7 @@ def pretrained_table() -> str:
 def limit_angles(axes: "Axes") -> None:
     """Limits for angles, and a line where two directions have nothing in common."""
     axes.axhline(90, color="0.5", linestyle=":", linewidth=1)
-    axes.annotate("orthogonal", (0.98, 90), (0, 8), ("axes fraction", "data"), "offset points", ha="right", color="0.4")
+    axes.annotate("orthogonal", (0.2, 90), (0, 8), ("axes fraction", "data"), "offset points", color="0.4")
     axes.set(ylim=(-4, 109), yticks=range(0, 91, 30))
 
 

@@ -9,7 +9,7 @@ def angle(a: np.ndarray, b: np.ndarray) -> float:
     Each is divided by its largest magnitude first, so that neither tiny nor huge numbers are lost when squared.
 
     Examples:
-        >>> angle(np.array([1e-200, 0.0]), np.array([1e200, 1e200]))
+        >>> round(angle(np.array([1e-200, 0.0]), np.array([1e200, 1e200])), 6)
         45.0
     """
     a, b = (np.asarray(each, float).ravel() for each in (a, b))
