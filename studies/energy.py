@@ -1,0 +1,339 @@
+"""What does a pattern cost, in operations and microjoules? `--help` lists the flags.
+
+The trained networks that come with the exhibits, as they are, read out after fewer steps and at higher thresholds; and
+networks trained with fewer steps or higher thresholds. Each row of results/energy.json has the accuracy on the
+development set and what its mean pattern demands, see `exhibits/common/report/energy.py`. Draws figures/energy.png and
+writes the tables in energy.md and in the READMEs of both exhibits.
+"""
+
+import dataclasses
+import hashlib
+import sys
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from statistics import mean, stdev
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))  # this repository's, whatever else is installed
+
+from exhibits.common.system.errors import reported
+
+with reported():  # a package may be missing
+    from exhibits.common.experiment.config import from_command_line
+    from exhibits.common.experiment.schema import StudyRow
+    from exhibits.common.experiment.studies import StudyConfig, by_seed, patterns_of, run_study
+    from exhibits.common.report.energy import Load, Operations
+    from exhibits.common.report.results import show, spread
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from exhibits.common.circuit import Circuit
+    from exhibits.common.data.loading import Patterns
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """What the study tries of an exhibit, and what its cells cost.
+
+    Attributes:
+        title: in tables.
+        pretrained: networks that it comes with.
+        recipe: what networks are trained by, with hidden layers of `hid_dim` and for so many epochs.
+        own: the T and threshold of the recipe and of the pretrained networks.
+        trained_T, trained_thr: others to train with, threshold in mV.
+        read_T, read_thr: others to read pretrained networks out with.
+        additions: in an update of a cell, beside its one multiplication: of the current to what the leak leaves, of
+            the threshold that it is compared with, of a step to the refractory period.
+        sticky: steps for which a spike is sent.
+    """
+
+    title: str
+    pretrained: tuple[str, ...]
+    recipe: str
+    hid_dim: tuple[int, ...]
+    epochs: int
+    own: tuple[int, float]
+    trained_T: tuple[int, ...]
+    trained_thr: tuple[float, ...]
+    read_T: tuple[int, ...]
+    read_thr: tuple[float, ...]
+    additions: int
+    sticky: int = 1
+
+    def points(self, steps: tuple[int, ...], thresholds: tuple[float, ...]) -> list[dict]:
+        """Its own T and threshold; others T at its own threshold; other thresholds at its own T."""
+        T, thr = self.own
+        return [
+            {"T": T, "thr": thr},
+            *({"T": other, "thr": thr} for other in steps),
+            *({"T": T, "thr": other} for other in thresholds),
+        ]
+
+
+EXHIBITS = {
+    "bfa_snn": Exhibit(
+        title="BFA-SNN",
+        pretrained=("page", "best"),
+        recipe="best",
+        hid_dim=(1000,),
+        epochs=1,
+        own=(100, 0.4),
+        trained_T=(50, 25),
+        trained_thr=(0.8, 1.6),
+        read_T=(75, 50, 25, 10),
+        read_thr=(0.44, 0.5, 0.6, 0.8),
+        additions=3,
+        sticky=4,
+    ),
+    "glsnn": Exhibit(
+        title="GLSNN",
+        pretrained=("mnist",),
+        recipe="mnist",
+        hid_dim=(800, 800, 800),
+        epochs=5,
+        own=(10, 0.5),
+        trained_T=(6, 4, 2),
+        trained_thr=(0.7, 1.0),
+        read_T=(6, 4, 2),
+        read_thr=(0.55, 0.6, 0.7, 0.8),
+        additions=2,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Study(StudyConfig):
+    """Weighs accuracy against energy: fewer steps, higher thresholds, with and without training anew."""
+
+
+class Row(StudyRow, kw_only=True):
+    """A row with what the network's mean pattern of the development set demands."""
+
+    load: Load
+
+
+def folder_of(name: str, network: str) -> Path:
+    """Where an exhibit's pretrained network is."""
+    return HERE.parent / "exhibits" / name / "pretrained" / network
+
+
+def grid(config: StudyConfig) -> list[dict]:
+    """The tasks of the study: first what is only read out, then what is trained."""
+    read, trained = [], []
+    for name, e in EXHIBITS.items():
+        for network in e.pretrained:
+            weights = hashlib.sha256((folder_of(name, network) / "weights.npz").read_bytes()).hexdigest()
+            of = {"exhibit": name, "pretrained": network, "weights_sha256": weights}
+            points = [of | point for point in e.points(e.read_T, e.read_thr)]
+            read += [task | {"epochs": 0} for task in config.tasks(points, epochs=1, seeds=1)]
+        width = [64] * len(e.hid_dim) if config.quick else [*e.hid_dim]
+        of = {"exhibit": name, "recipe": e.recipe, "hid_dim": width}
+        trained += config.tasks([of | point for point in e.points(e.trained_T, e.trained_thr)], epochs=e.epochs)
+    return read + trained
+
+
+def run(task: dict) -> dict:
+    """Trains a network, or opens one; gives its accuracy on the development set and what a pattern demands there."""
+    from exhibits.common.circuit.seeds import Keys
+    from exhibits.common.experiment.epochs import learn_epoch
+    from exhibits.common.experiment.evaluation import interpret
+
+    train, dev = patterns_of(task)
+    circuit = circuit_of(task, train)
+    for epoch in range(1, task["epochs"] + 1):
+        learn_epoch(circuit, train, task["seed"], epoch)
+    out = circuit.read(*dev, Keys.of(task["seed"]).dev, detail=True)
+    readout = interpret(out, dev.y)
+    return {
+        "acc": [float(readout.correct.mean())],
+        "load": msgspec.to_builtins(Load.of(circuit, dev.x, readout.activity)),
+    }
+
+
+def circuit_of(task: dict, train: "Patterns") -> "Circuit":
+    """The network of a task: to be trained, or with its trained weights."""
+    import jax
+
+    from exhibits.common.experiment.restoring import opened, restore
+
+    package = import_module(f"exhibits.{task['exhibit']}")
+    kind = getattr(package, package.MODEL)
+    values: dict[str, Any] = {"T": task["T"], "thr": task["thr"]}
+    if task["exhibit"] == "bfa_snn":
+        values["burn_in"] = task["T"] // 5
+    if "pretrained" not in task:
+        values["hid_dim"] = tuple(task["hid_dim"])
+        config = dataclasses.replace(package.Config.RECIPES[task["recipe"]], **values)
+        n_updates = task["epochs"] * -(-len(train.x) // config.batch_size)
+        return kind(jax.random.PRNGKey(task["seed"]), train.x.shape[1], train.y.shape[1], config, n_updates)
+    folder = folder_of(task["exhibit"], task["pretrained"])
+    config, log, _ = opened(package.Config, folder)
+    circuit = kind.for_analysis(dataclasses.replace(config, **values), log.form)
+    restore(circuit, folder)
+    return circuit
+
+
+def load(row: dict) -> Load:
+    """What a row's mean pattern demands."""
+    return msgspec.convert(row["load"], Load)
+
+
+def energy(row: dict) -> float:
+    """Of all operations of a row's mean pattern, microjoules."""
+    return load(row).spiking(EXHIBITS[row["task"]["exhibit"]].additions).microjoules
+
+
+def layer_table(rows: list[dict], name: str) -> str:
+    """Operations and energy by layer of an exhibit's pretrained networks, beside those of dense ones."""
+    e = EXHIBITS[name]
+    lines = [
+        "| network | what | spikes a pattern | synapses of each | operations | energy (µJ) | with memory (µJ) |",
+        "|---|---|---|---|---|---|---|",
+    ]
+
+    def add(first: str, what: str, of: Operations, n: float, kind: str, spikes: str = "", fan_out: str = "") -> None:
+        cells = [first, what, spikes, fan_out, f"{n:,.0f} {kind}", f"{of.microjoules:.2f}", f"{of.with_memory:.2f}"]
+        lines.append(f"| {' | '.join(cells)} |")
+
+    AC, MAC = "accumulates", "multiply-accumulates"
+    for network in e.pretrained:
+        (row,) = by_seed(rows, exhibit=name, pretrained=network, T=e.own[0], thr=e.own[1])
+        of = load(row)
+        first = f"`{network}`, dev accuracy {100 * row['acc'][0]:.2f} %"
+        for n in range(len(of.synapses)):
+            each = of.layer(n)
+            what = f"{'pixels' if n == 0 else f'z{n}'} to z{n + 1}"
+            if n in of.spikes:
+                add(first, what, each, each.weights, AC, f"{of.spikes[n]:,.1f}", f"{of.fan_out(n):g}")
+            else:
+                add(first, what, each, each.weights, MAC)
+            first = ""
+        updates, everything = of.updates(e.additions), of.spiking(e.additions)
+        add("", f"cells, {of.steps} steps", updates, updates.multiplications, "updates")
+        add("", "**in all**", everything, everything.weights, "synaptic")
+        if e.sticky > 1:
+            active = of.spiking(e.additions, e.sticky)
+            add("", f"in all, a hidden spike sent in each of its {e.sticky} steps", active, active.weights, "synaptic")
+        if len(of.sizes) > 3 or 0 not in of.spikes:
+            rates = of.rates(e.additions)
+            add("", "in all, each cell's rate sent once instead of spikes", rates, rates.weights, MAC)
+        dense, masked, skipping = of.dense(), of.masked(), of.skipping()
+        add("", "**dense network of the same sizes**", dense, dense.weights, MAC)
+        if masked != dense:
+            add("", "with the same receptive fields", masked, masked.weights, MAC)
+        add("", "and without pixels that are 0", skipping, skipping.weights, MAC)
+    return "\n".join(lines)
+
+
+def curves(rows: list[dict], name: str, vary: str) -> dict[str, dict[float, list[dict]]]:
+    """The rows of an exhibit by T or threshold, the other as it is: network -> value -> one row a seed."""
+    e = EXHIBITS[name]
+    fixed = {"thr": e.own[1]} if vary == "T" else {"T": e.own[0]}
+    found: dict[str, dict[float, list[dict]]] = {}
+    for row in by_seed(rows, exhibit=name, **fixed):
+        network = row["task"].get("pretrained", "trained")
+        found.setdefault(network, {}).setdefault(row["task"][vary], []).append(row)
+    return {network: dict(sorted(points.items(), reverse=vary == "T")) for network, points in found.items()}
+
+
+def sweep_table(rows: list[dict], vary: str) -> str:
+    """Accuracy and energy by T or by threshold."""
+    lines = [
+        f"| network | {'T' if vary == 'T' else 'threshold (mV)'} | dev accuracy (%) | hidden spikes a pattern "
+        "| energy (µJ) | of the dense network's | seeds |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, e in EXHIBITS.items():
+        for network, points in curves(rows, name, vary).items():
+            for value, some in points.items():
+                epochs = some[0]["task"]["epochs"]
+                how = f"trained with it, {epochs} epochs" if network == "trained" else f"`{network}`, not trained again"
+                share = mean(energy(row) / load(row).dense().microjoules for row in some)
+                cells = [
+                    f"{e.title}, {how}",
+                    f"{value:g}",
+                    spread([100 * row["acc"][0] for row in some], 2),
+                    spread([load(row).hidden for row in some], 0),
+                    spread([energy(row) for row in some], 2),
+                    f"{100 * share:.0f} %",
+                    str(len(some)),
+                ]
+                lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def table(rows: list[dict]) -> str:
+    """All tables of the page."""
+    parts = [f"**{e.title}, by layer**\n\n{layer_table(rows, name)}" for name, e in EXHIBITS.items()]
+    parts.append(f"**Fewer steps**\n\n{sweep_table(rows, 'T')}")
+    parts.append(f"**Higher thresholds**\n\n{sweep_table(rows, 'thr')}")
+    return "\n\n".join(parts)
+
+
+def draw(rows: list[dict]) -> "Figure":
+    """Accuracy against energy, over T, and against hidden spikes, over thresholds."""
+    from exhibits.common.report.plots import COLORS, museum_style, new_figure
+
+    with museum_style():
+        figure = new_figure(11, 5)
+        left, right = figure.subplots(1, 2)
+        for number, (name, e) in enumerate(EXHIBITS.items()):
+            color = COLORS[number]
+            draw_curves(left, curves(rows, name, "T"), energy, "T = {:g}", e.title, color)
+            draw_curves(right, curves(rows, name, "thr"), lambda row: load(row).hidden, "{:g} mV", e.title, color)
+            some = by_seed(rows, exhibit=name, pretrained=e.pretrained[0])
+            if some:
+                dense = load(some[0]).dense().microjoules
+                left.axvline(dense, color=color, linestyle=":", label=f"dense network of the {e.title}'s sizes")
+        left.set(title="a  fewer steps", xlabel="energy of the arithmetic (µJ a pattern)", xscale="log")
+        right.set(title="b  higher thresholds", xlabel="spikes of the hidden layers (a pattern)", xscale="log")
+        for axes in (left, right):
+            axes.set(ylabel="accuracy on the development set (%)")
+            axes.legend(fontsize="small")
+    return figure
+
+
+def draw_curves(axes: "Axes", networks: dict, x: Any, text: str, title: str, color: str) -> None:
+    """Curves of an exhibit: solid where each point was trained, with deviations over seeds, else dashed."""
+    for marker, (network, points) in zip("so^D", networks.items(), strict=False):
+        xs = [[x(row) for row in some] for some in points.values()]
+        ys = [[100 * row["acc"][0] for row in some] for some in points.values()]
+        at = list(map(mean, xs)), list(map(mean, ys))
+        if network == "trained":
+            wide, high = ([stdev(of) if len(of) > 1 else 0.0 for of in values] for values in (xs, ys))
+            label = f"{title}, trained so"
+            axes.errorbar(*at, high, wide, color=color, marker=marker, markersize=5, capsize=3, label=label)
+        else:
+            style = {"color": color, "markerfacecolor": "white", "markersize": 5, "linewidth": 1}
+            axes.plot(*at, f"{marker}--", **style, label=f"{title}, `{network}`, not trained again".replace("`", ""))
+            continue
+        for value, where in zip(points, zip(*at, strict=True), strict=True):
+            axes.annotate(
+                text.format(value), where, (5, -10), textcoords="offset points", color=color, fontsize="x-small"
+            )
+
+
+def main() -> None:
+    """Runs what is missing, draws, and updates the page of the study and the READMEs if this is what they report."""
+    config = from_command_line(Study)
+    rows = run_study(Path(__file__), grid(config), config, Row)
+
+    from exhibits.common.report.plots import save
+
+    caption = f"{config.data.name}, development set; solid: mean and standard deviation over seeds; dashed: one network"
+    save(draw(rows), config.folders(Path(__file__))[1] / "energy.png", caption)
+    if config.official:
+        show(HERE / "energy.md", table(rows), "energy")
+        for name in EXHIBITS:
+            show(HERE.parent / "exhibits" / name / "README.md", layer_table(rows, name), "energy")
+
+
+if __name__ == "__main__":
+    with reported():
+        main()
