@@ -219,15 +219,15 @@ def layer_table(rows: list[dict], name: str) -> str:
         add("", "**in all**", everything, everything.weights, "synaptic")
         if e.sticky > 1:
             active = of.spiking(e.additions, e.sticky)
-            add("", f"in all, a hidden spike sent in each of its {e.sticky} steps", active, active.weights, "synaptic")
+            add("", f"in all, if a hidden spike were {e.sticky} operations a synapse", active, active.weights, "synaptic")
         if len(of.sizes) > 3 or 0 not in of.spikes:
             rates = of.rates(e.additions)
-            add("", "in all, each cell's rate sent once instead of spikes", rates, rates.weights, MAC)
+            add("", "in all, if each cell sent its rate, once", rates, rates.weights, MAC)
         dense, masked, skipping = of.dense(), of.masked(), of.skipping()
         add("", "**dense network of the same sizes**", dense, dense.weights, MAC)
         if masked != dense:
-            add("", "with the same receptive fields", masked, masked.weights, MAC)
-        add("", "and without pixels that are 0", skipping, skipping.weights, MAC)
+            add("", "the same with its receptive fields", masked, masked.weights, MAC)
+        add("", "the same without pixels that are 0", skipping, skipping.weights, MAC)
     return "\n".join(lines)
 
 
@@ -319,6 +319,11 @@ def draw_curves(axes: "Axes", networks: dict, x: Any, text: str, title: str, col
             )
 
 
+def readmes(rows: list[dict]) -> dict[Path, str]:
+    """What the READMEs of the exhibits have of it."""
+    return {HERE.parent / "exhibits" / name / "README.md": layer_table(rows, name) for name in EXHIBITS}
+
+
 def main() -> None:
     """Runs what is missing, draws, and updates the page of the study and the READMEs if this is what they report."""
     config = from_command_line(Study)
@@ -330,8 +335,8 @@ def main() -> None:
     save(draw(rows), config.folders(Path(__file__))[1] / "energy.png", caption)
     if config.official:
         show(HERE / "energy.md", table(rows), "energy")
-        for name in EXHIBITS:
-            show(HERE.parent / "exhibits" / name / "README.md", layer_table(rows, name), "energy")
+        for readme, part in readmes(rows).items():
+            show(readme, part, "energy")
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from exhibits.common.system.scripts import load_script
 
 GLSNN = REPOSITORY / "exhibits" / "glsnn" / "studies"
 STUDIES = REPOSITORY / "studies"
-FOLDERS = {"depth": STUDIES, "feedback": GLSNN}
+FOLDERS = {"depth": STUDIES, "energy": STUDIES, "feedback": GLSNN}
 TOY = """
 import os, pathlib, time
 from exhibits.common.system.errors import UserError
@@ -278,7 +278,9 @@ def test_bad_flags_are_refused(flags, words, tmp_path):
     assert not list(out.rglob("*.json"))
 
 
-@pytest.mark.parametrize(("name", "figures"), [("depth", ["depth"]), ("feedback", ["feedback", "angles"])])
+@pytest.mark.parametrize(
+    ("name", "figures"), [("depth", ["depth"]), ("energy", ["energy"]), ("feedback", ["feedback", "angles"])]
+)
 def test_scripts_draw_what_rows_there_are(name, figures, tmp_path):
     kept = read_json(FOLDERS[name] / "results" / f"{name}.json")
     (tmp_path / f"{name}.json").write_text(json.dumps(kept))
