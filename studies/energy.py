@@ -84,10 +84,10 @@ EXHIBITS = {
         hid_dim=(1000,),
         epochs=1,
         own=(100, 0.4),
-        trained_T=(50, 25),
+        trained_T=(50, 25, 10),
         trained_thr=(0.8, 1.6),
-        read_T=(75, 50, 25, 10),
-        read_thr=(0.44, 0.5, 0.6, 0.8),
+        read_T=(50, 25, 10, 5),
+        read_thr=(0.5, 0.6, 0.8, 1.6),
         additions=3,
         sticky=4,
     ),
@@ -100,7 +100,7 @@ EXHIBITS = {
         own=(10, 0.5),
         trained_T=(6, 4, 2),
         trained_thr=(0.7, 1.0),
-        read_T=(6, 4, 2),
+        read_T=(6, 4, 2, 1),
         read_thr=(0.55, 0.6, 0.7, 0.8),
         additions=2,
     ),
@@ -184,9 +184,14 @@ def load(row: dict) -> Load:
     return msgspec.convert(row["load"], Load)
 
 
+def everything(row: dict) -> Operations:
+    """All operations of a row's mean pattern."""
+    return load(row).spiking(EXHIBITS[row["task"]["exhibit"]].additions)
+
+
 def energy(row: dict) -> float:
-    """Of all operations of a row's mean pattern, microjoules."""
-    return load(row).spiking(EXHIBITS[row["task"]["exhibit"]].additions).microjoules
+    """Of the arithmetic of a row's mean pattern, microjoules."""
+    return everything(row).microjoules
 
 
 def layer_table(rows: list[dict], name: str) -> str:
@@ -214,12 +219,18 @@ def layer_table(rows: list[dict], name: str) -> str:
             else:
                 add(first, what, each, each.weights, MAC)
             first = ""
-        updates, everything = of.updates(e.additions), of.spiking(e.additions)
+        updates, all_of_it = of.updates(e.additions), everything(row)
         add("", f"cells, {of.steps} steps", updates, updates.multiplications, "updates")
-        add("", "**in all**", everything, everything.weights, "synaptic")
+        add("", "**in all**", all_of_it, all_of_it.weights, "synaptic")
         if e.sticky > 1:
             active = of.spiking(e.additions, e.sticky)
-            add("", f"in all, if a hidden spike were {e.sticky} operations a synapse", active, active.weights, "synaptic")
+            add(
+                "",
+                f"in all, if a hidden spike were {e.sticky} operations a synapse",
+                active,
+                active.weights,
+                "synaptic",
+            )
         if len(of.sizes) > 3 or 0 not in of.spikes:
             rates = of.rates(e.additions)
             add("", "in all, if each cell sent its rate, once", rates, rates.weights, MAC)
@@ -246,8 +257,8 @@ def sweep_table(rows: list[dict], vary: str) -> str:
     """Accuracy and energy by T or by threshold."""
     lines = [
         f"| network | {'T' if vary == 'T' else 'threshold (mV)'} | dev accuracy (%) | hidden spikes a pattern "
-        "| energy (µJ) | of the dense network's | seeds |",
-        "|---|---|---|---|---|---|---|",
+        "| energy (µJ) | of the dense network's | with memory (µJ) | seeds |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for name, e in EXHIBITS.items():
         for network, points in curves(rows, name, vary).items():
@@ -262,6 +273,7 @@ def sweep_table(rows: list[dict], vary: str) -> str:
                     spread([load(row).hidden for row in some], 0),
                     spread([energy(row) for row in some], 2),
                     f"{100 * share:.0f} %",
+                    spread([everything(row).with_memory for row in some], 2),
                     str(len(some)),
                 ]
                 lines.append(f"| {' | '.join(cells)} |")
@@ -281,42 +293,40 @@ def draw(rows: list[dict]) -> "Figure":
     from exhibits.common.report.plots import COLORS, museum_style, new_figure
 
     with museum_style():
-        figure = new_figure(11, 5)
-        left, right = figure.subplots(1, 2)
-        for number, (name, e) in enumerate(EXHIBITS.items()):
-            color = COLORS[number]
+        figure = new_figure(11, 5.6)
+        left, right = figure.subplots(1, 2, sharey=True)
+        for color, (name, e) in zip(COLORS, EXHIBITS.items(), strict=False):
             draw_curves(left, curves(rows, name, "T"), energy, "T = {:g}", e.title, color)
             draw_curves(right, curves(rows, name, "thr"), lambda row: load(row).hidden, "{:g} mV", e.title, color)
-            some = by_seed(rows, exhibit=name, pretrained=e.pretrained[0])
-            if some:
-                dense = load(some[0]).dense().microjoules
-                left.axvline(dense, color=color, linestyle=":", label=f"dense network of the {e.title}'s sizes")
-        left.set(title="a  fewer steps", xlabel="energy of the arithmetic (µJ a pattern)", xscale="log")
-        right.set(title="b  higher thresholds", xlabel="spikes of the hidden layers (a pattern)", xscale="log")
-        for axes in (left, right):
-            axes.set(ylabel="accuracy on the development set (%)")
-            axes.legend(fontsize="small")
+            for row in by_seed(rows, exhibit=name)[:1]:
+                dense = load(row).dense().microjoules, load(row).skipping().microjoules
+                for x, line, what in zip(dense, ":-", ("sizes", "synapses, without pixels that are 0"), strict=True):
+                    label = f"dense network of the {e.title}'s {what}"
+                    left.axvline(x, color=color, linestyle=line, linewidth=1, alpha=0.7, label=label)
+        left.set(title="a  fewer steps", xlabel="energy of the arithmetic (µJ a pattern)")
+        left.set(ylabel="accuracy on the development set (%)")
+        right.set(title="b  higher thresholds", xlabel="spikes of the hidden layers (a pattern)")
+        figure.legend(*left.get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize="x-small")
     return figure
 
 
 def draw_curves(axes: "Axes", networks: dict, x: Any, text: str, title: str, color: str) -> None:
     """Curves of an exhibit: solid where each point was trained, with deviations over seeds, else dashed."""
     for marker, (network, points) in zip("so^D", networks.items(), strict=False):
-        xs = [[x(row) for row in some] for some in points.values()]
-        ys = [[100 * row["acc"][0] for row in some] for some in points.values()]
+        xs, ys = (
+            [[of(row) for row in some] for some in points.values()] for of in (x, lambda row: 100 * row["acc"][0])
+        )
         at = list(map(mean, xs)), list(map(mean, ys))
+        style = {"color": color, "marker": marker, "markersize": 5}
         if network == "trained":
             wide, high = ([stdev(of) if len(of) > 1 else 0.0 for of in values] for values in (xs, ys))
-            label = f"{title}, trained so"
-            axes.errorbar(*at, high, wide, color=color, marker=marker, markersize=5, capsize=3, label=label)
+            axes.errorbar(*at, high, wide, capsize=3, label=f"{title}, trained so", **style)
         else:
-            style = {"color": color, "markerfacecolor": "white", "markersize": 5, "linewidth": 1}
-            axes.plot(*at, f"{marker}--", **style, label=f"{title}, `{network}`, not trained again".replace("`", ""))
-            continue
+            label = f"{title}, {network}, not trained again"
+            axes.plot(*at, "--", markerfacecolor="white", linewidth=1, label=label, **style)
         for value, where in zip(points, zip(*at, strict=True), strict=True):
-            axes.annotate(
-                text.format(value), where, (5, -10), textcoords="offset points", color=color, fontsize="x-small"
-            )
+            place = {"textcoords": "offset points", "color": color, "fontsize": "xx-small"}
+            axes.annotate(text.format(value), where, (4, -9), **place)
 
 
 def readmes(rows: list[dict]) -> dict[Path, str]:
