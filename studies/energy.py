@@ -311,8 +311,9 @@ def draw_curves(axes: "Axes", networks: dict, x: Any, text: str, title: str, col
         at = list(map(mean, xs)), list(map(mean, ys))
         style = {"color": color, "marker": marker, "markersize": 5}
         if network == "trained":
+            epochs = max(row["task"]["epochs"] for some in points.values() for row in some)
             wide, high = ([stdev(of) if len(of) > 1 else 0.0 for of in values] for values in (xs, ys))
-            axes.errorbar(*at, high, wide, capsize=3, label=f"{title}, trained anew", **style)
+            axes.errorbar(*at, high, wide, capsize=3, label=f"{title}, trained anew, epochs: {epochs}", **style)
         else:
             label = f"{title}, {network}, not trained again"
             axes.plot(*at, "--", markerfacecolor="white", linewidth=1, label=label, **style)
@@ -333,7 +334,8 @@ def main() -> None:
 
     from exhibits.common.report.plots import save
 
-    caption = f"{config.data.name}, development set, above {SHOWN[0]} %; solid: mean and standard deviation over seeds; dashed: one network"
+    what = "solid: mean and standard deviation over seeds; dashed: one network"
+    caption = f"{config.data.name}, accuracies above {SHOWN[0]} % on the development set; {what}"
     save(draw(rows), config.folders(Path(__file__))[1] / "energy.png", caption)
     if config.official:
         show(HERE / "energy.md", table(rows), "energy")
