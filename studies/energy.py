@@ -309,7 +309,7 @@ def draw_curves(axes: "Axes", networks: dict, x: Any, text: str, title: str, col
             [[of(row) for row in some] for some in points.values()] for of in (x, lambda row: 100 * row["acc"][0])
         )
         at = list(map(mean, xs)), list(map(mean, ys))
-        style = {"color": color, "marker": marker, "markersize": 5}
+        style: dict[str, Any] = {"color": color, "marker": marker, "markersize": 5}
         if network == "trained":
             epochs = max(row["task"]["epochs"] for some in points.values() for row in some)
             wide, high = ([stdev(of) if len(of) > 1 else 0.0 for of in values] for values in (xs, ys))
@@ -318,8 +318,8 @@ def draw_curves(axes: "Axes", networks: dict, x: Any, text: str, title: str, col
             label = f"{title}, {network}, not trained again"
             axes.plot(*at, "--", markerfacecolor="white", linewidth=1, label=label, **style)
         for value, where in zip(points, zip(*at, strict=True), strict=True):
-            place = {"textcoords": "offset points", "color": color, "fontsize": "xx-small"}
-            axes.annotate(text.format(value), where, (4, -9), **place)
+            words = text.format(value)
+            axes.annotate(words, where, (4, -9), textcoords="offset points", color=color, fontsize="xx-small")
 
 
 def readmes(rows: list[dict]) -> dict[Path, str]:
