@@ -86,8 +86,8 @@ EXHIBITS = {
         hid_dim=(1000,),
         epochs=1,
         own=(100, 0.4),
-        trained_T=(50, 25, 10),
-        trained_thr=(0.8, 1.6),
+        trained_T=(25, 10),
+        trained_thr=(1.6,),
         read_T=(50, 25, 10, 5),
         read_thr=(0.5, 0.6, 0.8, 1.6),
         additions=3,
@@ -100,7 +100,7 @@ EXHIBITS = {
         hid_dim=(800, 800, 800),
         epochs=5,
         own=(10, 0.5),
-        trained_T=(6, 4, 2),
+        trained_T=(4, 2),
         trained_thr=(0.7, 1.0),
         read_T=(6, 4, 2, 1),
         read_thr=(0.55, 0.6, 0.7, 0.8),
@@ -317,9 +317,9 @@ def draw_curves(axes: "Axes", networks: dict, x: Any, text: str, title: str, col
         else:
             label = f"{title}, {network}, not trained again"
             axes.plot(*at, "--", markerfacecolor="white", linewidth=1, label=label, **style)
-        for value, where in zip(points, zip(*at, strict=True), strict=True):
-            words = text.format(value)
-            axes.annotate(words, where, (4, -9), textcoords="offset points", color=color, fontsize="xx-small")
+        for n, (value, where) in enumerate(zip(points, zip(*at, strict=True), strict=True)):
+            words, place = text.format(value), (4, 5 if n % 2 else -9)  # neighbours' labels on either side
+            axes.annotate(words, where, place, textcoords="offset points", color=color, fontsize="xx-small")
 
 
 def readmes(rows: list[dict]) -> dict[Path, str]:
