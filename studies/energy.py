@@ -318,8 +318,9 @@ def draw_curves(axes: "Axes", networks: dict, x: Any, text: str, title: str, col
             label = f"{title}, {network}, not trained again"
             axes.plot(*at, "--", markerfacecolor="white", linewidth=1, label=label, **style)
         for n, (value, where) in enumerate(zip(points, zip(*at, strict=True), strict=True)):
-            words, place = text.format(value), (4, 5 if n % 2 else -9)  # neighbours' labels on either side
-            axes.annotate(words, where, place, textcoords="offset points", color=color, fontsize="xx-small")
+            place, ha = ((-3, 5), "right") if n % 2 else ((4, -9), "left")  # neighbours' labels on either side
+            style = {"color": color, "fontsize": "xx-small", "ha": ha}
+            axes.annotate(text.format(value), where, place, textcoords="offset points", **style)
 
 
 def readmes(rows: list[dict]) -> dict[Path, str]:
