@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from conftest import make_patterns
 
+from exhibits.common.experiment.schema import StudyRow
 from exhibits.common.experiment.studies import run_study
 from exhibits.common.report.results import Row, marks, measure, show, shown, table
 from exhibits.common.system.errors import UserError
@@ -50,9 +51,11 @@ def test_study_tables(script):
     if not hasattr(study, "Study"):
         pytest.skip("reads what results.py trained")
     tasks = study.grid(study.Study())
-    rows = run_study(script, tasks, study.Study(plot_only=True))
+    rows = run_study(script, tasks, study.Study(plot_only=True), getattr(study, "Row", StudyRow))
     assert [row["task"] for row in rows] == tasks, "the page's study is not complete"
     assert shown(script.with_suffix(".md"), script.stem) == study.table(rows)
+    for readme, part in getattr(study, "readmes", lambda _: {})(rows).items():
+        assert shown(readme, script.stem) == part
 
 
 @pytest.mark.parametrize("script", STUDIES, ids=lambda script: script.stem)

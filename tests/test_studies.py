@@ -26,7 +26,7 @@ from exhibits.common.system.scripts import load_script
 
 BFA, GLSNN = (REPOSITORY / "exhibits" / name / "studies" for name in ("bfa_snn", "glsnn"))
 STUDIES = REPOSITORY / "studies"
-FOLDERS = {"depth": STUDIES, "feedback": GLSNN, "alignment": BFA}
+FOLDERS = {"depth": STUDIES, "energy": STUDIES, "feedback": GLSNN, "alignment": BFA}
 TOY = """
 import os, pathlib, time
 from exhibits.common.system.errors import UserError
@@ -290,8 +290,12 @@ def test_bad_flags_are_refused(flags, words, tmp_path):
     assert not list(out.rglob("*.json"))
 
 
-FIGURES = {"depth": ["depth"], "feedback": ["feedback", "angles"]}
-FIGURES["alignment"] = ["alignment", "alignment_controls", "alignment_surrogate"]
+FIGURES = {
+    "depth": ["depth"],
+    "energy": ["energy"],
+    "feedback": ["feedback", "angles"],
+    "alignment": ["alignment", "alignment_controls", "alignment_surrogate"],
+}
 
 
 @pytest.mark.parametrize(("name", "figures"), FIGURES.items())

@@ -1,0 +1,87 @@
+"""Operations and energy of a pattern, by hand and against recorded spikes, and the study that compares them."""
+
+import json
+
+import jax
+import msgspec
+import numpy as np
+import pytest
+from conftest import make_patterns, presented
+
+from exhibits.common.data.datasets import MNIST
+from exhibits.common.data.loading import digest_of
+from exhibits.common.experiment.studies import run_study
+from exhibits.common.report.energy import Load
+from exhibits.common.system.places import REPOSITORY
+from exhibits.common.system.scripts import load_script
+from exhibits.glsnn.config import CircuitConfig
+from exhibits.glsnn.model import GLSNN
+
+STUDY = REPOSITORY / "studies" / "energy.py"
+
+
+def test_energy_by_hand():
+    load = Load((3, 4, 2), (12, 8), lit=5, spikes={0: 10, 1: 6, 2: 1}, active={0: 2, 1: 3, 2: 1}, steps=5)
+    assert [load.layer(n).weights for n in (0, 1)] == [10 * 4, 6 * 2] and load.hidden == 6
+    everything = load.spiking(additions=3)
+    updates = 5 * (4 + 2)
+    assert (everything.additions, everything.multiplications) == (40 + 12 + 3 * updates, updates)
+    assert everything.microjoules == pytest.approx(1e-6 * (0.9 * 142 + 3.7 * 30))
+    assert everything.with_memory == pytest.approx(everything.microjoules + 5e-6 * (40 + 12))
+    assert load.spiking(3, per_spike=4).additions == 142 + 3 * 12  # the pixels are sent once at a spike all the same
+    assert load.dense().microjoules == pytest.approx(20 * 4.6e-6)
+    assert (load.masked(), load.skipping().weights) == (load.dense(), 5 + 8)
+
+
+def test_energy_of_pixels_sent_as_numbers_by_hand():
+    load = Load((3, 4, 2), (6, 8), lit=5, spikes={1: 6, 2: 1}, active={1: 3, 2: 1}, steps=10)
+    first = load.layer(0)
+    assert (first.additions, first.multiplications, first.weights) == (5, 5, 5)
+    assert load.spiking(2).multiplications == 5 + 10 * 6
+    assert load.rates(2).weights == 5 + 3 * 2  # each of 3 cells sends one number to 2 cells
+    assert [each().weights for each in (load.dense, load.masked, load.skipping)] == [20, 14, 13]
+
+
+@pytest.mark.parametrize("name", ["bfa_snn", "glsnn"])
+def test_the_load_is_that_of_the_raster(name, make_circuit):
+    x, y = make_patterns(1)
+    x[:, ::3] = 0
+    if name == "bfa_snn":
+        circuit = make_circuit(thr=0.02)
+    else:
+        config = CircuitConfig(hid_dim=(30, 20), receptive_field=3, thr=0.02, T=6, batch_size=8)
+        circuit = GLSNN(jax.random.PRNGKey(1), 36, 4, config)
+    load = Load.of(circuit, x, presented(circuit, x, y).activity)
+    raster = circuit.raster(x, y, jax.random.fold_in(jax.random.PRNGKey(0), 0))
+    spiking = range(name == "glsnn", len(circuit.sizes))
+    assert load.spikes == {n: raster[f"z{n}"].sum() for n in spiking}
+    assert load.active == {n: pytest.approx(raster[f"z{n}"].any(axis=0).sum()) for n in spiking}
+    assert load.spikes[1] > load.active[1] > 0
+    reached = np.asarray(circuit["W1"].weights.get()) != 0  # all of them, or those of the receptive fields
+    assert (load.synapses[0], load.lit) == (reached.sum(), reached[x[0] > 0].sum())
+    assert load.steps == circuit.config.T and load.sizes == (36, *circuit.config.hid_dim, 4)
+    assert msgspec.convert(json.loads(msgspec.json.encode(load)), Load, strict=False) == load
+
+
+def test_study_trains_and_opens_networks(tmp_path):
+    study = load_script(STUDY)
+    for stem, n, seed in (("train", 64, 0), ("valid", 32, 1)):
+        for part, array in zip("XY", make_patterns(n, seed=seed), strict=True):
+            np.save(tmp_path / f"{stem}{part}.npy", array)
+    own = {"data": str(tmp_path), "data_sha256": digest_of(tmp_path), "seed": 5, "epochs": 1}
+    trained = study.run(own | {"exhibit": "bfa_snn", "recipe": "best", "hid_dim": [9], "T": 10, "thr": 0.2})
+    assert trained["load"]["sizes"] == (36, 9, 4) and trained["load"]["steps"] == 10
+    mnist = {"data": str(MNIST), "data_sha256": digest_of(MNIST), "seed": 5, "epochs": 0, "patterns": 300}
+    task = {"exhibit": "glsnn", "pretrained": "mnist", "T": 10, "thr": 0.5}
+    row = {"task": task, **study.run(mnist | task)}
+    assert row["acc"][0] > 0.95 and study.load(row).synapses == (800 * 14 * 14, 800 * 800, 800 * 800, 8000)
+    assert 0 < study.energy(row) < study.load(row).dense().microjoules
+
+
+def test_figure_of_the_study():
+    study = load_script(STUDY)
+    rows = run_study(STUDY, study.grid(study.Study()), study.Study(plot_only=True), study.Row)
+    left, right = study.draw(rows).axes
+    assert [len(axes.containers) for axes in (left, right)] == [2, 2]  # of both exhibits, what was trained
+    dense = [line.get_xdata()[0] for line in left.get_lines() if len(set(line.get_xdata())) == 1]
+    assert {round(float(x), 2) for x in dense} >= {round(4.6e-6 * n, 2) for n in (794_000, 1_915_200)}
