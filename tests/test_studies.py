@@ -237,9 +237,15 @@ run_study(Path({str(toy)!r}), {tasks!r}, config, dict)
 def test_feedback_study_measures_angles_where_all_layers_are_taught(small_data):
     study = load_script(GLSNN / "feedback.py")
     data = {"data": str(small_data), "data_sha256": digest_of(small_data)}
-    task = {"hid_dim": [12, 10, 8], "epochs": 2, "seed": 5} | data
+    task = {"hid_dim": [12, 10, 8], "epochs": 2, "seed": 5, "init_gain": 2.0} | data
     full, none = (study.run(task | {"n_feedback": k}) for k in (2, 0))
     assert len(full["acc"]) == len(none["acc"]) == 2 and "angles" not in none
+    changed = {name: study.run(task | {"n_feedback": 2, "control": name}) for name in study.CHANGES}
+    assert changed["turned"]["acc"][0] == full["acc"][0] and changed["turned"]["angles"][0] == full["angles"][0]
+    assert changed["turned"]["angles"][1] != full["angles"][1] != changed["redrawn"]["angles"][1]
+    elsewhere = study.run(task | {"n_feedback": 1, "control": "elsewhere", "layers": [1]})
+    spikes = study.run(task | {"n_feedback": 0, "control": "gain"})["spikes"]
+    assert len(elsewhere["acc"]) == 2 and len(spikes) == 3 and 0 < min(spikes) <= max(spikes) <= 10
     assert [len(angles) for angles in full["angles"]] == [4, 4, 4]
     json.dumps(full, allow_nan=False)
     rows = [{"task": task, **full}]

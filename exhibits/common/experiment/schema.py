@@ -216,6 +216,7 @@ class StudyRow(Struct, omit_defaults=True, kw_only=True):
         task: everything that its numbers depend on.
         acc: accuracy on the development set after each epoch.
         angles: by epoch, from before training on, between the update of each layer and the true gradient, degrees.
+        spikes: per cell and pattern of each hidden layer, before training.
         seconds: that it took.
         device: hardware.
         git_commit: of the repository.
@@ -224,6 +225,7 @@ class StudyRow(Struct, omit_defaults=True, kw_only=True):
     task: dict[str, Any]
     acc: Annotated[list[Share], Meta(min_length=1)]
     angles: list[list[Annotated[float, Meta(ge=0.0, le=180.0)] | None]] | None = None
+    spikes: list[NonNegative] | None = None
     seconds: NonNegative
     device: str
     git_commit: str | None = None
