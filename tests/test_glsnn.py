@@ -209,8 +209,9 @@ def test_feedback_pathways_are_counted_from_the_top():
 def test_initial_gain_is_a_factor_of_the_forward_weights():
     one, three = (make_initial(init_gain=gain) for gain in (1.0, 3.0))
     for name, value in one.items():
-        factor = 3.0 if name[0] == "W" and name.endswith("weights") else 1.0
-        jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-6), three[name], jax.tree.map(lambda v: factor * v, value))
+        if name[0] == "W" and name.endswith("weights"):
+            value = 3 * value
+        jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-6), three[name], value)
 
 
 def make_initial(**values):

@@ -10,11 +10,12 @@ from exhibits.glsnn.config import CircuitConfig
 from exhibits.glsnn.controls import RedrawnFeedback, turn_half, with_feedback_to
 from exhibits.glsnn.model import GLSNN
 
+NO_DROPOUT = {"in_dropout": 0.0, "hid_dropout": 0.0}
 STUDY = REPOSITORY / "exhibits" / "glsnn" / "studies" / "feedback.py"
 
 
 def make(kind, hid_dim=(24, 20, 18, 16), **values):
-    values = {"batch_size": 8, "receptive_field": 0, "init_gain": 3.0} | values
+    values = {"batch_size": 8, "receptive_field": 0, "init_gain": 3.0} | NO_DROPOUT | values
     return kind(jax.random.PRNGKey(0), 36, 4, CircuitConfig(hid_dim=hid_dim, **values), 100)
 
 
@@ -25,7 +26,7 @@ def feedback(circuit):
 def test_feedback_reaches_the_chosen_layers_and_the_last():
     circuit = make(with_feedback_to(1, 3))
     assert {part.name for part, _ in circuit.evolve.method_order} == {"W1", "W3", "W4", "W5"}
-    assert {name for name in circuit.components if name[0] in "Fe"} == {*"F1 F3 F4 e1 e3 e4 e5".split()}
+    assert {name for name in circuit.components if name[0] in "Fe"} == {"F1", "F3", "F4", "e1", "e3", "e4", "e5"}
     start = {name: np.array(value) for name, value in circuit.get_parameters().items() if name.endswith("weights")}
     circuit.read(*make_patterns(16), jax.random.PRNGKey(0), learn=True)
     for n in circuit.layers:
@@ -35,7 +36,7 @@ def test_feedback_reaches_the_chosen_layers_and_the_last():
 def test_feedback_is_drawn_anew_in_each_minibatch_that_teaches():
     circuit = make(RedrawnFeedback)
     x, y = make_patterns(8)
-    seen = [feedback(circuit)]
+    seen, start = [feedback(circuit)], circuit.get_parameters()
     for seed in (0, 1):
         circuit.read(x, y, jax.random.PRNGKey(seed))
         assert all(np.array_equal(value, seen[-1][name]) for name, value in feedback(circuit).items())
@@ -47,11 +48,12 @@ def test_feedback_is_drawn_anew_in_each_minibatch_that_teaches():
             a, b = seen[one][name], seen[other][name]
             assert a.shape == b.shape and np.abs(a - b).max() > 0.1
             np.testing.assert_allclose(b @ b.T, np.eye(4), atol=1e-5)
-    other, fixed = (make(kind) for kind in (RedrawnFeedback, GLSNN))
-    for each in (other, fixed):
-        each.read(x, y, jax.random.PRNGKey(0), learn=True)
-    for n in circuit.hidden[:-1]:  # it is what teaches the layers: the same weights learn something else from it
-        assert np.any(other[f"W{n}"].weights.get() != fixed[f"W{n}"].weights.get())
+    learned = []
+    for seed in (0, 1):  # it is what teaches the layers: without dropout, nothing else differs between keys
+        circuit.set_parameters(start)
+        circuit.read(x, y, jax.random.PRNGKey(seed), learn=True)
+        learned.append(np.array(circuit["W1"].weights.get()))
+    assert np.any(learned[0] != learned[1])
 
 
 def test_half_of_the_signs_turn():
@@ -67,13 +69,16 @@ def test_half_of_the_signs_turn():
 
 
 def test_all_layers_are_as_active_before_training_at_the_studys_gain():
-    """Spikes per cell in layers 2 to 11 within a factor of 1.5; with orthogonal weights, none beyond the third."""
+    """Spikes per cell in layers 2 to 7 within a factor of 1.5; with orthogonal weights, none beyond the third."""
     x, y = make_patterns(100, n_pixels=784, n_classes=10)
-    large, orthogonal = load_script(STUDY).GAINS
-    spikes = []
-    for gain in (large, orthogonal):
-        config = CircuitConfig(hid_dim=(256,) * 11, receptive_field=0, init_gain=gain)
-        circuit = GLSNN(jax.random.PRNGKey(0), 784, 10, config)
+    gain, one = load_script(STUDY).GAINS
+    assert gain > one == 1
+    config = CircuitConfig(hid_dim=(256,) * 7, receptive_field=0, init_gain=gain)
+    circuit = GLSNN(jax.random.PRNGKey(0), 784, 10, config)
+    start, spikes = circuit.get_parameters(), []
+    for factor in (1, 1 / gain):
+        forward = [f"W{n}.weights" for n in circuit.layers]
+        circuit.set_parameters(start | {name: factor * start[name] for name in forward})
         out = circuit.read(x, y, jax.random.PRNGKey(0))
         spikes.append([np.nanmean(out[f"spikes{n}"]) / 256 for n in circuit.hidden])
     alike, fading = spikes

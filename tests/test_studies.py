@@ -240,18 +240,34 @@ def test_feedback_study_measures_angles_where_all_layers_are_taught(small_data):
     task = {"hid_dim": [12, 10, 8], "epochs": 2, "seed": 5, "init_gain": 2.0} | data
     full, none = (study.run(task | {"n_feedback": k}) for k in (2, 0))
     assert len(full["acc"]) == len(none["acc"]) == 2 and "angles" not in none
-    changed = {name: study.run(task | {"n_feedback": 2, "control": name}) for name in study.CHANGES}
-    assert changed["turned"]["acc"][0] == full["acc"][0] and changed["turned"]["angles"][0] == full["angles"][0]
-    assert changed["turned"]["angles"][1] != full["angles"][1] != changed["redrawn"]["angles"][1]
-    elsewhere = study.run(task | {"n_feedback": 1, "control": "elsewhere", "layers": [1]})
+    turned = study.run(task | {"n_feedback": 2, "control": "turned"})
+    assert turned["acc"][0] == full["acc"][0] and turned["acc"][1] != full["acc"][1]  # after the first epoch
+    assert turned["angles"][0] == full["angles"][0] and turned["angles"][1] != full["angles"][1]
     spikes = study.run(task | {"n_feedback": 0, "control": "gain"})["spikes"]
-    assert len(elsewhere["acc"]) == 2 and len(spikes) == 3 and 0 < min(spikes) <= max(spikes) <= 10
+    assert len(spikes) == 3 and 0 < min(spikes) <= max(spikes) <= 10
     assert [len(angles) for angles in full["angles"]] == [4, 4, 4]
     json.dumps(full, allow_nan=False)
     rows = [{"task": task, **full}]
     for layer, points in study.angle_curves(rows).items():
         for (angle,) in points.values():
             assert 0 <= angle < (1 if layer in ("W3", "W4") else 180)
+
+
+def test_feedback_studys_controls_reach_other_layers_or_change_the_feedback():
+    study = load_script(GLSNN / "feedback.py")
+    tasks = [task for task in study.grid(study.Study(quick=True)) if len(task["hid_dim"]) == 6]
+    kinds, reached = {}, []
+    for task in tasks:
+        if task["init_gain"] != study.GAINS[0] or (task["n_feedback"] != 2 and task.get("control") == "elsewhere"):
+            continue
+        circuit = study.network(task | {"hid_dim": [5] * 6}, 100, 9, 3)
+        kinds.setdefault(task.get("control", "fixed"), type(circuit).__name__)
+        if task["n_feedback"] == 2:
+            reached.append(tuple(circuit.taught))
+    changed = {"redrawn": "RedrawnFeedback", "elsewhere": "ChosenFeedback"}
+    assert kinds == {"fixed": "GLSNN", "turned": "GLSNN"} | changed
+    assert reached[0] == (4, 5, 6) and sorted({*reached}) == sorted(reached)  # each pair of the lower five, once
+    assert len(reached) == 10 and all(layers[-1] == 6 for layers in reached)
 
 
 def run_script(name, *args):
@@ -284,7 +300,9 @@ def test_bad_flags_are_refused(flags, words, tmp_path):
     assert not list(out.rglob("*.json"))
 
 
-@pytest.mark.parametrize(("name", "figures"), [("depth", ["depth"]), ("feedback", ["feedback", "angles"])])
+@pytest.mark.parametrize(
+    ("name", "figures"), [("depth", ["depth"]), ("feedback", ["feedback", "controls", "activity", "angles"])]
+)
 def test_scripts_draw_what_rows_there_are(name, figures, tmp_path):
     kept = read_json(FOLDERS[name] / "results" / f"{name}.json")
     (tmp_path / f"{name}.json").write_text(json.dumps(kept))
@@ -305,16 +323,16 @@ def test_depth_figure_tells_single_seeds_and_the_best_methods_apart():
     assert best.get_ylim()[0] > 96 and everything.get_ylim()[0] == 0
 
 
-def test_feedback_figure_counts_what_is_missing():
+def test_feedback_figure_has_a_curve_for_each_depth_and_gain():
     study = load_script(GLSNN / "feedback.py")
     rows = read_json(GLSNN / "results" / "feedback.json")["rows"]
-    axes = study.draw_feedback(rows)
-    means = {bars.get_label(): bars.lines[0].get_xydata() for bars in axes.containers}
-    assert list(means) == ["7 layers", "8 layers", "10 layers", "12 layers"]
-    for n, curve in study.curves(rows).items():
-        missing, accuracy = means[f"{n} layers"][0]  # nothing is missing: all n - 2 pathways are there
-        assert missing == 0 and accuracy == np.mean(curve[n - 2]) > 90
-        assert means[f"{n} layers"][-1][0] == n - 2
+    for axes, gain in zip(study.draw_feedback(rows).axes, study.GAINS, strict=True):
+        means = {bars.get_label(): bars.lines[0].get_xydata() for bars in axes.containers}
+        assert list(means) == ["7 layers", "8 layers", "10 layers", "12 layers"]
+        for n, curve in study.curves(rows, gain).items():
+            pathways, accuracy = means[f"{n} layers"][-1]  # of n - 2 pathways, all are there
+            assert pathways == n - 2 and accuracy == np.mean(curve[n - 2]) > 90
+            assert means[f"{n} layers"][0][0] == 0
 
 
 def test_layers_with_the_same_angles_share_a_label():
@@ -322,7 +340,7 @@ def test_layers_with_the_same_angles_share_a_label():
     same = {0: [90.0, 89.0], 1: [10.0, 11.0]}
     angles = {"W1": same, "W2": {0: [90.0], 1: [45.0]}, "W3": {x: [y + 0.5 for y in ys] for x, ys in same.items()}}
     assert study.shared(angles) == {"W1, W3": same, "W2": angles["W2"]}
-    axes = study.draw_angles(read_json(GLSNN / "results" / "feedback.json")["rows"])
+    axes = study.draw_angles(study.controls(read_json(GLSNN / "results" / "feedback.json")["rows"], "fixed"))
     labels = {text.get_text() for text in axes.texts}
     assert {"orthogonal (90 degrees)", "W6, W7", "W1"} <= labels and "W6" not in labels
 

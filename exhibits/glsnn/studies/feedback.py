@@ -13,6 +13,7 @@ import sys
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
+from random import Random
 from statistics import mean
 from typing import TYPE_CHECKING
 
@@ -23,18 +24,28 @@ from exhibits.common.system.errors import reported
 
 with reported():  # a package may be missing
     from exhibits.common.experiment.config import from_command_line
-    from exhibits.common.experiment.studies import StudyConfig, by_seed, learning_curve, patterns_of, run_study
+    from exhibits.common.experiment.studies import (
+        FIRST_SEED,
+        StudyConfig,
+        by_seed,
+        learning_curve,
+        patterns_of,
+        run_study,
+    )
     from exhibits.common.report.results import show, spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from exhibits.glsnn.model import GLSNN
+
 LAYERS = (7, 8, 10, 12)
-MEASURED = (1.0, 1.5, 2.0, 2.25, 2.5, 3.0)  # initial gains at which to measure how active layers are before training
+MEASURED = (1.0, 2.0, 2.25, 2.5, 3.0)  # initial gains at which to measure how active layers are before training
 GAINS = (2.25, 1.0)  # of the initial weights: with the first, all layers are about as active before training
 WIDTH = 256
 EPOCHS = 10
+CHOICES = 3  # of other layers than those at the top, for each number of pathways
 SHOWN = (1, 5, 6, 10)  # epochs in the table of the controls
 CHANGES = ("redrawn", "turned")  # what becomes of the feedback: drawn anew in each minibatch, half its signs turned
 TITLES = {
@@ -55,53 +66,75 @@ def grid(config: StudyConfig) -> list[dict]:
 
     The controls are of the shallowest network: what becomes of all of its feedback, or which layers get some of it.
     """
-    width = 64 if config.quick else WIDTH
-    points = [
-        {"hid_dim": [width] * (n - 1), "init_gain": gain, "n_feedback": k}
-        for gain in GAINS
-        for n in LAYERS
-        for k in range(n - 1)
-    ]
-    all_feedback = {"hid_dim": [width] * (LAYERS[0] - 1), "init_gain": GAINS[0], "n_feedback": LAYERS[0] - 2}
-    changed = [all_feedback | {"control": control} for control in CHANGES]
-    elsewhere = [
-        all_feedback | {"n_feedback": k, "control": "elsewhere", "layers": list(layers)}
-        for k in range(1, LAYERS[0] - 2)
-        for layers in list(combinations(range(1, LAYERS[0] - 1), k))[:-1]  # the last ones are the k at the top
-    ]
-    deepest = {"hid_dim": [width] * (LAYERS[-1] - 1), "n_feedback": 0, "control": "gain"}
-    return [
-        *config.tasks([deepest | {"init_gain": gain} for gain in MEASURED], epochs=1, seeds=1),
-        *config.tasks([*points, *changed], epochs=EPOCHS),
-        *config.tasks(elsewhere, epochs=EPOCHS, seeds=1),
-    ]
+    width, shallow, deep = 64 if config.quick else WIDTH, LAYERS[0], LAYERS[-1]
+    tasks = []
+    for gain in MEASURED:
+        untaught = {"hid_dim": [width] * (deep - 1), "n_feedback": 0, "control": "gain"}
+        tasks += config.tasks([untaught | with_gain(gain)], epochs=1, seeds=1)
+    for gain in GAINS:
+        for n in LAYERS:
+            points = [{"hid_dim": [width] * (n - 1), "n_feedback": k} | with_gain(gain) for k in range(n - 1)]
+            tasks += config.tasks(points, epochs=EPOCHS, seeds=3 if n == shallow else 1)
+    taught = {"hid_dim": [width] * (shallow - 1), "n_feedback": shallow - 2} | with_gain(GAINS[0])
+    tasks += config.tasks([taught | {"control": control} for control in CHANGES], epochs=EPOCHS)
+    draw = Random(FIRST_SEED)
+    for k in range(1, shallow - 2):
+        others = list(combinations(range(1, shallow - 1), k))[:-1]  # the last ones are the k at the top
+        chosen = sorted(draw.sample(others, CHOICES))
+        points = [taught | {"n_feedback": k, "control": "elsewhere", "layers": list(layers)} for layers in chosen]
+        tasks += config.tasks(points, epochs=EPOCHS, seeds=1)
+    return tasks
+
+
+def with_gain(gain: float) -> dict[str, float]:
+    """An initial gain as a task names it: a gain of 1, the default, is left out, as rows with it are older than it."""
+    return {} if gain == 1 else {"init_gain": gain}
+
+
+def gain_of(row: dict) -> float:
+    """The initial gain of a row's network."""
+    return row["task"].get("init_gain", 1.0)
+
+
+def network(task: dict, n_patterns: int, n_pixels: int, n_classes: int) -> "GLSNN":
+    """The circuit of a task, before training."""
+    import jax
+
+    from exhibits.glsnn.config import CircuitConfig
+    from exhibits.glsnn.controls import RedrawnFeedback, with_feedback_to
+    from exhibits.glsnn.model import GLSNN
+
+    kinds = {"redrawn": RedrawnFeedback, "elsewhere": with_feedback_to(*task.get("layers", ()))}
+    kind = kinds.get(task.get("control"), GLSNN)
+    values = {"hid_dim": tuple(task["hid_dim"]), "n_feedback": task["n_feedback"]}
+    gain = task.get("init_gain", 1.0)
+    config = CircuitConfig(**values, init_gain=gain, receptive_field=0, in_dropout=0.0, hid_dropout=0.0)
+    n_updates = task["epochs"] * -(-n_patterns // config.batch_size)
+    return kind(jax.random.PRNGKey(task["seed"]), n_pixels, n_classes, config, n_updates)
 
 
 def run(task: dict) -> dict:
-    """Trains one network; gives the accuracy on the development set after each epoch, angles in degrees (see above)."""
-    import jax
+    """Trains one network; gives the accuracy on the development set after each epoch.
+
+    Of the shallowest network with all feedback also angles in degrees, from before training on; where half the signs
+    turn, those of that epoch are measured after it. Of a network whose initial gain is tried out, spikes.
+    """
     import numpy as np
 
     from exhibits.common.circuit.seeds import Keys
     from exhibits.glsnn.backprop import angles
-    from exhibits.glsnn.config import CircuitConfig
-    from exhibits.glsnn.controls import RedrawnFeedback, turn_half, with_feedback_to
-    from exhibits.glsnn.model import GLSNN
+    from exhibits.glsnn.controls import turn_half
 
     train, dev = patterns_of(task)
     control, hidden = task.get("control"), len(task["hid_dim"])
-    kind = {"redrawn": RedrawnFeedback, "elsewhere": with_feedback_to(*task.get("layers", ()))}.get(control, GLSNN)
-    values = {"hid_dim": tuple(task["hid_dim"]), "n_feedback": task["n_feedback"], "init_gain": task["init_gain"]}
-    config = CircuitConfig(**values, receptive_field=0, in_dropout=0.0, hid_dropout=0.0)
-    n_updates = task["epochs"] * -(-len(train.x) // config.batch_size)
-    circuit = kind(jax.random.PRNGKey(task["seed"]), train.x.shape[1], train.y.shape[1], config, n_updates)
+    circuit = network(task, *train.x.shape, train.y.shape[1])
     if control == "gain":
         out = circuit.read(dev.x, dev.y, Keys.of(task["seed"]).dev)
         spikes = [float(np.nanmean(out[f"spikes{n}"])) / circuit.sizes[n] for n in circuit.hidden]
         return {"acc": list(learning_curve(circuit, task)), "spikes": spikes}
     if hidden + 1 > LAYERS[0] or task["n_feedback"] < hidden - 1:
         return {"acc": list(learning_curve(circuit, task))}
-    some = dev.x[: config.batch_size], dev.y[: config.batch_size]
+    some = dev.x[: circuit.batch_size], dev.y[: circuit.batch_size]
 
     def measured() -> list[float | None]:
         return [angle if math.isfinite(angle) else None for angle in angles(circuit, *some).tolist()]
@@ -119,7 +152,7 @@ def curves(rows: list[dict], gain: float) -> dict[int, dict[int, list[float]]]:
     """Accuracy (%) after the last epoch at this initial gain: layers -> pathways -> one a seed."""
     found = {}
     for row in rows:
-        if row["task"]["init_gain"] == gain and "control" not in row["task"]:
+        if gain_of(row) == gain and "control" not in row["task"]:
             points = found.setdefault(len(row["task"]["hid_dim"]) + 1, {})
             points.setdefault(row["task"]["n_feedback"], []).append(100 * row["acc"][-1])
     return found
@@ -251,7 +284,7 @@ def draw_activity(rows: list[dict]) -> "Axes":
         ends: dict[str, tuple[float, float, str]] = {}
         for number, row in enumerate(by_seed(rows, control="gain")):
             layers = range(1, len(row["spikes"]) + 1)
-            color, label = COLORS[number % len(COLORS)], f"gain {row['task']['init_gain']:g}"
+            color, label = COLORS[number % len(COLORS)], f"gain {gain_of(row):g}"
             axes.plot(layers, row["spikes"], f"{MARKERS[number]}-", color=color, markersize=5)
             ends[label] = (layers[-1], row["spikes"][-1], color)
         axes.set(xlabel="hidden layer", ylabel="spikes per cell and pattern before training", ylim=(0, None))
