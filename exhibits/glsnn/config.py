@@ -90,7 +90,7 @@ class Config(CircuitConfig, TrainingConfig):
 
     exhibit: ClassVar[str] = "glsnn"
     SHAPED_BY: ClassVar[tuple[str, ...]] = ("hid_dim", "receptive_field")
-    ADDED: ClassVar[Mapping[str, Any]] = TrainingConfig.ADDED | {"init_gain": 1.0}  # in format 4
+    ADDED: ClassVar[Mapping[str, Any]] = {**TrainingConfig.ADDED, "init_gain": 1.0}  # in format 4
 
     epochs: int = 60  # BrainCog: 100
     exp_dir: Path = EXP

@@ -45,6 +45,6 @@ def turn_half(circuit: GLSNN, seed: int) -> None:
     for n in circuit.taught[:-1]:
         name = f"F{n}.weights"
         weights = np.asarray(parameters[name])
-        signs = rng.permutation(np.resize(np.float32([1, -1]), weights.size))
+        signs = rng.permutation(np.resize(np.array([1, -1], np.float32), weights.size))
         parameters[name] = weights * signs.reshape(weights.shape)
     circuit.set_parameters(parameters)

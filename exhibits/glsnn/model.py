@@ -60,7 +60,8 @@ class GLSNN(Network[CircuitConfig]):
 
     CONFIG = Config
     ADVICE = ADVICE | {
-        "silent": "lower --thr, give it feedback if it has none (--n_feedback), or lower --eta if it spiked before",
+        "silent": "lower --thr, raise --init_gain, give it feedback if it has none (--n_feedback), "
+        "or lower --eta if it spiked before",
     }
     MINIBATCHES_PER_CALL = 50
     NUMBERS_PER_WEIGHT = 3  # Adam keeps two more
