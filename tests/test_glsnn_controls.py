@@ -10,13 +10,13 @@ from exhibits.glsnn.config import CircuitConfig
 from exhibits.glsnn.controls import RedrawnFeedback, turn_half, with_feedback_to
 from exhibits.glsnn.model import GLSNN
 
-NO_DROPOUT = {"in_dropout": 0.0, "hid_dropout": 0.0}
 STUDY = REPOSITORY / "exhibits" / "glsnn" / "studies" / "feedback.py"
 
 
-def make(kind, hid_dim=(24, 20, 18, 16), **values):
-    values = {"batch_size": 8, "receptive_field": 0, "init_gain": 3.0} | NO_DROPOUT | values
-    return kind(jax.random.PRNGKey(0), 36, 4, CircuitConfig(hid_dim=hid_dim, **values), 100)
+def make(kind):
+    plain = {"receptive_field": 0, "in_dropout": 0.0, "hid_dropout": 0.0}
+    config = CircuitConfig(hid_dim=(24, 20, 18, 16), T=3, init_gain=3.0, batch_size=8, **plain)
+    return kind(jax.random.PRNGKey(0), 36, 4, config, 100)
 
 
 def feedback(circuit):
@@ -38,8 +38,6 @@ def test_feedback_is_drawn_anew_in_each_minibatch_that_teaches():
     x, y = make_patterns(8)
     seen, start = [feedback(circuit)], circuit.get_parameters()
     for seed in (0, 1):
-        circuit.read(x, y, jax.random.PRNGKey(seed))
-        assert all(np.array_equal(value, seen[-1][name]) for name, value in feedback(circuit).items())
         circuit.read(x, y, jax.random.PRNGKey(seed), learn=True)
         seen.append(feedback(circuit))
     assert list(seen[0]) == ["F1.weights", "F2.weights", "F3.weights"]
@@ -75,6 +73,7 @@ def test_all_layers_are_as_active_before_training_at_the_studys_gain():
     assert gain > one == 1
     config = CircuitConfig(hid_dim=(256,) * 7, receptive_field=0, init_gain=gain)
     circuit = GLSNN(jax.random.PRNGKey(0), 784, 10, config)
+    circuit.unroll = 1  # compiles faster
     start, spikes = circuit.get_parameters(), []
     for factor in (1, 1 / gain):
         forward = [f"W{n}.weights" for n in circuit.layers]

@@ -17,7 +17,7 @@ import pytest
 from conftest import make_patterns
 
 from exhibits.common.data.datasets import MNIST
-from exhibits.common.data.loading import digest_of, load_folder
+from exhibits.common.data.loading import Patterns, digest_of, load_folder
 from exhibits.common.experiment.studies import StudyConfig, by_seed, patterns_of, run_study
 from exhibits.common.system.errors import UserError
 from exhibits.common.system.files import read_json
@@ -255,19 +255,21 @@ def test_feedback_study_measures_angles_where_all_layers_are_taught(small_data):
 
 def test_feedback_studys_controls_reach_other_layers_or_change_the_feedback():
     study = load_script(GLSNN / "feedback.py")
-    tasks = [task for task in study.grid(study.Study(quick=True)) if len(task["hid_dim"]) == 6]
-    kinds, reached = {}, []
-    for task in tasks:
-        if task["init_gain"] != study.GAINS[0] or (task["n_feedback"] != 2 and task.get("control") == "elsewhere"):
-            continue
-        circuit = study.network(task | {"hid_dim": [5] * 6}, 100, 9, 3)
-        kinds.setdefault(task.get("control", "fixed"), type(circuit).__name__)
-        if task["n_feedback"] == 2:
-            reached.append(tuple(circuit.taught))
-    changed = {"redrawn": "RedrawnFeedback", "elsewhere": "ChosenFeedback"}
-    assert kinds == {"fixed": "GLSNN", "turned": "GLSNN"} | changed
-    assert reached[0] == (4, 5, 6) and sorted({*reached}) == sorted(reached)  # each pair of the lower five, once
-    assert len(reached) == 10 and all(layers[-1] == 6 for layers in reached)
+    patterns = Patterns(*make_patterns(20, n_pixels=9, n_classes=3))
+    shallowest = [task for task in study.grid(study.Study(quick=True)) if len(task["hid_dim"]) == 6]
+    tasks = {
+        name: [task for task in shallowest if task.get("control", "fixed") == name and study.gain_of(task) != 1]
+        for name in ("fixed", "elsewhere", *study.CHANGES)
+    }
+    assert [task["n_feedback"] for task in tasks["fixed"]] == [*range(6)]
+    for k in range(1, 5):
+        choices = {tuple(task["layers"]) for task in tasks["elsewhere"] if task["n_feedback"] == k}
+        assert len(choices) == study.CHOICES and all(len(layers) == k for layers in choices)
+        assert tuple(range(6 - k, 6)) not in choices  # those at the top
+    made = {name: study.network(of[0] | {"hid_dim": [5] * 6}, patterns) for name, of in tasks.items()}
+    kinds = {"fixed": "GLSNN", "elsewhere": "ChosenFeedback", "redrawn": "RedrawnFeedback", "turned": "GLSNN"}
+    assert {name: type(circuit).__name__ for name, circuit in made.items()} == kinds
+    assert tuple(made["fixed"].taught) == (6,) and made["elsewhere"].taught == (*tasks["elsewhere"][0]["layers"], 6)
 
 
 def run_script(name, *args):

@@ -24,20 +24,14 @@ from exhibits.common.system.errors import reported
 
 with reported():  # a package may be missing
     from exhibits.common.experiment.config import from_command_line
-    from exhibits.common.experiment.studies import (
-        FIRST_SEED,
-        StudyConfig,
-        by_seed,
-        learning_curve,
-        patterns_of,
-        run_study,
-    )
+    from exhibits.common.experiment.studies import StudyConfig, by_seed, learning_curve, patterns_of, run_study
     from exhibits.common.report.results import show, spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from exhibits.common.data.loading import Patterns
     from exhibits.glsnn.model import GLSNN
 
 LAYERS = (7, 8, 10, 12)
@@ -77,7 +71,7 @@ def grid(config: StudyConfig) -> list[dict]:
             tasks += config.tasks(points, epochs=EPOCHS, seeds=3 if n == shallow else 1)
     taught = {"hid_dim": [width] * (shallow - 1), "n_feedback": shallow - 2} | with_gain(GAINS[0])
     tasks += config.tasks([taught | {"control": control} for control in CHANGES], epochs=EPOCHS)
-    draw = Random(FIRST_SEED)
+    draw = Random(1234)
     for k in range(1, shallow - 2):
         others = list(combinations(range(1, shallow - 1), k))[:-1]  # the last ones are the k at the top
         chosen = sorted(draw.sample(others, CHOICES))
@@ -87,17 +81,17 @@ def grid(config: StudyConfig) -> list[dict]:
 
 
 def with_gain(gain: float) -> dict[str, float]:
-    """An initial gain as a task names it: a gain of 1, the default, is left out, as rows with it are older than it."""
+    """An initial gain as a task names it; of 1, the default, it does not, as some of these rows are older."""
     return {} if gain == 1 else {"init_gain": gain}
 
 
-def gain_of(row: dict) -> float:
-    """The initial gain of a row's network."""
-    return row["task"].get("init_gain", 1.0)
+def gain_of(task: dict) -> float:
+    """The initial gain of a task's network."""
+    return task.get("init_gain", 1.0)
 
 
-def network(task: dict, n_patterns: int, n_pixels: int, n_classes: int) -> "GLSNN":
-    """The circuit of a task, before training."""
+def network(task: dict, train: "Patterns") -> "GLSNN":
+    """The circuit of a task that is to learn from these patterns."""
     import jax
 
     from exhibits.glsnn.config import CircuitConfig
@@ -105,12 +99,11 @@ def network(task: dict, n_patterns: int, n_pixels: int, n_classes: int) -> "GLSN
     from exhibits.glsnn.model import GLSNN
 
     kinds = {"redrawn": RedrawnFeedback, "elsewhere": with_feedback_to(*task.get("layers", ()))}
-    kind = kinds.get(task.get("control"), GLSNN)
-    values = {"hid_dim": tuple(task["hid_dim"]), "n_feedback": task["n_feedback"]}
-    gain = task.get("init_gain", 1.0)
-    config = CircuitConfig(**values, init_gain=gain, receptive_field=0, in_dropout=0.0, hid_dropout=0.0)
-    n_updates = task["epochs"] * -(-n_patterns // config.batch_size)
-    return kind(jax.random.PRNGKey(task["seed"]), n_pixels, n_classes, config, n_updates)
+    kind = kinds.get(task.get("control", ""), GLSNN)
+    shape = {"hid_dim": tuple(task["hid_dim"]), "n_feedback": task["n_feedback"], "init_gain": gain_of(task)}
+    config = CircuitConfig(**shape, receptive_field=0, in_dropout=0.0, hid_dropout=0.0)
+    n_updates = task["epochs"] * -(-len(train.x) // config.batch_size)
+    return kind(jax.random.PRNGKey(task["seed"]), train.x.shape[1], train.y.shape[1], config, n_updates)
 
 
 def run(task: dict) -> dict:
@@ -127,7 +120,7 @@ def run(task: dict) -> dict:
 
     train, dev = patterns_of(task)
     control, hidden = task.get("control"), len(task["hid_dim"])
-    circuit = network(task, *train.x.shape, train.y.shape[1])
+    circuit = network(task, train)
     if control == "gain":
         out = circuit.read(dev.x, dev.y, Keys.of(task["seed"]).dev)
         spikes = [float(np.nanmean(out[f"spikes{n}"])) / circuit.sizes[n] for n in circuit.hidden]
@@ -152,7 +145,7 @@ def curves(rows: list[dict], gain: float) -> dict[int, dict[int, list[float]]]:
     """Accuracy (%) after the last epoch at this initial gain: layers -> pathways -> one a seed."""
     found = {}
     for row in rows:
-        if gain_of(row) == gain and "control" not in row["task"]:
+        if gain_of(row["task"]) == gain and "control" not in row["task"]:
             points = found.setdefault(len(row["task"]["hid_dim"]) + 1, {})
             points.setdefault(row["task"]["n_feedback"], []).append(100 * row["acc"][-1])
     return found
@@ -190,29 +183,27 @@ def table(rows: list[dict]) -> str:
         for n, points in curves(rows, gain).items():
             cells = [spread(points[k], 2) if k in points else "" for k in (0, *(n - 2 - m for m in missing))]
             lines.append(f"| {gain:g} | {n} | {' | '.join(cells)} | {max(map(len, points.values()))} |")
-    lines += [
-        "",
-        f"| {LAYERS[0]} layers, initial gain {GAINS[0]:g}, all feedback | "
-        f"{' | '.join(f'epoch {epoch}' for epoch in SHOWN)} | seeds |",
-        f"|{'---|' * (len(SHOWN) + 2)}",
-    ]
+    epochs = " | ".join(f"epoch {epoch}" for epoch in SHOWN)
+    lines += ["", f"| feedback ({LAYERS[0]} layers, initial gain {GAINS[0]:g}) | {epochs} | seeds |"]
+    lines.append(f"|{'---|' * (len(SHOWN) + 2)}")
     for name, title in TITLES.items():
         chosen = controls(rows, name)
         cells = [spread([100 * row["acc"][epoch - 1] for row in chosen], 2) for epoch in SHOWN] if chosen else []
         lines.append(f"| {title} | {' | '.join(cells)} | {len(chosen)} |")
     top = curves(rows, GAINS[0]).get(LAYERS[0], {})
-    lines += ["", "| pathways | to the top layers | to other layers: least | mean | most | choices |", f"|{'---|' * 6}"]
-    for k, values in elsewhere(rows).items():
-        cells = [f"{value:.2f}" for value in (min(values), mean(values), max(values))]
-        lines.append(f"| {k} | {spread(top[k], 2) if k in top else ''} | {' | '.join(cells)} | {len(values)} |")
+    lines += ["", f"| pathways | to the top layers | {CHOICES} choices of other layers, 1 seed |", "|---|---|---|"]
+    for k, found in elsewhere(rows).items():
+        choices = "; ".join(f"to {layers}: {accuracy:.2f}" for layers, accuracy in found.items())
+        lines.append(f"| {k} | {spread(top[k], 2) if k in top else ''} | {choices} |")
     return "\n".join(lines)
 
 
-def elsewhere(rows: list[dict]) -> dict[int, list[float]]:
-    """Last accuracies (%) with feedback to other layers than those at the top: pathways -> one a choice of layers."""
+def elsewhere(rows: list[dict]) -> dict[int, dict[str, float]]:
+    """Last accuracies (%) with feedback to other layers than those at the top: pathways -> layers -> accuracy."""
     found = {}
     for row in controls(rows, "elsewhere"):
-        found.setdefault(row["task"]["n_feedback"], []).append(100 * row["acc"][-1])
+        layers = ", ".join(map(str, row["task"]["layers"]))
+        found.setdefault(row["task"]["n_feedback"], {})[layers] = 100 * row["acc"][-1]
     return found
 
 
@@ -224,13 +215,15 @@ def draw_feedback(rows: list[dict]) -> "Figure":
         figure = new_figure(10, 4.6)
         panels = figure.subplots(1, len(GAINS), sharex=True, sharey=True)
         for axes, gain, letter in zip(panels, GAINS, "ab", strict=True):
-            for number, (n, points) in enumerate(sorted(curves(rows, gain).items())):
-                draw_seeds(axes, points, f"{n} layers", COLORS[number], MARKERS[number])
+            for n, points in sorted(curves(rows, gain).items()):
+                draw_seeds(axes, points, f"{n} layers", COLORS[LAYERS.index(n)], MARKERS[LAYERS.index(n)])
             axes.axhline(10, color="0.5", linestyle=":", linewidth=1, label="chance")
             axes.set(title=f"{letter}  initial gain {gain:g}", xticks=range(max(LAYERS) - 1), ylim=(0, 103))
             axes.set(xlabel="feedback pathways, from the top down")
         panels[0].set(ylabel="accuracy on the development set (%)")
-        panels[-1].legend(loc="center left")
+        named = dict(zip(*reversed(panels[-1].get_legend_handles_labels()), strict=True))
+        labels = [*(f"{n} layers" for n in LAYERS if f"{n} layers" in named), "chance"]
+        panels[-1].legend([named[label] for label in labels], labels, loc="center left")
     return figure
 
 
@@ -241,6 +234,7 @@ def draw_controls(rows: list[dict]) -> "Figure":
     with museum_style():
         figure = new_figure(13, 4.4)
         accuracy, angle, layers = figure.subplots(1, 3)
+        halfway = max(row["task"]["epochs"] for row in rows) // 2
         for number, (name, title) in enumerate(TITLES.items()):
             chosen = controls(rows, name)
             style = (title, COLORS[number], MARKERS[number])
@@ -254,16 +248,16 @@ def draw_controls(rows: list[dict]) -> "Figure":
                 points = {n: [mean(a[w][n][0] for w in random if n in a.get(w, {})) for a in each] for n in epochs}
                 draw_seeds(angle, points, *style)
         for axes in (accuracy, angle):
-            axes.axvline(EPOCHS // 2, color=COLORS[list(TITLES).index("turned")], linestyle=":", linewidth=1)
+            axes.axvline(halfway, color=COLORS[list(TITLES).index("turned")], linestyle=":", linewidth=1)
             axes.locator_params(axis="x", integer=True)
         angle.axhline(90, color="0.5", linestyle=":", linewidth=1)
         accuracy.set(title="a  what becomes of the feedback", xlabel="epoch", ylim=(0, 103))
         accuracy.set(ylabel="accuracy on the development set (%)")
-        angle.set(title="b  angle of the layers that it reaches", xlabel="epoch (0: before training)", ylim=(0, 100))
-        angle.set(ylabel="mean angle between local update and gradient (degrees)")
-        accuracy.legend(loc="lower right", fontsize="small")
+        angle.set(title="b  angle of the layers that it reaches", xlabel="epoch (0: before training)", ylim=(0, None))
+        angle.set(ylabel="mean angle to the gradient (degrees)")
+        accuracy.legend(loc="center", bbox_to_anchor=(0.5, 0.33), fontsize="small")
         draw_seeds(layers, curves(rows, GAINS[0]).get(LAYERS[0], {}), "the top layers", COLORS[0], MARKERS[0])
-        points = elsewhere(rows)
+        points = {k: [*choices.values()] for k, choices in elsewhere(rows).items()}
         for k, values in points.items():
             layers.plot([k] * len(values), values, "_", color=COLORS[1], markersize=9)
         means = [mean(values) for values in points.values()]
@@ -276,16 +270,16 @@ def draw_controls(rows: list[dict]) -> "Figure":
 
 
 def draw_activity(rows: list[dict]) -> "Axes":
-    """How active each hidden layer of the deepest network is before training, for each initial gain."""
+    """How active each hidden layer is before training, for each initial gain."""
     from exhibits.common.report.plots import COLORS, MARKERS, label_ends, museum_style, new_figure
 
     with museum_style():
         axes = new_figure(6.5, 4.2).subplots()
         ends: dict[str, tuple[float, float, str]] = {}
-        for number, row in enumerate(by_seed(rows, control="gain")):
+        for number, row in enumerate(rows):
             layers = range(1, len(row["spikes"]) + 1)
-            color, label = COLORS[number % len(COLORS)], f"gain {gain_of(row):g}"
-            axes.plot(layers, row["spikes"], f"{MARKERS[number]}-", color=color, markersize=5)
+            color, label = COLORS[number % len(COLORS)], f"gain {gain_of(row['task']):g}"
+            axes.plot(layers, row["spikes"], f"{MARKERS[number]}-", color=color, markersize=5, clip_on=False)
             ends[label] = (layers[-1], row["spikes"][-1], color)
         axes.set(xlabel="hidden layer", ylabel="spikes per cell and pattern before training", ylim=(0, None))
         axes.locator_params(axis="x", integer=True)
@@ -336,17 +330,17 @@ def main() -> None:
 
     folder = config.folders(Path(__file__))[1]
     width = rows[0]["task"]["hid_dim"][0]
-    epochs = max(row["task"]["epochs"] for row in rows)
-    seeds = len({row["task"]["seed"] for row in rows})
     about = f"GLSNN; {config.data.name}; hidden layers of {width}"
-    trained = f"{about}; {epochs} epochs; {seeds} seed{'s'[: seeds - 1]}: mean and standard deviation"
+    epochs = max(row["task"]["epochs"] for row in rows)
+    trained = f"{about}; {epochs} epochs; mean and standard deviation over seeds; dashed: one seed, so no deviation"
     shallowest = f"{LAYERS[0] - 1} hidden layers, initial gain {GAINS[0]:g}"
-    save(draw_activity(rows), folder / "activity.png", f"{about}; {LAYERS[-1] - 1} of them; development set; 1 seed")
     save(draw_feedback(rows), folder / "feedback.png", trained)
-    save(draw_controls(rows), folder / "controls.png", f"{trained}; {shallowest}; other layers: 1 seed")
+    save(draw_controls(rows), folder / "controls.png", f"{trained}; {shallowest}")
+    if untaught := by_seed(rows, control="gain"):
+        save(draw_activity(untaught), folder / "activity.png", f"{about}; development set; 1 seed")
     if measured := controls(rows, "fixed"):
         batch = f"all feedback, {CircuitConfig().batch_size} patterns of the development set"
-        save(draw_angles(measured), folder / "angles.png", f"{trained}; {shallowest}, {batch}")
+        save(draw_angles(measured), folder / "angles.png", f"{about}; {shallowest}; {batch}; {len(measured)} seeds")
     if config.official:
         show(HERE / "feedback.md", table(rows), "feedback")
 
