@@ -206,6 +206,19 @@ def test_feedback_pathways_are_counted_from_the_top():
     assert {name for name in circuit.components if name[0] in "Fe"} == {"F3", "F4", "e3", "e4", "e5"}
 
 
+def test_initial_gain_is_a_factor_of_the_forward_weights():
+    one, three = (make_initial(init_gain=gain) for gain in (1.0, 3.0))
+    for name, value in one.items():
+        if name[0] == "W" and name.endswith("weights"):
+            value = 3 * value
+        jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-6), three[name], value)
+
+
+def make_initial(**values):
+    config = CircuitConfig(hid_dim=(30, 25, 20), receptive_field=3, **values)
+    return parameters(GLSNN(jax.random.PRNGKey(0), 36, 4, config))
+
+
 def test_bernoulli_rates_are_those_of_the_pixels():
     circuit = make_glsnn(encoder="bernoulli", T=400, hid_dim=(5,))
     x, y = make_patterns(8)

@@ -17,7 +17,7 @@ import pytest
 from conftest import make_patterns
 
 from exhibits.common.data.datasets import MNIST
-from exhibits.common.data.loading import digest_of, load_folder
+from exhibits.common.data.loading import Patterns, digest_of, load_folder
 from exhibits.common.experiment.studies import StudyConfig, by_seed, patterns_of, run_study
 from exhibits.common.system.errors import UserError
 from exhibits.common.system.files import read_json
@@ -237,9 +237,14 @@ run_study(Path({str(toy)!r}), {tasks!r}, config, dict)
 def test_feedback_study_measures_angles_where_all_layers_are_taught(small_data):
     study = load_script(GLSNN / "feedback.py")
     data = {"data": str(small_data), "data_sha256": digest_of(small_data)}
-    task = {"hid_dim": [12, 10, 8], "epochs": 2, "seed": 5} | data
+    task = {"hid_dim": [12, 10, 8], "epochs": 2, "seed": 5, "init_gain": 2.0} | data
     full, none = (study.run(task | {"n_feedback": k}) for k in (2, 0))
     assert len(full["acc"]) == len(none["acc"]) == 2 and "angles" not in none
+    turned = study.run(task | {"n_feedback": 2, "control": "turned"})
+    assert turned["acc"][0] == full["acc"][0]  # they turn after the first of two epochs
+    assert turned["angles"][0] == full["angles"][0] and turned["angles"][1] != full["angles"][1]
+    spikes = study.run(task | {"n_feedback": 0, "control": "gain"})["spikes"]
+    assert len(spikes) == 3 and 0 < min(spikes) <= max(spikes) <= 10
     assert [len(angles) for angles in full["angles"]] == [4, 4, 4]
     json.dumps(full, allow_nan=False)
     rows = [{"task": task, **full}]
@@ -258,6 +263,25 @@ def test_alignment_study_measures_before_and_after_the_feedback_is_turned(small_
     points = study.curve([row], "feedback", 0)
     (before,), (after,) = points[0.064], points[0.064 + study.JUMP]
     assert len(points) == 4 and abs(before - after) > 5
+
+
+def test_feedback_studys_controls_reach_other_layers_or_change_the_feedback():
+    study = load_script(GLSNN / "feedback.py")
+    patterns = Patterns(*make_patterns(20, n_pixels=9, n_classes=3))
+    shallowest = [task for task in study.grid(study.Study(quick=True)) if len(task["hid_dim"]) == 6]
+    tasks = {
+        name: [task for task in shallowest if task.get("control", "fixed") == name and study.gain_of(task) != 1]
+        for name in ("fixed", "elsewhere", *study.CHANGES)
+    }
+    assert [task["n_feedback"] for task in tasks["fixed"]] == [*range(6)]
+    for k in range(1, 5):
+        choices = {tuple(task["layers"]) for task in tasks["elsewhere"] if task["n_feedback"] == k}
+        assert len(choices) == study.CHOICES and all(len(layers) == k for layers in choices)
+        assert tuple(range(6 - k, 6)) not in choices  # those at the top
+    made = {name: study.network(of[0] | {"hid_dim": [5] * 6}, patterns) for name, of in tasks.items()}
+    kinds = {"fixed": "GLSNN", "elsewhere": "ChosenFeedback", "redrawn": "RedrawnFeedback", "turned": "GLSNN"}
+    assert {name: type(circuit).__name__ for name, circuit in made.items()} == kinds
+    assert tuple(made["fixed"].taught) == (6,) and made["elsewhere"].taught == (*tasks["elsewhere"][0]["layers"], 6)
 
 
 def run_script(name, *args):
@@ -293,7 +317,7 @@ def test_bad_flags_are_refused(flags, words, tmp_path):
 FIGURES = {
     "depth": ["depth"],
     "energy": ["energy"],
-    "feedback": ["feedback", "angles"],
+    "feedback": ["feedback", "controls", "activity", "angles"],
     "alignment": ["alignment", "alignment_controls", "alignment_surrogate"],
 }
 
@@ -319,16 +343,16 @@ def test_depth_figure_tells_single_seeds_and_the_best_methods_apart():
     assert best.get_ylim()[0] > 96 and everything.get_ylim()[0] == 0
 
 
-def test_feedback_figure_counts_what_is_missing():
+def test_feedback_figure_has_a_curve_for_each_depth_and_gain():
     study = load_script(GLSNN / "feedback.py")
     rows = read_json(GLSNN / "results" / "feedback.json")["rows"]
-    axes = study.draw_feedback(rows)
-    means = {bars.get_label(): bars.lines[0].get_xydata() for bars in axes.containers}
-    assert list(means) == ["7 layers", "8 layers", "10 layers", "12 layers"]
-    for n, curve in study.curves(rows).items():
-        missing, accuracy = means[f"{n} layers"][0]  # nothing is missing: all n - 2 pathways are there
-        assert missing == 0 and accuracy == np.mean(curve[n - 2]) > 90
-        assert means[f"{n} layers"][-1][0] == n - 2
+    for axes, gain in zip(study.draw_feedback(rows).axes, study.GAINS, strict=True):
+        found = {line.get_label(): line.get_xydata() for line in axes.get_lines()}  # of single seeds
+        found |= {bars.get_label(): bars.lines[0].get_xydata() for bars in axes.containers}
+        for n in study.LAYERS:
+            points = study.curves(rows, gain)[n]
+            assert sorted(points) == [*range(n - 1)]  # up to n - 2 pathways
+            np.testing.assert_allclose(found[f"{n} layers"], [(k, np.mean(points[k])) for k in sorted(points)])
 
 
 def test_layers_with_the_same_angles_share_a_label():
@@ -336,7 +360,7 @@ def test_layers_with_the_same_angles_share_a_label():
     same = {0: [90.0, 89.0], 1: [10.0, 11.0]}
     angles = {"W1": same, "W2": {0: [90.0], 1: [45.0]}, "W3": {x: [y + 0.5 for y in ys] for x, ys in same.items()}}
     assert study.shared(angles) == {"W1, W3": same, "W2": angles["W2"]}
-    axes = study.draw_angles(read_json(GLSNN / "results" / "feedback.json")["rows"])
+    axes = study.draw_angles(study.controls(read_json(GLSNN / "results" / "feedback.json")["rows"], "fixed"))
     labels = {text.get_text() for text in axes.texts}
     assert {"orthogonal (90 degrees)", "W6, W7", "W1"} <= labels and "W6" not in labels
 

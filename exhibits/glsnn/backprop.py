@@ -7,7 +7,8 @@ the derivative of the output rates by their currents is taken as 1: with the sur
 start far below threshold have no gradient and stay silent.
 """
 
-from functools import partial
+from collections.abc import Callable
+from functools import lru_cache, partial
 
 import jax
 import numpy as np
@@ -117,9 +118,14 @@ def angles(circuit: GLSNN, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         NaN for a layer of which one of them is 0.
     """
     minibatch = minibatches_of(x, y, circuit.batch_size, 1)
-    patterns, labels, valid = (jnp.asarray(rows[0]) for rows in minibatch)
+    return np.asarray(_angle_program(circuit)(circuit.get_parameters(), *(rows[0] for rows in minibatch)))
 
-    def measure(parameters):
+
+@lru_cache(maxsize=1)  # whoever measures a circuit does so after every epoch
+def _angle_program(circuit: GLSNN) -> Callable[..., jax.Array]:
+    """A compiled function of parameters, patterns (B, D), labels (B, C) and which are valid (B, 1); see `angles`."""
+
+    def measure(parameters, patterns, labels, valid):
         run = circuit.run(parameters, valid, jax.random.PRNGKey(0), learn=False)
         circuit.begin(run, patterns, labels)
         true = [dw for dw, _ in gradients(circuit, run)[0]]
@@ -129,4 +135,4 @@ def angles(circuit: GLSNN, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         cosines = [jnp.vdot(a, b) / (jnp.linalg.norm(a) * jnp.linalg.norm(b)) for a, b in zip(true, local, strict=True)]
         return jnp.degrees(jnp.arccos(jnp.clip(jnp.stack(cosines), -1.0, 1.0)))
 
-    return np.asarray(jax.jit(measure)(circuit.get_parameters()))
+    return jax.jit(measure)

@@ -1,5 +1,6 @@
 """Values of the GLSNN circuit, apart from the model so that the command line is read before ngc-learn loads."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -36,6 +37,8 @@ class Network:
     """Firing threshold, mV (BrainCog)."""
     surr_a: float = 1.4
     """Height a of the triangular surrogate max(0, a - a^2 abs(v - thr)), per mV (our choice; BrainCog: 2)."""
+    init_gain: float = 1.0
+    """Factor of the initial forward weights, which are orthogonal without it (our choice)."""
     n_feedback: int | None = None
     """Hidden layers below the last one that get feedback, counted from the top; all if not given (paper: all)."""
 
@@ -68,7 +71,7 @@ class CircuitConfig(Network, Learning):
         require(self, "hid_dim", "one or more numbers above 0", len(self.hid_dim) > 0 and min(self.hid_dim) > 0)
         require(self, "receptive_field", "at least 0", self.receptive_field >= 0)
         require(self, "T", "at least 1", self.T >= 1)
-        positive(self, "dt", "tau_m", "thr", "surr_a", "lr_target")
+        positive(self, "dt", "tau_m", "thr", "surr_a", "init_gain", "lr_target")
         require(self, "dt", f"at most tau_m ({self.tau_m})", self.dt <= self.tau_m)
         most = len(self.hid_dim) - 1
         expected = f"0 to {most}, the number of hidden layers below the last one"
@@ -87,6 +90,7 @@ class Config(CircuitConfig, TrainingConfig):
 
     exhibit: ClassVar[str] = "glsnn"
     SHAPED_BY: ClassVar[tuple[str, ...]] = ("hid_dim", "receptive_field")
+    ADDED: ClassVar[Mapping[str, Any]] = {**TrainingConfig.ADDED, "init_gain": 1.0}  # in format 4
 
     epochs: int = 60  # BrainCog: 100
     exp_dir: Path = EXP

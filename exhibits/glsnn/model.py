@@ -32,6 +32,7 @@ feedback alignment and local STDP plasticity", Frontiers in Computational Neuros
 implementation in BrainCog (Zeng et al., 2023).
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -59,7 +60,8 @@ class GLSNN(Network[CircuitConfig]):
 
     CONFIG = Config
     ADVICE = ADVICE | {
-        "silent": "lower --thr, give it feedback if it has none (--n_feedback), or lower --eta if it spiked before",
+        "silent": "lower --thr, raise --init_gain, give it feedback if it has none (--n_feedback), "
+        "or lower --eta if it spiked before",
     }
     MINIBATCHES_PER_CALL = 50
     NUMBERS_PER_WEIGHT = 3  # Adam keeps two more
@@ -69,26 +71,26 @@ class GLSNN(Network[CircuitConfig]):
 
     def build(self, make: Builder, sizes: tuple[int, ...]) -> None:
         c, out = self.config, len(sizes) - 1
-        lowest = 1 if c.n_feedback is None else out - 1 - c.n_feedback  # hidden layers below it get no feedback
         seen = self._receptive_fields() if c.receptive_field else None
-        gain = 1.0 if seen is None else float(seen.mean()) ** -0.5  # currents as large as from the whole image
+        share = 1.0 if seen is None else float(seen.mean())  # of the image; currents are as large as from all of it
         lif = {"tau_m": c.tau_m, "thr": c.thr, "n_steps": c.T, "surr_a": c.surr_a}
 
         W, z, e = {}, {}, {}
         self.z0 = make(stock.BernoulliCell, "z0", n_units=sizes[0]) if c.encoder == "bernoulli" else None
         self.encode = make.advance("encode")  # z0, if there is one
         for n in range(1, out + 1):
-            first = {"mask": seen, "weight_init": partial(orthogonal, gain=gain)}
-            below = {"inputs": z[n - 1].rate, "pre": z[n - 1].rate, "weight_init": orthogonal} if n > 1 else first
-            W[n] = make(AdamSynapse, f"W{n}", shape=sizes[n - 1 : n + 1], decay=c.weight_decay, **below)  # Eq. (2)
+            gain = c.init_gain if n > 1 else c.init_gain * share**-0.5
+            below = {"inputs": z[n - 1].rate, "pre": z[n - 1].rate} if n > 1 else {"mask": seen}
+            draw = {"shape": sizes[n - 1 : n + 1], "weight_init": partial(orthogonal, gain=gain)}
+            W[n] = make(AdamSynapse, f"W{n}", decay=c.weight_decay, **draw, **below)  # Eq. (2)
             z[n] = make(TracingSLIFCell, f"z{n}", n_units=sizes[n], j=W[n].outputs, **lif)  # Eqs. (3) to (6)
-            if n >= lowest:  # Eqs. (7), (10): dmu = r_hat - r, gated by psi but in the output
+            if n == out or n in self.taught:  # Eqs. (7), (10): dmu = r_hat - r, gated by psi but in the output
                 gate = {"modulator": z[n].sensitivity} if n < out else {}
                 e[n] = make(stock.GaussianErrorCell, f"e{n}", n_units=sizes[n], mu=z[n].rate, **gate)
                 make.wire(e[n].dmu, W[n].post)  # Eq. (11)
         make.wire(W[1].inputs, W[1].pre)
         feedback = [e[out].advance_state]
-        for n in range(lowest, out):
+        for n in self.taught:
             to = {"shape": (sizes[out], sizes[n]), "inputs": e[out].dmu, "biases": z[n].rate}  # r_hat = r + feedback
             if n == out - 1:
                 F = make(TransposedSynapse, f"F{n}", gain=c.lr_target, weights=W[out].weights, **to)  # Eq. (8)
@@ -102,6 +104,12 @@ class GLSNN(Network[CircuitConfig]):
         self.rates = [W[1].inputs, *(cell.rate for cell in z.values())]  # Eqs. (1), (4)
         self.spikes = [self.z0.outputs if self.z0 else W[1].inputs, *(cell.s for cell in z.values())]
         self.W, self.z, self.error, self.unroll = W, z, e[out], min(c.T, self.UNROLL)
+
+    @property
+    def taught(self) -> Sequence[int]:
+        """Numbers of the hidden layers that get feedback, upwards: the last one, and those next below it."""
+        k = self.config.n_feedback
+        return self.hidden if k is None else self.hidden[-1 - k :]
 
     def _receptive_fields(self) -> jax.Array:
         """(D, H) which pixels each cell of the first hidden layer sees."""

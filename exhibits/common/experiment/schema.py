@@ -220,6 +220,7 @@ class StudyRow(Struct, omit_defaults=True, kw_only=True):
         presented: training patterns before each measurement of angles, if they were not measured by epoch.
         instant: as `angles`, to the gradient that leaves out the cells' memory.
         feedback: as `angles`, of each hidden layer's feedback and the transposed forward weights above it.
+        spikes: per cell and pattern of each hidden layer, before training.
         seconds: that it took.
         device: hardware.
         git_commit: of the repository.
@@ -231,6 +232,7 @@ class StudyRow(Struct, omit_defaults=True, kw_only=True):
     presented: list[Count] | None = None
     instant: Angles | None = None
     feedback: Angles | None = None
+    spikes: list[NonNegative] | None = None
     seconds: NonNegative
     device: str
     git_commit: str | None = None
