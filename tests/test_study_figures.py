@@ -1,0 +1,73 @@
+"""Figures of the studies, from the rows that are there."""
+
+import json
+
+import numpy as np
+import pytest
+from test_studies import FOLDERS, GLSNN, STUDIES, run_script
+
+from exhibits.common.system.files import read_json
+from exhibits.common.system.places import REPOSITORY
+from exhibits.common.system.scripts import load_script
+
+FIGURES = {
+    "depth": ["depth"],
+    "energy": ["energy"],
+    "feedback": ["feedback", "controls", "activity", "angles"],
+    "alignment": ["alignment", "alignment_controls", "alignment_surrogate"],
+}
+
+
+@pytest.mark.parametrize(("name", "figures"), FIGURES.items())
+def test_scripts_draw_what_rows_there_are(name, figures, tmp_path):
+    kept = read_json(FOLDERS[name] / "results" / f"{name}.json")
+    (tmp_path / f"{name}.json").write_text(json.dumps(kept))
+    page = (FOLDERS[name] / f"{name}.md").read_bytes()
+    done = run_script(name, "--plot_only", "--out_dir", tmp_path)
+    assert done.returncode == 0, done.stderr
+    for figure in figures:
+        assert (tmp_path / f"{figure}.png").read_bytes()[:4] == b"\x89PNG"
+    assert (FOLDERS[name] / f"{name}.md").read_bytes() == page
+
+
+def test_depth_figure_tells_single_seeds_and_the_best_methods_apart():
+    study = load_script(STUDIES / "depth.py")
+    everything, best = study.draw(read_json(STUDIES / "results" / "depth.json")["rows"]).axes
+    labels = " ".join(text.get_text().replace("\n", " ") for text in everything.texts)
+    assert "GLSNN (10 epochs, 3 seeds)" in labels and "BFA-SNN (3 epochs, 1 seed)" in labels
+    assert len(everything.containers) == len(best.containers) == 2  # error bars of the GLSNN and of backpropagation
+    assert best.get_ylim()[0] > 96 and everything.get_ylim()[0] == 0
+
+
+def test_feedback_figure_has_a_curve_for_each_depth_and_gain():
+    study = load_script(GLSNN / "feedback.py")
+    rows = read_json(GLSNN / "results" / "feedback.json")["rows"]
+    for axes, gain in zip(study.draw_feedback(rows).axes, study.GAINS, strict=True):
+        found = {line.get_label(): line.get_xydata() for line in axes.get_lines()}  # of single seeds
+        found |= {bars.get_label(): bars.lines[0].get_xydata() for bars in axes.containers}
+        for n in study.LAYERS:
+            points = study.curves(rows, gain)[n]
+            assert sorted(points) == [*range(n - 1)]  # up to n - 2 pathways
+            np.testing.assert_allclose(found[f"{n} layers"], [(k, np.mean(points[k])) for k in sorted(points)])
+
+
+def test_layers_with_the_same_angles_share_a_label():
+    study = load_script(GLSNN / "feedback.py")
+    same = {0: [90.0, 89.0], 1: [10.0, 11.0]}
+    angles = {"W1": same, "W2": {0: [90.0], 1: [45.0]}, "W3": {x: [y + 0.5 for y in ys] for x, ys in same.items()}}
+    assert study.shared(angles) == {"W1, W3": same, "W2": angles["W2"]}
+    axes = study.draw_angles(study.controls(read_json(GLSNN / "results" / "feedback.json")["rows"], "fixed"))
+    labels = {text.get_text() for text in axes.texts}
+    assert {"orthogonal (90 degrees)", "W6, W7", "W1"} <= labels and "W6" not in labels
+
+
+def test_growth_figure():
+    benchmarks = REPOSITORY / "benchmarks"
+    growth, peers = (read_json(benchmarks / "results" / f"{name}.json") for name in ("growth", "peers"))
+    figure = load_script(benchmarks / "bench_growth.py").figure(growth, peers)
+    assert [axes.get_title(loc="left") for axes in figure.axes] == list("abcdef")
+    assert figure.get_supylabel() == "time (ms per minibatch)"
+    expected = [row["ms_per_minibatch"] for row in growth["rows"] if (row["synapses"], row["axis"]) == ("event", "T")]
+    lines = {line.get_label(): line for line in figure.axes[0].get_lines()}
+    np.testing.assert_array_equal(lines["this museum, event-driven"].get_ydata(), expected)
+    assert len(lines) == 4 and len(figure.axes[1].get_lines()) == 2
