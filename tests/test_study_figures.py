@@ -48,7 +48,8 @@ def test_feedback_figure_has_a_curve_for_each_depth_and_gain():
         for n in study.LAYERS:
             points = study.curves(rows, gain)[n]
             assert sorted(points) == [*range(n - 1)]  # up to n - 2 pathways
-            np.testing.assert_allclose(found[f"{n} layers"], [(k, np.mean(points[k])) for k in sorted(points)])
+            means = np.array([(k, np.mean(points[k])) for k in sorted(points)])
+            np.testing.assert_allclose(found[f"{n} layers"], means)
 
 
 def test_layers_with_the_same_angles_share_a_label():
