@@ -15,14 +15,14 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))  # this repository's, whatever else is installed
 
 from exhibits.common.system.errors import reported
 
 with reported():  # a package may be missing
+    import msgspec
+
     from exhibits.common.experiment.flags import from_command_line
     from exhibits.common.experiment.schema import StudyRow
     from exhibits.common.experiment.studies import StudyConfig, by_seed, patterns_of, run_study
