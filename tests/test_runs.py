@@ -4,17 +4,22 @@ import csv
 import shutil
 import statistics
 import struct
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
 from conftest import make_patterns
 from tensorboardX.proto.event_pb2 import Event  # pyright: ignore[reportAttributeAccessIssue]  (protobuf makes it at run time)
+from test_studies import cluster
 
 from exhibits.__main__ import main
 from exhibits.common.experiment.history import metrics
 from exhibits.common.experiment.schema import Activity, History, Progress
 from exhibits.common.scripts import commands, sweep
 from exhibits.common.system.errors import UserError
+from exhibits.common.system.places import REPOSITORY
 
 SMALL = {
     "bfa_snn": "--hid_dim=20 --T=30 --burn_in=6 --weight_std=.3 --eta .05 .05 --batch_size=8 --epochs=2",
@@ -160,6 +165,35 @@ def test_a_sweep_trains_every_combination_once(data, tmp_path, capsys):
     again = lines(tmp_path / "sweep.csv")
     assert len(again) == 6 and times == {row["folder"]: row["training (s)"] for row in again if row["seed"] != "3"}
     assert "0.2" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_killed_worker_costs_a_sweep_only_its_run(data, tmp_path):
+    address, processes = cluster(tmp_path, 2)
+    values = ["--lr_target", "0.2", "0.4", "--seed", "1", "2", *SMALL["glsnn"].replace("20 15", "20,15").split()]
+    command = [sys.executable, "-m", "exhibits", "sweep", "glsnn", *values, *data, "--out", str(tmp_path / "out")]
+    try:
+        sweeping = subprocess.Popen([*command, "--scheduler", address], cwd=REPOSITORY, stdout=subprocess.DEVNULL)
+        for _ in range(1200):
+            if list(tmp_path.glob("out/*/run.json")):
+                break
+            time.sleep(0.1)
+        processes[1].kill()  # in the middle of a run
+        assert sweeping.wait(300) == 0
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+    table = lines(tmp_path / "out" / "sweep.csv")
+    assert [(row["lr_target"], row["seed"]) for row in table] == [
+        ("0.2", "1"),
+        ("0.2", "2"),
+        ("0.4", "1"),
+        ("0.4", "2"),
+    ]
+    swept(tmp_path / "here", data, "--lr_target", "0.2", "0.4", "--seed", "1", "2")
+    score = "dev accuracy (%)"
+    assert [row[score] for row in table] == [row[score] for row in lines(tmp_path / "here" / "sweep.csv")]
 
 
 def test_runs_of_a_sweep_begin_with_the_weights_that_are_asked_for(data, runs, tmp_path):
