@@ -1,7 +1,7 @@
 r"""Backpropagation through the BFA-SNN's own spikes: what its plasticity is measured against.
 
 A minibatch is presented without learning; the spikes, currents and errors are those that the circuit itself makes. For
-the cost C = 1/2 sum |y - s{L+1}|^2 over the steps after burn-in and the patterns, each rule would change the weights of
+the cost C = sum (y - s{L+1})^2 / 2 over the steps after burn-in and the patterns, each rule would change the weights of
 layer n, L + 1 being the output, by
 
 | plasticity      sum_t s{n-1}(t)^T d{n}(t)   d{n} as in Eq. (8), d{L+1} = e: what the layer learns
