@@ -15,11 +15,13 @@ from tensorboardX.proto.event_pb2 import Event  # pyright: ignore[reportAttribut
 from test_studies import cluster
 
 from exhibits.__main__ import main
+from exhibits.common.experiment.config import from_json
 from exhibits.common.experiment.history import metrics
 from exhibits.common.experiment.schema import Activity, History, Progress
 from exhibits.common.scripts import commands, sweep
 from exhibits.common.system.errors import UserError
 from exhibits.common.system.places import REPOSITORY
+from exhibits.glsnn import Config
 
 SMALL = {
     "bfa_snn": "--hid_dim=20 --T=30 --burn_in=6 --weight_std=.3 --eta .05 .05 --batch_size=8 --epochs=2",
@@ -101,10 +103,15 @@ def test_tensorboard_gets_the_curves(runs):
 
 
 def test_tensorboard_that_is_not_there_is_said_before_anything_is_written(data, tmp_path, monkeypatch):
-    monkeypatch.setattr("exhibits.common.experiment.config.find_spec", lambda _: None)
+    monkeypatch.setattr("exhibits.common.experiment.history.find_spec", lambda _: None)
     with pytest.raises(UserError, match=r"pip install -e '.\[tensorboard\]'"):
         commands.train("glsnn", [*SMALL["glsnn"].split(), *data, "--tensorboard", f"--exp_dir={tmp_path / 'exp'}"])
     assert not (tmp_path / "exp").exists()
+
+
+def test_a_run_with_curves_for_tensorboard_opens_without_it(runs, monkeypatch):
+    monkeypatch.setattr("exhibits.common.experiment.history.find_spec", lambda _: None)
+    assert from_json(Config, runs["deep"] / "config.json").tensorboard
 
 
 def test_runs_of_both_exhibits_are_compared(runs, tmp_path, capsys):

@@ -4,7 +4,6 @@ import dataclasses
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, TypeVar
 
@@ -118,8 +117,6 @@ class TrainingConfig(Training, Data, Running):
         _normalize_paths(self)
         _settle_data(self)
         require(self, "verbosity", "0 or 1", self.verbosity in (0, 1))
-        if self.tensorboard and find_spec("tensorboardX") is None:
-            raise UserError("--tensorboard: tensorboardX is not installed; pip install -e '.[tensorboard]'")
         require(self, "checkpoint_minutes", "0 to 1e6", 0 <= self.checkpoint_minutes <= 1e6)
         require(self, "epochs", f"1 to {MAX_EPOCHS}", 1 <= self.epochs <= MAX_EPOCHS)
         require(self, "seed", "0 to 2^32 - 1", 0 <= self.seed < 2**32)

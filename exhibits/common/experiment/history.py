@@ -3,16 +3,24 @@
 import csv
 import io
 import math
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
 from exhibits.common.experiment.runfolder import RunFolder
 from exhibits.common.experiment.schema import Progress
+from exhibits.common.system.errors import UserError
 from exhibits.common.system.files import replacing, write_array
 
 METRICS, BOARD = "metrics.csv", "tensorboard"
 TAGS = {"trAcc": "accuracy/train", "acc": "accuracy/dev", "trNll": "nll/train", "nll": "nll/dev"}
+
+
+def require_board() -> None:
+    """Refuses to write for TensorBoard without the package, before a run begins; who only reads a run needs none."""
+    if find_spec("tensorboardX") is None:
+        raise UserError("--tensorboard: tensorboardX is not installed; pip install -e '.[tensorboard]'")
 
 
 class HistoryFiles:

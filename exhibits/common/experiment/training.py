@@ -21,7 +21,7 @@ from exhibits.common.experiment.config import TrainingConfig
 from exhibits.common.experiment.display import EpochBar, duration, norms
 from exhibits.common.experiment.epochs import learn_epoch, order_and_key, sample_of, tally_of
 from exhibits.common.experiment.evaluation import fit_temperature, interpret
-from exhibits.common.experiment.history import HistoryFiles
+from exhibits.common.experiment.history import HistoryFiles, require_board
 from exhibits.common.experiment.runfolder import CHECKPOINTS, INITIAL, RunFolder, finished, held
 from exhibits.common.experiment.schema import FORMAT, Activity, Best, Identity, Progress, Record, RunLog, Tally
 from exhibits.common.system.environment import settings
@@ -78,6 +78,8 @@ def fit(circuit: Circuit, config: TrainingConfig, data: DataSet) -> tuple[float,
             before stays.
         SystemExit: with code 130, after Ctrl-C, SIGTERM or SIGHUP and a checkpoint.
     """
+    if config.tensorboard:
+        require_board()
     identity = identity_of(circuit, config, data)
     try:
         with held(config, identity, record_of(identity, config, data)) as folder, stoppable() as stopping:
