@@ -155,8 +155,8 @@ def flags(script: Path) -> set[str]:
     if script.name.startswith(("train_", "analyze_")) or script.name == "sim.sh":
         exhibit = importlib.import_module(f"exhibits.{folder.name}")
         kind = exhibit.Analysis if script.name.startswith("analyze_") else exhibit.Config
-    elif folder.name == "studies" and hasattr(load_script(script), "Study"):
-        kind = load_script(script).Study
+    elif folder.name == "studies" and (study := getattr(load_script(script), "Study", None)):
+        kind = study
     else:
         helped = subprocess.run([sys.executable, script, "--help"], capture_output=True, text=True, check=True)
         return set(re.findall(r"--\w+", helped.stdout))

@@ -7,7 +7,7 @@ from conftest import make_patterns, presented
 from reference_glsnn import Adam, forward, gradients, receptive_fields
 from test_glsnn import as_reference, make_glsnn, parameters
 
-from exhibits.glsnn.backprop import BackpropGLSNN, angles
+from exhibits.glsnn.backprop import BackpropGLSNN, angles_of
 from exhibits.glsnn.components import dropout_gate
 
 
@@ -80,7 +80,7 @@ def test_angles_equal_numpy(side):
     circuit = make_glsnn(seed=6, receptive_field=side)
     x, y = make_patterns(7)  # and a row of padding
     before = parameters(circuit)
-    found = angles(circuit, x, y)
+    found = angles_of(circuit)(x, y)
     local = gradients(*as_reference(circuit)[:3], x, y, as_reference(circuit)[3])
     pairs = [(a[0], b[0]) for a, b in zip(local, backpropagated(circuit, x, y), strict=True)]
     seen = receptive_fields(6, 6, circuit.sizes[1], side)

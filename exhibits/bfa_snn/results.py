@@ -12,9 +12,7 @@ from exhibits.common.system.errors import reported
 with reported():  # a package may be missing
     from exhibits.bfa_snn.config import Config
     from exhibits.common.data.datasets import SOURCES
-    from exhibits.common.data.loading import load_for_training
     from exhibits.common.report.results import Row, choose, glance, measure, read_arguments, show, table, train_and_test
-    from exhibits.common.system.environment import pin
     from exhibits.common.system.places import REPOSITORY
 
 ROWS = [
@@ -39,13 +37,8 @@ def config_of(row: Row) -> Config:
 
 def run(task: dict) -> dict:
     """Trains, keeps the best epoch on dev or else the last one, measures once on test."""
-    pin()  # what is imported from here on computes
-    from exhibits.bfa_snn.model import BFA_SNN
-
-    (row,), seed = choose(ROWS, [task["row"]]), task["seed"]
-    config = replace(config_of(row), seed=seed, exp_dir=Config.exp_dir / "results" / f"{row.name}-{seed}")
-    data = load_for_training(config)
-    return train_and_test(BFA_SNN.for_training(config, data), config, data, task["temperature"])
+    (row,) = choose(ROWS, [task["row"]])
+    return train_and_test(config_of(row), task)
 
 
 def digest(row: Row) -> str:

@@ -8,7 +8,7 @@ start far below threshold have no gradient and stay silent.
 """
 
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import partial
 
 import jax
 import numpy as np
@@ -105,27 +105,22 @@ class BackpropGLSNN(GLSNN):
         return self.answer(count, v)
 
 
-def angles(circuit: GLSNN, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Angle between what each layer learns from a minibatch by local plasticity and by backpropagation.
+def angles_of(circuit: GLSNN) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """A function that measures angles between what layers learn by local plasticity and by backpropagation.
+
+    It is compiled once, and measures the circuit as it is when it is called.
 
     Args:
         circuit: with feedback to all of its hidden layers.
-        x: (n, D) patterns, at most as many as the circuit's batch size.
-        y: (n, C) one-hot labels.
 
     Returns:
-        (L + 1,) degrees between the two updates of W1, ..., W{L+1}, before Adam; below 90, both lower the cost.
-        NaN for a layer of which one of them is 0.
+        A function of patterns (n, D), at most as many as the circuit's batch size, and one-hot labels (n, C). It gives
+        (L + 1,) degrees between the two updates of W1, ..., W{L+1}, before Adam; below 90, both lower the cost. NaN for
+        a layer of which one of them is 0.
     """
-    minibatch = minibatches_of(x, y, circuit.batch_size, 1)
-    return np.asarray(_angle_program(circuit)(circuit.get_parameters(), *(rows[0] for rows in minibatch)))
 
-
-@lru_cache(maxsize=1)  # whoever measures a circuit does so after every epoch
-def _angle_program(circuit: GLSNN) -> Callable[..., jax.Array]:
-    """A compiled function of parameters, patterns (B, D), labels (B, C) and which are valid (B, 1); see `angles`."""
-
-    def measure(parameters, patterns, labels, valid):
+    @jax.jit
+    def compute(parameters, patterns, labels, valid):
         run = circuit.run(parameters, valid, jax.random.PRNGKey(0), learn=False)
         circuit.begin(run, patterns, labels)
         true = [dw for dw, _ in gradients(circuit, run)[0]]
@@ -135,4 +130,8 @@ def _angle_program(circuit: GLSNN) -> Callable[..., jax.Array]:
         cosines = [jnp.vdot(a, b) / (jnp.linalg.norm(a) * jnp.linalg.norm(b)) for a, b in zip(true, local, strict=True)]
         return jnp.degrees(jnp.arccos(jnp.clip(jnp.stack(cosines), -1.0, 1.0)))
 
-    return jax.jit(measure)
+    def measure(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        rows = [each[0] for each in minibatches_of(x, y, circuit.batch_size, 1)]
+        return np.asarray(compute(circuit.get_parameters(), *rows))
+
+    return measure

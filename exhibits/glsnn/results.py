@@ -11,7 +11,6 @@ from exhibits.common.system.errors import reported
 
 with reported():  # a package may be missing
     from exhibits.common.data.datasets import SOURCES
-    from exhibits.common.data.loading import load_for_training
     from exhibits.common.report.results import (
         Row,
         choose,
@@ -22,7 +21,6 @@ with reported():  # a package may be missing
         table,
         train_and_test,
     )
-    from exhibits.common.system.environment import pin
     from exhibits.common.system.places import REPOSITORY
     from exhibits.glsnn.config import Config
 
@@ -57,13 +55,8 @@ def config_of(row: Row) -> Config:
 
 def run(task: dict) -> dict:
     """Trains, keeps the best epoch on dev or else the last one, measures once on test."""
-    pin()  # what is imported from here on computes
-    from exhibits.glsnn.model import GLSNN
-
-    (row,), seed = choose(ROWS, [task["row"]]), task["seed"]
-    config = replace(config_of(row), seed=seed, exp_dir=Config.exp_dir / "results" / f"{row.name}-{seed}")
-    data = load_for_training(config)
-    return train_and_test(GLSNN.for_training(config, data), config, data, task["temperature"])
+    (row,) = choose(ROWS, [task["row"]])
+    return train_and_test(config_of(row), task)
 
 
 def digest(row: Row) -> str:

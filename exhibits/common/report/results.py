@@ -8,21 +8,19 @@ import argparse
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
-from exhibits.common.data.loading import DataSet, load_patterns
+from exhibits.common.data.loading import load_for_training, load_patterns
 from exhibits.common.experiment.config import TrainingConfig
 from exhibits.common.experiment.schema import ResultsRow, SeedResult, to_plain
 from exhibits.common.experiment.studies import outcomes
 from exhibits.common.system.commandline import Parser
 from exhibits.common.system.errors import UserError
 from exhibits.common.system.files import locked, read_json, replacing, write_json
-
-if TYPE_CHECKING:  # ngc-learn reads the command line when it is imported
-    from exhibits.common.circuit import Circuit
 
 GLANCE = ("recipe", "seeds", "test accuracy (%)", "training", "hardware")
 
@@ -133,16 +131,12 @@ def _missing(row: Row, known: ResultsRow, folder: Path) -> Iterator[dict[str, An
         yield {"row": row.name, "seed": seed, "temperature": temperature}
 
 
-def train_and_test(
-    circuit: "Circuit", config: TrainingConfig, data: DataSet, temperature: float | None = None
-) -> dict[str, Any]:
+def train_and_test(config: TrainingConfig, task: Mapping[str, Any]) -> dict[str, Any]:
     """Trains, keeps the best epoch on dev and measures it once on test; a training that is finished is not repeated.
 
     Args:
-        circuit: freshly built.
-        config: its configuration.
-        data: to learn from and to choose the epoch by; the configuration has a test set too.
-        temperature: of the calibrated NLL; by default the one that was fitted on dev.
+        config: of a row; it names a training, a development and a test set.
+        task: the row's name, a seed, and the temperature of the calibrated NLL; None: the one that is fitted on dev.
 
     Returns:
         The record of the run and its test results.
@@ -152,10 +146,14 @@ def train_and_test(
     from exhibits.common.experiment.training import fit_unless_finished
     from exhibits.common.report.analysis import evaluate
 
+    exp = type(config).exp_dir / "results" / f"{task['row']}-{task['seed']}"
+    config = replace(config, seed=task["seed"], exp_dir=exp)
+    data, package = load_for_training(config), import_module(f"exhibits.{config.exhibit}")
+    circuit = getattr(package, package.MODEL).for_training(config, data)
     identity, log = fit_unless_finished(circuit, config, data)
     trained = restore(circuit, config.exp_dir, identity)
-    if temperature is not None:
-        trained = replace(trained, temperature=temperature)
+    if task["temperature"] is not None:
+        trained = replace(trained, temperature=task["temperature"])
     test, *_ = load_patterns(config, "test", data.form)
     run = {name: value for name, value in to_plain(log).items() if name not in ("activity", "data", "form")}
     return run | evaluate(trained, test, "test set", Keys.of(config.seed).test)[0]

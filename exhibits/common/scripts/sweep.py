@@ -168,9 +168,12 @@ def by_run(row: dict[str, Any]) -> dict[str, Any]:
 
 def differing(summary: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """A summary for the terminal, without the flags that have the same value in every line."""
-    same = {name for name in summary[0] if len({line[name] for line in summary}) == 1 and ", " not in name}
-    kept = [{name: value for name, value in line.items() if name not in same - {"seeds"}} for line in summary]
-    return kept if len(summary) > 1 else list(summary)
+    if len(summary) == 1:
+        return list(summary)
+    names = list(summary[0])
+    flags, measured = names[: names.index("seeds")], names[names.index("seeds") :]
+    shown = [name for name in flags if len({line[name] for line in summary}) > 1] + measured
+    return [{name: line[name] for name in shown} for line in summary]
 
 
 def by_point(table: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -115,7 +115,7 @@ def run(task: dict) -> dict:
     import numpy as np
 
     from exhibits.common.circuit.seeds import Keys
-    from exhibits.glsnn.backprop import angles
+    from exhibits.glsnn.backprop import angles_of
     from exhibits.glsnn.controls import turn_half
 
     train, dev = patterns_of(task)
@@ -127,10 +127,10 @@ def run(task: dict) -> dict:
         return {"acc": list(learning_curve(circuit, task)), "spikes": spikes}
     if hidden + 1 > LAYERS[0] or task["n_feedback"] < hidden - 1:
         return {"acc": list(learning_curve(circuit, task))}
-    some = dev.x[: circuit.batch_size], dev.y[: circuit.batch_size]
+    some, angles = (dev.x[: circuit.batch_size], dev.y[: circuit.batch_size]), angles_of(circuit)
 
     def measured() -> list[float | None]:
-        return [angle if math.isfinite(angle) else None for angle in angles(circuit, *some).tolist()]
+        return [angle if math.isfinite(angle) else None for angle in angles(*some).tolist()]
 
     by_epoch, acc = [measured()], []
     for value in learning_curve(circuit, task):
