@@ -1,8 +1,8 @@
-"""Does learning survive depth? Accuracy of four ways to teach 3 to 6 hidden layers; `--help` lists the flags.
+"""Does learning survive depth? Accuracy of six ways to teach 3 to 6 hidden layers; `--help` lists the flags.
 
-The GLSNN; backpropagation through the same cascade, the upper reference; the BFA-SNN with as many layers; equilibrium
-propagation. Each row of results/depth.json has the accuracy on the development set after each epoch. Draws
-figures/depth.png and writes the table in depth.md.
+The GLSNN; direct feedback alignment, feedback alignment from layer to layer, and backpropagation, the upper reference,
+all three in the same cascade; the BFA-SNN with as many layers; equilibrium propagation. Each row of results/depth.json
+has the accuracy on the development set after each epoch. Draws figures/depth.png and writes the table in depth.md.
 """
 
 import sys
@@ -41,6 +41,8 @@ class Method:
 
 METHODS = {
     "glsnn": Method("GLSNN", 10),
+    "direct": Method("direct feedback alignment in the same cascade", 10),
+    "layerwise": Method("feedback alignment from layer to layer", 10),
     "backprop": Method("backpropagation through the same cascade", 10),
     "bfa_snn": Method("BFA-SNN", 3, 1),
     "equilibrium": Method("equilibrium propagation", 3, 1),
@@ -49,7 +51,7 @@ METHODS = {
 
 @dataclass(frozen=True)
 class Study(StudyConfig):
-    """Compares four ways to teach networks of 3 to 6 hidden layers of 256 cells."""
+    """Compares six ways to teach networks of 3 to 6 hidden layers of 256 cells."""
 
 
 def grid(config: StudyConfig) -> list[dict]:
@@ -71,14 +73,16 @@ def run(task: dict) -> dict:
     train, _ = patterns_of(task)
     D, C = train.x.shape[1], train.y.shape[1]
     key, hid_dim = jax.random.PRNGKey(task["seed"]), tuple(task["hid_dim"])
-    if task["method"] in ("glsnn", "backprop"):
+    if task["method"] in ("glsnn", "direct", "layerwise", "backprop"):
+        from exhibits.glsnn.alternatives import DirectFeedbackAlignment, FeedbackAlignment
         from exhibits.glsnn.backprop import BackpropGLSNN
         from exhibits.glsnn.config import CircuitConfig
         from exhibits.glsnn.model import GLSNN
 
+        kinds = {"direct": DirectFeedbackAlignment, "layerwise": FeedbackAlignment, "backprop": BackpropGLSNN}
         config = CircuitConfig(hid_dim=hid_dim, receptive_field=0, in_dropout=0.0, hid_dropout=0.0)
-        kind = GLSNN if task["method"] == "glsnn" else BackpropGLSNN
-        circuit = kind(key, D, C, config, task["epochs"] * -(-len(train.x) // config.batch_size))
+        n_updates = task["epochs"] * -(-len(train.x) // config.batch_size)
+        circuit = kinds.get(task["method"], GLSNN)(key, D, C, config, n_updates)
     elif task["method"] == "bfa_snn":
         from exhibits.bfa_snn.config import CircuitConfig
         from exhibits.bfa_snn.model import BFA_SNN

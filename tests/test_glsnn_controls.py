@@ -2,10 +2,12 @@
 
 import jax
 import numpy as np
+import pytest
 from conftest import make_patterns
 
 from exhibits.common.system.places import REPOSITORY
 from exhibits.common.system.scripts import load_script
+from exhibits.glsnn.alternatives import DirectFeedbackAlignment, FeedbackAlignment
 from exhibits.glsnn.config import CircuitConfig
 from exhibits.glsnn.controls import RedrawnFeedback, turn_half, with_feedback_to
 from exhibits.glsnn.model import GLSNN
@@ -83,3 +85,29 @@ def test_all_layers_are_as_active_before_training_at_the_studys_gain():
     alike, fading = spikes
     assert min(alike[1:]) > 1 and max(alike[1:]) < 1.5 * min(alike[1:])
     assert fading[0] > 0.1 and max(fading[3:]) == 0
+
+
+@pytest.mark.parametrize("kind", [DirectFeedbackAlignment, FeedbackAlignment])
+def test_alternatives_carry_the_error_by_fixed_random_synapses(kind):
+    circuit = make(kind)
+    x, y = make_patterns(8)
+    start, random = circuit.get_parameters(), feedback(circuit)
+    for matrix in random.values():
+        few = matrix if len(matrix) <= len(matrix.T) else matrix.T
+        np.testing.assert_allclose(few @ few.T, np.eye(len(few)), atol=1e-5)
+
+    run = circuit.run(start, np.ones((8, 1), np.float32), jax.random.PRNGKey(0), learn=False)
+    circuit.begin(run, x, y)
+    circuit.forward(run)
+    run.once(circuit.feedback)
+    signals = {5: y - np.asarray(run[circuit.z[5].rate])}
+    for n in (4, 3, 2, 1):
+        above = signals[5 if kind is DirectFeedbackAlignment else n + 1]
+        signals[n] = above @ random[f"F{n}.weights"] * np.asarray(run[circuit.z[n].sensitivity])
+    for n in circuit.layers:
+        assert np.any(signals[n])
+        np.testing.assert_allclose(run[circuit[f"W{n}"].post], signals[n], atol=1e-5)
+
+    circuit.read(x, y, jax.random.PRNGKey(0), learn=True)
+    jax.tree.map(np.testing.assert_array_equal, feedback(circuit), random)
+    assert all(np.any(circuit[f"W{n}"].weights.get() != start[f"W{n}.weights"]) for n in circuit.layers)

@@ -32,9 +32,10 @@ feedback alignment and local STDP plasticity", Frontiers in Computational Neuros
 implementation in BrainCog (Zeng et al., 2023).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import jax
 from jax import numpy as jnp
@@ -89,21 +90,25 @@ class GLSNN(Network[CircuitConfig]):
                 e[n] = make(stock.GaussianErrorCell, f"e{n}", n_units=sizes[n], mu=z[n].rate, **gate)
                 make.wire(e[n].dmu, W[n].post)  # Eq. (11)
         make.wire(W[1].inputs, W[1].pre)
+        F = {n: self.pathway(make, n, W, z, e) for n in self.taught}
         feedback = [e[out].advance_state]
-        for n in self.taught:
-            to = {"shape": (sizes[out], sizes[n]), "inputs": e[out].dmu, "biases": z[n].rate}  # r_hat = r + feedback
-            if n == out - 1:
-                F = make(TransposedSynapse, f"F{n}", gain=c.lr_target, weights=W[out].weights, **to)  # Eq. (8)
-            else:
-                F = make(stock.DenseSynapse, f"F{n}", weight_init=orthogonal, **to)  # Eq. (9)
-            make.wire(F.outputs, e[n].target)
-            feedback += [F.advance_state, e[n].advance_state]
+        for n in reversed(F):
+            make.wire(F[n].outputs, e[n].target)
+            feedback += [F[n].advance_state, e[n].advance_state]
         self.feedback = make.process("feedback", feedback)
         self.cascade = [(make.advance(f"drive{n}", W[n]), make.advance(f"spike{n}", z[n])) for n in W]
         self.evolve = make.evolve("evolve", *(W[n] for n in e))
         self.rates = [W[1].inputs, *(cell.rate for cell in z.values())]  # Eqs. (1), (4)
         self.spikes = [self.z0.outputs if self.z0 else W[1].inputs, *(cell.s for cell in z.values())]
         self.W, self.z, self.error, self.unroll = W, z, e[out], min(c.T, self.UNROLL)
+
+    def pathway(self, make: Builder, n: int, W: Mapping, z: Mapping, e: Mapping) -> Any:
+        """The feedback synapse to hidden layer n; it sends the target, that layer's rates and the feedback."""
+        out = len(self.sizes) - 1
+        to = {"shape": (self.sizes[out], self.sizes[n]), "inputs": e[out].dmu, "biases": z[n].rate}
+        if n == out - 1:
+            return make(TransposedSynapse, f"F{n}", gain=self.config.lr_target, weights=W[out].weights, **to)  # Eq. (8)
+        return make(stock.DenseSynapse, f"F{n}", weight_init=orthogonal, **to)  # Eq. (9)
 
     @property
     def taught(self) -> Sequence[int]:

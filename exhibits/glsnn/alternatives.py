@@ -1,0 +1,49 @@
+"""Other ways to carry the error back to the GLSNN's hidden layers, by fixed random synapses alone.
+
+The same cells, weights, local plasticity and Adam. What differs is the pathway of the last hidden layer, which is
+random here too, and where each pathway begins.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from exhibits.common.circuit import Builder
+from exhibits.common.ngc import stock
+from exhibits.glsnn.components import orthogonal
+from exhibits.glsnn.model import GLSNN
+
+
+class DirectFeedbackAlignment(GLSNN):
+    r"""The output error goes to every hidden layer through a fixed random matrix of its own.
+
+    .. math:: d_\ell = (d_L F_\ell) \odot \psi_\ell
+
+    F (C, H) has orthonormal rows. Unlike the GLSNN, the last hidden layer does not use the transposed output weights.
+
+    Source: Nøkland (2016), "Direct feedback alignment provides learning in deep neural networks", here on rates of
+    spikes.
+    """
+
+    def pathway(self, make: Builder, n: int, W: Mapping, z: Mapping, e: Mapping) -> Any:
+        return self._random(make, n, len(self.sizes) - 1, z, e)
+
+    def _random(self, make: Builder, n: int, source: int, z: Mapping, e: Mapping) -> Any:
+        """Fixed random synapses from the error cells of a layer to hidden layer n."""
+        shape = (self.sizes[source], self.sizes[n])
+        wires = {"inputs": e[source].dmu, "biases": z[n].rate}
+        return make(stock.DenseSynapse, f"F{n}", shape=shape, weight_init=orthogonal, **wires)
+
+
+class FeedbackAlignment(DirectFeedbackAlignment):
+    r"""The error goes from layer to layer, as in backpropagation, through fixed random matrices.
+
+    .. math:: d_\ell = (d_{\ell+1} F_\ell) \odot \psi_\ell
+
+    F (n, H), where n is the number of cells of the next layer, has orthonormal rows or columns.
+
+    Source: Lillicrap, Cownden, Tweed and Akerman (2016), "Random synaptic feedback weights support error
+    backpropagation for deep learning", here on rates of spikes.
+    """
+
+    def pathway(self, make: Builder, n: int, W: Mapping, z: Mapping, e: Mapping) -> Any:
+        return self._random(make, n, n + 1, z, e)
