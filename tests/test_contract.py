@@ -28,7 +28,10 @@ CIRCUITS = {
     "bfa_snn-dense": (BFA_SNN, BFAConfig, BFA | {"synapses": "dense"}),
     "bfa_snn-event": (BFA_SNN, BFAConfig, BFA | {"synapses": "event"}),
     "bfa_snn-rate": (BFA_SNN, BFAConfig, BFA | {"encoder": "rate"}),
+    "bfa_snn-dale": (BFA_SNN, BFAConfig, BFA | {"synapses": "event", "dale": True}),
+    "bfa_snn-dale-rate": (BFA_SNN, BFAConfig, BFA | {"encoder": "rate", "dale": True}),
     "glsnn-direct": (GLSNN, GLSNNConfig, DEEP),
+    "glsnn-centred": (GLSNN, GLSNNConfig, DEEP | {"centre": 0.05}),
     "glsnn-bernoulli": (GLSNN, GLSNNConfig, DEEP | {"encoder": "bernoulli", "n_feedback": 1}),
     "drtp_snn": (DRTP_SNN, DRTPConfig, DRTP),
 }
@@ -37,7 +40,7 @@ for name in ADDED:  # with the flags that it gives for tests
     package = import_module(f"exhibits.{name}")
     config = replace(from_command_line(package.Config, package.SMALL), batch_size=8)
     CIRCUITS[name] = (getattr(package, package.MODEL), lambda config=config: config, {})
-SILENT = ("bfa_snn-rate", "glsnn-direct")  # circuits without noise
+SILENT = ("bfa_snn-rate", "bfa_snn-dale-rate", "glsnn-direct", "glsnn-centred")  # circuits without noise
 
 
 class Subject:
@@ -142,7 +145,8 @@ def test_every_parameter_moves_or_is_fixed(circuit):
     learning = {part.name for part, _ in circuit.evolve.method_order}
     for name in before:
         assert equal(before[name], after[name]) == (name.split(".")[0] not in learning), name
-    assert learning and learning <= {f"W{n}" for n in circuit.layers}
+    assert learning & {f"W{n}" for n in circuit.layers}
+    assert learning <= {f"{kind}{n}" for kind in "WIm" for n in range(len(circuit.sizes))}
 
 
 def test_saved_and_loaded_it_predicts_alike(subject, circuit, tmp_path):

@@ -1,8 +1,9 @@
 """Values of the BFA-SNN circuit, apart from the model so that the command line is read before ngc-learn loads."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from exhibits.common.experiment.config import MOST, AnalysisConfig, TrainingConfig, positive, require
 from exhibits.common.system.places import writable_home
@@ -41,6 +42,9 @@ class Network:
     """Slope c2 of the surrogate sech^2(c2 R j), per mV (paper)."""
     weight_std: float = 0.055
     """Standard deviation of the initial forward and the fixed feedback weights (page)."""
+    dale: bool = False
+    """Whether every synapse keeps its sign: cells excite, and an inhibitory partner of each relays its spikes (our
+    choice)."""
     gamma: float = 1.0
     """Gain of the rate codes that the analysis reads out (page)."""
     synapses: Literal["auto", "event", "dense"] = "auto"
@@ -93,6 +97,7 @@ class Config(CircuitConfig, TrainingConfig):
     """Trains a spiking network by broadcast feedback alignment and keeps its best parameters on the dev set."""
 
     exhibit: ClassVar[str] = "bfa_snn"
+    ADDED: ClassVar[Mapping[str, Any]] = {**TrainingConfig.ADDED, "dale": False}  # in format 5
 
     exp_dir: Path = EXP
 

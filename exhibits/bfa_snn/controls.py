@@ -1,4 +1,4 @@
-"""The BFA-SNN with one thing changed about its feedback: controls of feedback alignment."""
+"""The BFA-SNN with one thing changed: controls of feedback alignment and of Dale's law."""
 
 from functools import reduce
 from typing import Any
@@ -43,6 +43,24 @@ class UngatedBFA_SNN(BFA_SNN):
         for n in self.hidden:
             cell: Any = make.components[f"z{n}"]
             cell.d_spike_fx = jnp.ones_like  # what Eq. (8) takes as f_surr
+
+
+class FixedInhibitionBFA_SNN(BFA_SNN):
+    """With `dale`, its inhibitory synapses do not learn."""
+
+    def build(self, make: Builder, sizes: tuple[int, ...]) -> None:
+        super().build(make, sizes)
+        self.evolve = make.evolve("learn", *(make.components[f"W{n}"] for n in self.layers))
+
+
+class ExcitatoryBFA_SNN(FixedInhibitionBFA_SNN):
+    """With `dale`, its inhibitory synapses are 0."""
+
+    def build(self, make: Builder, sizes: tuple[int, ...]) -> None:
+        super().build(make, sizes)
+        for n in self.layers:
+            synapse: Any = make.components[f"I{n}"]
+            synapse.weights.set(0.0 * synapse.weights.get())
 
 
 def turn_feedback(circuit: BFA_SNN, key: jax.Array) -> None:

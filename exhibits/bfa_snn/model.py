@@ -19,6 +19,7 @@ Shown for one hidden layer; a deeper network repeats z1, W2, E2 and d1 with the 
 | d1          | d1.dmu           | (8) d1 = (e2 E2) * f_surr(j1)                  |                               |
 | dW2         | W2               | (9) W2 <- W2 + eta2 s1^T e2, b2 <- b2 + eta2 e2  | summed over the minibatch   |
 | dW1         | W1               | (10) W1 <- W1 + eta1 s0^T d1, b1 <- b1 + eta1 d1 | summed over the minibatch   |
+| Dale's law  | W1, I1           | (11) j1 + s0 I1, taught like W1; W1 >= 0, I1 <= 0 | only with --dale           |
 
     forward    z0 --W1--> z1 --W2--> z2
     error                            z2 --> e2 <-- label
@@ -29,6 +30,8 @@ Source: A. Samadi, T. P. Lillicrap and D. B. Tweed, "Deep learning with dynamic 
 weights", Neural Computation 29(3), 2017, 578-602, as ngc-learn's model museum presents it.
 """
 
+from itertools import chain
+
 import jax
 from jax import numpy as jnp
 
@@ -38,7 +41,7 @@ from exhibits.common.circuit import Answer, Builder, Run
 from exhibits.common.circuit.activity import ADVICE
 from exhibits.common.library.network import Network
 from exhibits.common.ngc import DistributionGenerator as Draw
-from exhibits.common.ngc import stock
+from exhibits.common.ngc import Summation, stock
 
 
 class BFA_SNN(Network[CircuitConfig]):
@@ -55,7 +58,7 @@ class BFA_SNN(Network[CircuitConfig]):
     def build(self, make: Builder, sizes: tuple[int, ...]) -> None:
         c, out = self.config, len(sizes) - 1
         event = events.chosen(c.synapses)
-        kind = events.kinds(event)
+        kind = events.kinds(event, signed=c.dale)
         self.choices = {"synapses": "event" if event else "dense"}
         draw = Draw.gaussian(mean=0.0, std=c.weight_std)
         # dmu points downhill and the optimizer descends, so the sign is turned.
@@ -70,24 +73,30 @@ class BFA_SNN(Network[CircuitConfig]):
         else:
             z0 = make(stock.RateCell, "z0", n_units=sizes[0], tau_m=0.0)
             self.input, s = z0.j, [z0.zF]
+        signs = {"W": {"sign": 1}, "I": {"sign": -1, "bias_init": None}} if c.dale else {"W": {}}
         W, z = {}, {}
         for n in range(1, out + 1):
             synapse = kind.graded if n == 1 and c.encoder == "rate" else kind.synapse
-            to = {"shape": sizes[n - 1 : n + 1], "inputs": s[-1], "pre": s[-1]}
-            W[n] = make(synapse, f"W{n}", post_wght=eta[n - 1], **to, **plastic)  # Eq. (2)
+            to = {"shape": sizes[n - 1 : n + 1], "inputs": s[-1], "pre": s[-1], "post_wght": eta[n - 1]} | plastic
+            W[n] = [make(synapse, f"{name}{n}", **to | sign) for name, sign in signs.items()]  # Eqs. (2), (11)
+            currents = [each.outputs for each in W[n]]
+            j = Summation(*currents) if c.dale else currents[0]
             cell = kind.cell if n < out else SecantSLIFCell
-            z[n] = make(cell, f"z{n}", n_units=sizes[n], j=W[n].outputs, **lif)  # Eqs. (3), (4), (7)
+            z[n] = make(cell, f"z{n}", n_units=sizes[n], j=j, **lif)  # Eqs. (3), (4), (7)
             s.append(z[n].s)
         e = make(GatedErrorCell, f"e{out}", n_units=sizes[out], mu=s[out])  # Eq. (5)
-        make.wire(e.dmu, W[out].post)  # Eq. (9)
+        for synapse in W[out]:
+            make.wire(e.dmu, synapse.post)  # Eq. (9)
         for n in range(1, out):
             shape = (sizes[out], sizes[n])
             E = make(stock.DenseSynapse, f"E{n + 1}", shape=shape, inputs=e.dmu, weight_init=draw)  # Eq. (6)
             # A teaching signal is the error of a cell whose mean is 0.
             d = make(GatedErrorCell, f"d{n}", n_units=sizes[n], target=E.outputs, modulator=z[n].surrogate)  # Eq. (8)
-            make.wire(d.dmu, W[n].post)  # Eq. (10)
-        self.advance, self.evolve = make.advance("advance"), make.evolve("evolve", *W.values())
-        self.sent, self.out, self.error, self.updates = s, z[out], e, W[1].opt_params
+            for synapse in W[n]:
+                make.wire(d.dmu, synapse.post)  # Eq. (10)
+        self.advance, self.evolve = make.advance("advance"), make.evolve("evolve", *chain(*W.values()))
+        self.sent, self.out, self.error, self.updates = s, z[out], e, W[1][0].opt_params
+        self.currents = {synapse.name: synapse.outputs for synapse in W[out]}
         self.spikes = [s[0], *(cell.onset for cell in z.values())]
 
     def begin(self, run: Run, x: jax.Array, y: jax.Array) -> None:
@@ -99,13 +108,13 @@ class BFA_SNN(Network[CircuitConfig]):
         c, window = self.config, self.config.T - self.config.burn_in
         self.begin(run, x, y)
         early = run.steps(c.burn_in, self.advance, count=self.out.s, active=self.sent)
-        late = run.steps(window, self.advance, self.evolve, count=self.out.s, active=self.sent, current=self.out.j)
+        late = run.steps(window, self.advance, self.evolve, count=self.out.s, active=self.sent, **self.currents)
         sticky = steps_per_spike(c.refract_time, c.dt, c.T)
         active = [a + b for a, b in zip(early.active, late.active, strict=True)]
         spiking = self.layers if c.encoder == "rate" else range(len(self.sizes))
         return Answer(
             count=early.count + late.count,
-            logit=late.current / window,
+            logit=sum((getattr(late, name) for name in self.currents), jnp.zeros(())) / window,
             rates={n: c.gamma / window * late.active[n].astype(jnp.float32) for n in self.hidden},
             spikes={n: -(-active[n] // (sticky if n else 1)) for n in spiking},
             every={n: late.active[n] == window for n in spiking},

@@ -75,7 +75,12 @@ def gradients(circuit: GLSNN, run: Run) -> tuple[list, tuple[jax.Array, jax.Arra
 
     Returns:
         The gradients, 0 where there is no synapse; spike counts and membrane potentials (mV) of the output layer.
+
+    Raises:
+        ValueError: if the circuit centres its rates, which `cascade` does not.
     """
+    if circuit.config.centre:
+        raise ValueError(f"centre={circuit.config.centre}: expected 0; gradients of centred rates are not computed")
     y, valid = run[circuit.error.target], run[circuit.error.modulator]
     gates = [run[cell.gate] for cell in circuit.z.values()][:-1]
     synapses = circuit.W.values()

@@ -182,7 +182,7 @@ class AdamSynapse(stock.HebbianSynapse):
             key=key,
         )
         self.weights.set(self.weights.get() * self.mask.get())
-        self.adam = partial(adam_step, decay=decay)
+        self.gradients, self.adam = hebbian_gradients, partial(adam_step, decay=decay)
         self.eta = Compartment(jnp.float32(eta))
 
     @compilable
@@ -191,15 +191,75 @@ class AdamSynapse(stock.HebbianSynapse):
 
     @compilable
     def evolve(self):
-        pre = self.pre.get()
-        post = self.post.get()
-        gradients = [-self.mask.get() * jnp.matmul(pre.T, post), -jnp.sum(post, axis=0, keepdims=True)]
+        gradients = self.gradients(self.mask.get(), self.pre.get(), self.post.get())
         weights, biases, opt_params = self.adam(
             self.weights.get(), self.biases.get(), self.opt_params.get(), gradients, self.eta.get()
         )
         self.weights.set(weights)
         self.biases.set(biases)
         self.opt_params.set(opt_params)
+
+
+class CentringSynapse(AdamSynapse):
+    r"""`AdamSynapse` that subtracts from each of its inputs the input's slow mean.
+
+    | outputs = (inputs - mean) W + b
+    | g = -mask (pre - mean)^T post, summed over the minibatch, then as in `AdamSynapse`
+    | mean <- mean + share sum_B valid (pre - mean) / B
+
+    Rates are never below 0: without centring, the updates for all patterns have a large part in common.
+
+    | --- Input: ---      as `AdamSynapse`; valid (B, 1) 0 for padding, which has no part in the mean
+    | --- Parameter: ---  as `AdamSynapse`; mean (1, n), 0 at the start
+    | --- Output: ---     outputs (B, m)
+
+    Args:
+        name: name of the component.
+        shape: (n, m).
+        share: of a minibatch in the mean, per update.
+        batch_size: patterns presented at once.
+        values: the other arguments of `AdamSynapse`.
+
+    Examples:
+        >>> from exhibits.common.ngc import alone
+        >>> zeros = lambda shape, key: jnp.zeros(shape)
+        >>> W, evolve = alone(CentringSynapse, "evolve", shape=(2, 1), share=0.5, weight_init=zeros)
+        >>> W.pre.set(jnp.array([[1.0, 0.5]]))
+        >>> _ = evolve()
+        >>> W.mean.get().tolist()
+        [[0.5, 0.25]]
+
+    Source: Sejnowski (1977), "Storing covariance with nonlinearly interacting neurons", for the rule; LeCun, Kanter and
+    Solla (1991), "Eigenvalues of covariance matrices", for why it is faster.
+    """
+
+    def __init__(self, name: str, shape: tuple[int, int], share: float, batch_size: int = 1, **values):
+        super().__init__(name, shape, batch_size=batch_size, **values)
+        self.share = share
+        self.valid = Compartment(jnp.ones((batch_size, 1)))
+        self.mean = Compartment(jnp.zeros((1, shape[0])))
+
+    @compilable
+    def advance_state(self):
+        self.outputs.set(jnp.matmul(self.inputs.get() - self.mean.get(), self.weights.get()) + self.biases.get())
+
+    @compilable
+    def evolve(self):
+        mean = self.mean.get()
+        pre = self.pre.get() - mean
+        gradients = self.gradients(self.mask.get(), pre, self.post.get())
+        weights, biases, opt_params = self.adam(
+            self.weights.get(), self.biases.get(), self.opt_params.get(), gradients, self.eta.get()
+        )
+        self.weights.set(weights)
+        self.biases.set(biases)
+        self.opt_params.set(opt_params)
+        self.mean.set(mean + self.share / self.batch_size * jnp.sum(self.valid.get() * pre, axis=0, keepdims=True))
+
+
+def hebbian_gradients(mask: jax.Array, pre: jax.Array, post: jax.Array) -> list[jax.Array]:
+    """Of weights and biases, as `AdamSynapse` has them."""
+    return [-mask * jnp.matmul(pre.T, post), -jnp.sum(post, axis=0, keepdims=True)]
 
 
 def adam_step(weights, biases, opt_params, gradients, eta, decay, b1=0.9, b2=0.999, eps=1e-8):

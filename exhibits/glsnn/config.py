@@ -39,6 +39,8 @@ class Network:
     """Height a of the triangular surrogate max(0, a - a^2 abs(v - thr)), per mV (our choice; BrainCog: 2)."""
     init_gain: float = 1.0
     """Factor of the initial forward weights, which are orthogonal without it (our choice)."""
+    centre: float = 0.0
+    """Share of a minibatch in the slow mean rates that are subtracted before a synapse; 0: none are (our choice)."""
     n_feedback: int | None = None
     """Hidden layers below the last one that get feedback, counted from the top; all if not given (paper: all)."""
 
@@ -76,6 +78,7 @@ class CircuitConfig(Network, Learning):
         most = len(self.hid_dim) - 1
         expected = f"0 to {most}, the number of hidden layers below the last one"
         require(self, "n_feedback", expected, self.n_feedback is None or 0 <= self.n_feedback <= most)
+        require(self, "centre", "0 to 1", 0 <= self.centre <= 1)
         for name in ("eta", "weight_decay"):
             value = getattr(self, name)
             require(self, name, f"at least 0, and at most {MOST:g}", value == 0 or LEAST <= value <= MOST)
@@ -90,7 +93,7 @@ class Config(CircuitConfig, TrainingConfig):
 
     exhibit: ClassVar[str] = "glsnn"
     SHAPED_BY: ClassVar[tuple[str, ...]] = ("hid_dim", "receptive_field")
-    ADDED: ClassVar[Mapping[str, Any]] = {**TrainingConfig.ADDED, "init_gain": 1.0}  # in format 4
+    ADDED: ClassVar[Mapping[str, Any]] = {**TrainingConfig.ADDED, "init_gain": 1.0, "centre": 0.0}  # in formats 4 and 5
 
     epochs: int = 60  # BrainCog: 100
     exp_dir: Path = EXP

@@ -11,7 +11,8 @@ Shown for hidden layer 1 of 3 and output layer 4; layer 2 is like 1, layer 3 dif
 | paper         | here             | equation                                          | our deviation                |
 |---------------|------------------|---------------------------------------------------|------------------------------|
 | r0            | W1.inputs        | (1) r0 = x, or the rate of s0 ~ Bernoulli(x)      |                              |
-| I1            | W1.outputs, z1.j | (2) j1 = r0 W1 + b1                               | once a layer; W1 in patches  |
+| I1            | W1.outputs, z1.j | (2) j1 = r0 W1 + b1                               | once a layer; W1 in patches; |
+|               |                  | with --centre, r0 - m0 instead of r0              | and so in (11)               |
 | v1, s1        | z1.v, z1.s       | (3) tau_m dv/dt = -v + j; s = 1 at thr, v <- 0    |                              |
 | r1            | z1.rate          | (4) r1 = sum_t s / T                              |                              |
 |               | z1.trace         | (5) tau_m deps/dt = -eps + 1; eps <- 0 at a spike | BrainCog: autodiff in time   |
@@ -21,6 +22,7 @@ Shown for hidden layer 1 of 3 and output layer 4; layer 2 is like 1, layer 3 dif
 | F1, r1_hat    | F1, e1.target    | (9) r1_hat = r1 - e F1                            |                              |
 |               | e1.dmu           | (10) d1 = (r1_hat - r1) * psi1;  d4 = -e          |                              |
 | dW1, dW4      | W1, W4           | (11) W <- Adam(W, r_below^T d), b like it         | dropout, weight decay        |
+|               | W1.mean          | (12) m0 <- m0 + centre mean_B(r0 - m0)            | only with --centre           |
 
     forward       r0 --W1--> z1 --W2--> z2 --W3--> z3 --W4--> z4
     error                                                     z4 --> e4 <-- label
@@ -48,6 +50,7 @@ from exhibits.common.ngc import stock
 from exhibits.common.system.errors import UserError
 from exhibits.glsnn.components import (
     AdamSynapse,
+    CentringSynapse,
     TracingSLIFCell,
     dropout_gate,
     orthogonal,
@@ -76,6 +79,7 @@ class GLSNN(Network[CircuitConfig]):
         share = 1.0 if seen is None else float(seen.mean())  # of the image; currents are as large as from all of it
         lif = {"tau_m": c.tau_m, "thr": c.thr, "n_steps": c.T, "surr_a": c.surr_a}
 
+        synapse = partial(CentringSynapse, share=c.centre) if c.centre else AdamSynapse
         W, z, e = {}, {}, {}
         self.z0 = make(stock.BernoulliCell, "z0", n_units=sizes[0]) if c.encoder == "bernoulli" else None
         self.encode = make.advance("encode")  # z0, if there is one
@@ -83,19 +87,19 @@ class GLSNN(Network[CircuitConfig]):
             gain = c.init_gain if n > 1 else c.init_gain * share**-0.5
             below = {"inputs": z[n - 1].rate, "pre": z[n - 1].rate} if n > 1 else {"mask": seen}
             draw = {"shape": sizes[n - 1 : n + 1], "weight_init": partial(orthogonal, gain=gain)}
-            W[n] = make(AdamSynapse, f"W{n}", decay=c.weight_decay, **draw, **below)  # Eq. (2)
+            W[n] = make(synapse, f"W{n}", decay=c.weight_decay, **draw, **below)  # Eqs. (2), (12)
             z[n] = make(TracingSLIFCell, f"z{n}", n_units=sizes[n], j=W[n].outputs, **lif)  # Eqs. (3) to (6)
             if n == out or n in self.taught:  # Eqs. (7), (10): dmu = r_hat - r, gated by psi but in the output
                 gate = {"modulator": z[n].sensitivity} if n < out else {}
                 e[n] = make(stock.GaussianErrorCell, f"e{n}", n_units=sizes[n], mu=z[n].rate, **gate)
                 make.wire(e[n].dmu, W[n].post)  # Eq. (11)
         make.wire(W[1].inputs, W[1].pre)
-        F = {n: self.pathway(make, n, W, z, e) for n in self.taught}
-        feedback = [e[out].advance_state]
-        for n in reversed(F):
+        F = {}
+        for n in self.taught:
+            F[n] = self.pathway(make, n, W, z, e)
             make.wire(F[n].outputs, e[n].target)
-            feedback += [F[n].advance_state, e[n].advance_state]
-        self.feedback = make.process("feedback", feedback)
+        downwards = [e[out], *(part for n in reversed(F) for part in (F[n], e[n]))]
+        self.feedback = make.advance("feedback", *downwards)
         self.cascade = [(make.advance(f"drive{n}", W[n]), make.advance(f"spike{n}", z[n])) for n in W]
         self.evolve = make.evolve("evolve", *(W[n] for n in e))
         self.rates = [W[1].inputs, *(cell.rate for cell in z.values())]  # Eqs. (1), (4)
@@ -134,10 +138,13 @@ class GLSNN(Network[CircuitConfig]):
         if run.learn:
             for n in list(self.z)[:-1]:
                 run[self.z[n].gate] = dropout_gate(keys[n], (c.batch_size, self.sizes[n]), c.hid_dropout)
-            x = x * dropout_gate(keys[0], x.shape, c.in_dropout)
+            mean = run[self.W[1].mean] if c.centre else 0.0  # of silent inputs
+            x = mean + dropout_gate(keys[0], x.shape, c.in_dropout) * (x - mean)
             eta = self._learning_rate(run)
             for synapse in self.W.values():
                 run[synapse.eta] = eta
+                if c.centre:
+                    run[synapse.valid] = run.valid
         run[self.rates[0]] = x
 
     def forward(self, run: Run) -> None:

@@ -3,6 +3,18 @@
 Imports `ngc` and `system`; knows no circuit.
 """
 
-from exhibits.common.cells.components import GatedErrorCell, SecantSLIFCell, TransposedSynapse, steps_per_spike
+from exhibits.common.cells.components import (
+    GatedErrorCell,
+    SecantSLIFCell,
+    SignedHebbianSynapse,
+    TransposedSynapse,
+    steps_per_spike,
+)
 
-__all__ = ["GatedErrorCell", "SecantSLIFCell", "TransposedSynapse", "steps_per_spike"]
+__all__ = [
+    "GatedErrorCell",
+    "SecantSLIFCell",
+    "SignedHebbianSynapse",
+    "TransposedSynapse",
+    "steps_per_spike",
+]

@@ -136,6 +136,100 @@ class SecantSLIFCell(stock.SLIFCell):
         self.onset.set(fired)
         self.surrogate.set(self.d_spike_fx(j))
 
+    @compilable
+    def reset(self):
+        """As the parent's, without the write to ``j``."""
+        rest = 0.0 * self.v.get()
+        self.v.set(rest)
+        self.rfr.set(rest + self.refract_T)
+        self.s.set(rest)
+        self.onset.set(rest)
+
+
+class SignedHebbianSynapse(stock.HebbianSynapse):
+    r"""ngc-learn's two-factor Hebbian synapse for cells that only excite, or only inhibit: Dale's law.
+
+    | outputs <- inputs W + b
+    | W <- W + rate inputs^T post, and 0 where that has not the sign;   b <- b + rate sum_B post
+
+    with ``rate = -eta sign_value post_wght``. Weights begin with the sign and the size of what is drawn.
+
+    | --- Input: ---       inputs, pre (B, n) spikes
+    | --- Plasticity: ---  post (B, m) post-synaptic factor
+    | --- State: ---       weights (n, m), none of the other sign; biases (1, m)
+    | --- Output: ---      outputs (B, m) current
+
+    Args:
+        name: name of the component.
+        shape: (n, m), inputs and outputs.
+        sign: 1 of excitatory cells, -1 of inhibitory ones.
+        eta: learning rate.
+        weight_init: draws the initial weights.
+        bias_init: draws the initial biases; without biases if None.
+        post_wght: factor of ``post``.
+        sign_value: 1 descends along ``inputs^T post``, -1 ascends, as in the stock synapse.
+        batch_size: patterns presented at once.
+        key: JAX PRNG key.
+
+    Examples:
+        >>> from exhibits.common.ngc import DistributionGenerator as Draw
+        >>> from exhibits.common.ngc import alone
+        >>> one = Draw.constant(value=1.0)
+        >>> values = {"eta": 1.0, "sign_value": -1.0, "weight_init": one, "bias_init": None}
+        >>> W, evolve = alone(SignedHebbianSynapse, "evolve", shape=(2, 1), sign=-1, **values)
+        >>> W.weights.get().tolist()
+        [[-1.0], [-1.0]]
+        >>> W.pre.set(jnp.array([[1.0, 0.0]]))
+        >>> W.post.set(jnp.array([[3.0]]))
+        >>> _ = evolve()  # -1 + 3 would excite
+        >>> W.weights.get().tolist()
+        [[0.0], [-1.0]]
+    """
+
+    def __init__(
+        self,
+        name: str,
+        shape: tuple[int, int],
+        sign: int,
+        eta: float,
+        weight_init,
+        bias_init,
+        post_wght: float = 1.0,
+        sign_value: float = 1.0,
+        batch_size: int = 1,
+        key: jax.Array | None = None,
+    ):
+        super().__init__(
+            name,
+            shape=shape,
+            eta=eta,
+            weight_init=weight_init,
+            bias_init=bias_init,
+            w_bound=0.0,
+            sign_value=sign_value,
+            optim_type="sgd",
+            post_wght=post_wght,
+            batch_size=batch_size,
+            key=key,
+        )
+        self.sign, self.rate = sign, -eta * sign_value * post_wght
+        self.signed = partial(signed, sign=sign)
+        self.weights.set(sign * jnp.abs(self.weights.get()))
+
+    @compilable
+    def evolve(self):
+        pre = self.pre.get()
+        post = self.post.get()
+        self.weights.set(self.signed(self.weights.get() + self.rate * jnp.matmul(pre.T, post)))
+        if self.bias_init is not None:
+            self.biases.set(self.biases.get() + self.rate * jnp.sum(post, axis=0, keepdims=True))
+        self.opt_params.set(self.opt_params.get() + 1.0)
+
+
+def signed(weights: jax.Array, sign: int) -> jax.Array:
+    """Weights with 0 in place of those that have not the sign; NaN stays."""
+    return jnp.where(sign * weights < 0, 0.0, weights)
+
 
 class GatedErrorCell(stock.GaussianErrorCell):
     r"""ngc-learn's Gaussian error cell of unit variance, without the one-step mask and the energy that it keeps.

@@ -9,7 +9,7 @@ import jax
 from exhibits.common.ngc import Compartment, MethodProcess, Product, Summation
 
 Wire = Compartment | Product | Summation
-LEARNT = ("weights", "biases", "opt_params")  # what a synapse that learns keeps from one minibatch to the next
+LEARNT = ("weights", "biases", "opt_params", "mean")  # what a part that learns keeps from one minibatch to the next
 
 
 class Part(Protocol):
@@ -125,6 +125,8 @@ class Builder:
             whole = name in self.plastic or hasattr(part, "opt_params")
             for what in LEARNT if whole else LEARNT[:1]:
                 compartment = getattr(part, what, None)
+                if what == "biases" and getattr(part, "bias_init", "any") is None:
+                    continue  # a synapse without them has zeros there
                 if isinstance(compartment, Compartment) and not compartment.targeted:
                     found[f"{name}.{what}"] = compartment
         return found

@@ -12,7 +12,7 @@ from msgspec import Meta, Struct, field
 
 from exhibits.common.data.form import ArrayRecord, Digest, Form
 
-FORMAT = 4  # of config.json, run.json and checkpoints; 1 had no number, `ADDED` of a configuration says what came when
+FORMAT = 5  # of config.json, run.json and checkpoints; 1 had no number, `ADDED` of a configuration says what came when
 MAX_EPOCHS = 10_000
 
 Count = Annotated[int, Meta(ge=0)]
@@ -221,6 +221,7 @@ class StudyRow(Struct, omit_defaults=True, kw_only=True):
         instant: as `angles`, to the gradient that leaves out the cells' memory.
         feedback: as `angles`, of each hidden layer's feedback and the transposed forward weights above it.
         spikes: per cell and pattern of each hidden layer, before training.
+        zero: share of the weights that are 0 after training, by synapse.
         seconds: that it took.
         device: hardware.
         git_commit: of the repository.
@@ -233,6 +234,7 @@ class StudyRow(Struct, omit_defaults=True, kw_only=True):
     instant: Angles | None = None
     feedback: Angles | None = None
     spikes: list[NonNegative] | None = None
+    zero: dict[str, Share] | None = None
     seconds: NonNegative
     device: str
     git_commit: str | None = None

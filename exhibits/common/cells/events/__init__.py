@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from exhibits.common.cells import SecantSLIFCell
+from exhibits.common.cells import SecantSLIFCell, SignedHebbianSynapse
 from exhibits.common.ngc import stock
 from exhibits.common.system.errors import UserError
 
@@ -35,14 +35,19 @@ class Kinds(NamedTuple):
     graded: Callable[..., Any]
 
 
-def kinds(event: bool) -> Kinds:
-    """What to build a circuit from, event-driven or dense."""
-    hebbian = partial(stock.HebbianSynapse, w_bound=0.0, optim_type="sgd")
+def kinds(event: bool, signed: bool = False) -> Kinds:
+    """What to build a circuit from, event-driven or dense.
+
+    Args:
+        event: whether event-driven.
+        signed: whether synapses take a `sign`, 1 or -1, and keep it.
+    """
+    dense = SignedHebbianSynapse if signed else partial(stock.HebbianSynapse, w_bound=0.0, optim_type="sgd")
     if not event:
-        return Kinds(stock.BernoulliCell, SecantSLIFCell, hebbian, hebbian)
+        return Kinds(stock.BernoulliCell, SecantSLIFCell, dense, dense)
     from exhibits.common.cells.events.components import EventBernoulliCell, EventHebbianSynapse, EventSLIFCell
 
-    return Kinds(EventBernoulliCell, EventSLIFCell, EventHebbianSynapse, hebbian)
+    return Kinds(EventBernoulliCell, EventSLIFCell, EventHebbianSynapse, dense)
 
 
 def chosen(synapses: str) -> bool:

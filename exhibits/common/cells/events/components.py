@@ -99,7 +99,8 @@ class EventHebbianSynapse(stock.HebbianSynapse):
         post_wght: factor of ``post``.
         sign_value: 1 descends along ``inputs^T post``, -1 ascends, as in the stock synapse.
         weight_init: draws the initial weights.
-        bias_init: draws the initial biases.
+        bias_init: draws the initial biases; without biases if None.
+        sign: as in `SignedHebbianSynapse`; 0: weights of both signs.
         batch_size: patterns presented at once.
         key: JAX PRNG key.
 
@@ -123,6 +124,7 @@ class EventHebbianSynapse(stock.HebbianSynapse):
         bias_init,
         post_wght: float = 1.0,
         sign_value: float = 1.0,
+        sign: int = 0,
         batch_size: int = 1,
         key: jax.Array | None = None,
     ):
@@ -140,7 +142,11 @@ class EventHebbianSynapse(stock.HebbianSynapse):
             key=key,
         )
         self.forward, self.update = forward, update
-        self.rate = -eta * sign_value * post_wght
+        self.sign, self.rate = sign, -eta * sign_value * post_wght
+        if sign:
+            self.weights.set(sign * jnp.abs(self.weights.get()))
+        if bias_init is None:
+            self.biases.set(jnp.zeros((1, shape[1])))  # instead of a number, for the kernels
         self.index = Compartment(jnp.zeros((batch_size, shape[0]), jnp.uint32))
         self.count = Compartment(jnp.zeros(batch_size, jnp.int32))
 
@@ -154,7 +160,8 @@ class EventHebbianSynapse(stock.HebbianSynapse):
     @compilable
     def evolve(self):
         events = (self.index.get(), self.count.get())
-        adapted = self.update(events, self.post.get(), self.weights.get(), self.biases.get(), self.rate)
+        adapted = self.update(events, self.post.get(), self.weights.get(), self.biases.get(), self.rate, self.sign)
         self.weights.set(adapted[0])
-        self.biases.set(adapted[1])
+        if self.bias_init is not None:
+            self.biases.set(adapted[1])
         self.opt_params.set(self.opt_params.get() + 1.0)

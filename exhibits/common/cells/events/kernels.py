@@ -32,7 +32,18 @@ from numba import (
 )
 
 from exhibits.common.cells.events.bridge import numba_kernel
-from exhibits.common.cells.events.lanes import NARROW, WIDE, add, add_scaled, append_hits, load, store, zeros
+from exhibits.common.cells.events.lanes import (
+    NARROW,
+    WIDE,
+    add,
+    add_scaled,
+    append_hits,
+    at_least_zero,
+    at_most_zero,
+    load,
+    store,
+    zeros,
+)
 
 Events = tuple[jax.Array, jax.Array]
 
@@ -209,8 +220,11 @@ def _events_by_unit(index, count, n):
 
 
 @njit(**_OPTIONS)
-def _scatter(start, samples, rate, error, weight, units, first, lanes, width):
-    """weight[i, first:first+width] += rate * the rows of error of the patterns that unit i fires for, i in units."""
+def _scatter(start, samples, rate, sign, error, weight, units, first, lanes, width):
+    """weight[i, first:first+width] += rate * the rows of error of the patterns that unit i fires for, i in units.
+
+    Weights beyond 0 on the other side than sign become 0; those of sign 0 have either.
+    """
     width = literally(width)
     columns = uint64(error.shape[1])
     for i in range(units[0], units[1]):
@@ -219,7 +233,12 @@ def _scatter(start, samples, rate, error, weight, units, first, lanes, width):
             for b in samples[start[i] : start[i + 1]]:
                 total = add(total, load(error, uint64(b) * columns + first, lanes, width))
             place = uint64(i) * columns + first
-            store(weight, place, lanes, add_scaled(load(weight, place, lanes, width), rate, total))
+            new = add_scaled(load(weight, place, lanes, width), rate, total)
+            if sign > 0:
+                new = at_least_zero(new)
+            elif sign < 0:
+                new = at_most_zero(new)
+            store(weight, place, lanes, new)
 
 
 @njit(**_OPTIONS)
@@ -234,8 +253,11 @@ def _sum_rows(rate, error, bias, first, lanes, width):
 
 
 @njit(parallel=threads.PARALLEL, **_OPTIONS)
-def update_wide(rate, index, count, error, weight_in, bias_in, weight, bias):
-    """weight (n, m) += rate (1,) * spikes^T @ error (B, m), bias (m,) += rate * sum of error; for many columns m."""
+def update_wide(constants, index, count, error, weight_in, bias_in, weight, bias):
+    """weight (n, m) += rate * spikes^T @ error (B, m), bias (m,) += rate * sum of error; for many columns m.
+
+    constants (2,): rate; and the sign of all weights, cut off at 0, or 0 if they may have either.
+    """
     n, columns = weight.shape
     start, samples = _events_by_unit(index, count, n)
     segments = (columns + WIDE - 1) // WIDE
@@ -243,17 +265,17 @@ def update_wide(rate, index, count, error, weight_in, bias_in, weight, bias):
         first = uint64(piece // _GROUPS * WIDE)
         units = _bounds(piece % _GROUPS, _GROUPS, n)
         if first + WIDE <= columns:
-            _scatter(start, samples, rate[0], error, weight, units, first, None, WIDE)
+            _scatter(start, samples, constants[0], constants[1], error, weight, units, first, None, WIDE)
             if piece % _GROUPS == 0:
-                _sum_rows(rate[0], error, bias, first, None, WIDE)
+                _sum_rows(constants[0], error, bias, first, None, WIDE)
         else:
-            _scatter(start, samples, rate[0], error, weight, units, first, columns - first, WIDE)
+            _scatter(start, samples, constants[0], constants[1], error, weight, units, first, columns - first, WIDE)
             if piece % _GROUPS == 0:
-                _sum_rows(rate[0], error, bias, first, columns - first, WIDE)
+                _sum_rows(constants[0], error, bias, first, columns - first, WIDE)
 
 
 @njit(parallel=threads.PARALLEL, **_OPTIONS)
-def update_narrow(rate, index, count, error, weight_in, bias_in, weight, bias):
+def update_narrow(constants, index, count, error, weight_in, bias_in, weight, bias):
     """As update_wide, for few columns m."""
     n, columns = weight.shape
     start, samples = _events_by_unit(index, count, n)
@@ -261,9 +283,9 @@ def update_narrow(rate, index, count, error, weight_in, bias_in, weight, bias):
         units = _bounds(piece, _PIECES, n)
         for first in range(0, columns, NARROW):
             lanes = uint64(min(NARROW, columns - first))
-            _scatter(start, samples, rate[0], error, weight, units, uint64(first), lanes, NARROW)
+            _scatter(start, samples, constants[0], constants[1], error, weight, units, uint64(first), lanes, NARROW)
             if piece == 0:
-                _sum_rows(rate[0], error, bias, uint64(first), lanes, NARROW)
+                _sum_rows(constants[0], error, bias, uint64(first), lanes, NARROW)
 
 
 # --- What JAX calls -------------------------------------------------------------------------------
@@ -297,10 +319,13 @@ def slif(
 
 
 def update(
-    events: Events, error: jax.Array, weight: jax.Array, bias: jax.Array, rate: float
+    events: Events, error: jax.Array, weight: jax.Array, bias: jax.Array, rate: float, sign: int = 0
 ) -> tuple[jax.Array, jax.Array]:
-    """weight + rate * spikes^T @ error and bias + rate * sum of error (B, m), in place where XLA can."""
+    """weight + rate * spikes^T @ error and bias + rate * sum of error (B, m), in place where XLA can.
+
+    Weights that an event names are cut off at 0 where they would not have the sign, 1 or -1; 0: they may have either.
+    """
     kernel = update_narrow if weight.shape[1] <= 4 * NARROW else update_wide
     call = numba_kernel(kernel, [_like(*weight.shape), _like(*bias.shape)], input_output_aliases={4: 0, 5: 1})
-    weight, bias = call(jnp.full((1,), rate, jnp.float32), *events, error, weight, bias)
+    weight, bias = call(jnp.array([rate, sign], jnp.float32), *events, error, weight, bias)
     return weight, bias

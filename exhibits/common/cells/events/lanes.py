@@ -145,6 +145,23 @@ def add_scaled(typingctx, a, scale, b):
     return a(a, types.float32, a), codegen
 
 
+def _cut(beyond: str):
+    """An intrinsic that puts 0 where numbers are beyond it; NaN stays."""
+
+    def cut(typingctx, a):
+        def codegen(context, builder, sig, args):
+            (a,) = args
+            zero = ir.Constant(a.type, None)
+            return builder.select(builder.fcmp_ordered(beyond, a, zero), zero, a)
+
+        return a(a), codegen
+
+    return intrinsic(cut)
+
+
+at_least_zero, at_most_zero = _cut("<"), _cut(">")
+
+
 @intrinsic
 def append_hits(typingctx, index, offset, hit, base):
     """Write the places of the 16 bytes of hit from base on that are not 0 to index from offset on; return how many."""
