@@ -23,11 +23,12 @@ with reported():  # a package may be missing
     from exhibits.common.report.results import show, spread
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 DEPTHS = (3, 4, 5, 6)
 WIDTH = 256
-ZOOM = 96  # %, above which methods are drawn once more, to tell them apart
+ZOOM = 95  # %, above which methods are drawn once more, to tell them apart
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,9 @@ class Method:
 
 METHODS = {
     "glsnn": Method("GLSNN", 10),
-    "direct": Method("direct feedback alignment in the same cascade", 10),
-    "layerwise": Method("feedback alignment from layer to layer", 10),
-    "backprop": Method("backpropagation through the same cascade", 10),
+    "direct": Method("direct feedback alignment", 10),
+    "layerwise": Method("feedback alignment, layer by layer", 10),
+    "backprop": Method("backpropagation", 10),
     "bfa_snn": Method("BFA-SNN", 3, 1),
     "equilibrium": Method("equilibrium propagation", 3, 1),
 }
@@ -126,32 +127,31 @@ def draw(rows: list[dict]) -> "Figure":
 
     with museum_style():
         figure = new_figure(10, 4.6)
-        everything, best = figure.subplots(1, 2, width_ratios=(1, 0.8))
-        ends: dict[str, tuple[float, float, str]] = {}
+        everything, best = figure.subplots(1, 2)
+        ends: dict[Axes, dict[str, tuple[float, float, str]]] = {everything: {}, best: {}}
         for number, (name, points) in enumerate(curves(rows).items()):
             if not points:
                 continue
             tasks = [row["task"] for row in by_seed(rows, method=name)]
             epochs, seeds = max(task["epochs"] for task in tasks), len({task["seed"] for task in tasks})
-            label = f"{fill(METHODS[name].title, 24)}\n({epochs} epochs, {seeds} seed{'s' if seeds > 1 else ''})"
-            color, marker = COLORS[number], MARKERS[number]
-            draw_seeds(everything, points, label, color, marker)
+            label = f"{fill(METHODS[name].title, 22)}\n({epochs} epochs, {seeds} seed{'s' if seeds > 1 else ''})"
+            near = min(map(mean, points.values())) > ZOOM
+            for axes in (everything, best) if near else (everything,):
+                draw_seeds(axes, points, label, COLORS[number], MARKERS[number])
             last = max(points)
-            ends[label] = (last, mean(points[last]), color)
-            if min(map(mean, points.values())) > ZOOM:
-                draw_seeds(best, points, fill(METHODS[name].title, 24), color, marker)
+            ends[best if near else everything][label] = (last, mean(points[last]), COLORS[number])
+        if ends[best]:
+            last, top, _ = max(ends[best].values(), key=lambda end: end[1])
+            ends[everything]["the others, see b"] = (last, top, "0.3")
         everything.axhline(10, color="0.5", linestyle=":", linewidth=1)
         everything.annotate(
             "chance", (DEPTHS[0], 10), (0, 3), textcoords="offset points", color="0.4", fontsize="small"
         )
         everything.set(title="a  all methods", ylabel="accuracy on the development set (%)", ylim=(0, 103))
         best.set(title=f"b  above {ZOOM} %")
-        best.legend(loc="lower left", fontsize="small")
-        bottom, top = best.get_ylim()
-        best.set_ylim(bottom - 0.25 * (top - bottom), top)
         for axes in (everything, best):
             axes.set(xlabel="hidden layers", xticks=DEPTHS)
-        label_ends(everything, ends, gap=0.16)
+            label_ends(axes, ends[axes], gap=0.16)
     return figure
 
 

@@ -6,9 +6,9 @@ from importlib import import_module
 import pytest
 
 MODULES = {
-    "exhibits.common.cells.components": 3,
+    "exhibits.common.cells.components": 4,
     "exhibits.common.cells.events.components": 3,
-    "exhibits.glsnn.components": 2,
+    "exhibits.glsnn.components": 3,
     "exhibits.equilibrium.model": 2,
     "exhibits.common.experiment.angles": 1,
     "exhibits.bfa_snn.estimator": 1,
