@@ -45,7 +45,9 @@ class Layer:
         return np.where(j > 0, 1 / np.cosh(self.k.c2 * j) ** 2, 0).astype(np.float32)
 
 
-def present(weights, biases, feedback, eta, spikes, y, k: Values, learn: bool = True) -> dict[str, np.ndarray]:
+def present(
+    weights, biases, feedback, eta, spikes, y, k: Values, learn: bool = True, inhibition=None
+) -> dict[str, np.ndarray]:
     """Presents one minibatch and changes weights and biases in place.
 
     Args:
@@ -57,6 +59,7 @@ def present(weights, biases, feedback, eta, spikes, y, k: Values, learn: bool = 
         y: (B, C) one-hot labels.
         k: constants.
         learn: whether to learn after burn-in.
+        inhibition: [I1, I2, ...], inputs x outputs, if synapses keep their sign; changed in place too.
 
     Returns:
         count (B, C), current (B, C), rate1, ... (B, H).
@@ -68,7 +71,8 @@ def present(weights, biases, feedback, eta, spikes, y, k: Values, learn: bool = 
     for t in range(T):
         sent = [spikes[t]]
         for layer, w, b in zip(layers, weights, biases, strict=True):
-            sent.append(layer.step(sent[-1] @ w + b))
+            total = w if inhibition is None else w + inhibition[len(sent) - 1]
+            sent.append(layer.step(sent[-1] @ total + b))
         count += sent[-1]
         if t < k.burn_in:
             continue
@@ -79,6 +83,9 @@ def present(weights, biases, feedback, eta, spikes, y, k: Values, learn: bool = 
             e = y - sent[-1]
             teaching = [(e @ E) * layer.surrogate() for E, layer in zip(feedback, layers[:-1], strict=True)] + [e]
             for n, signal in enumerate(teaching):
-                weights[n] += eta[n] * sent[n].T @ signal
+                weights[n] += (change := eta[n] * sent[n].T @ signal)
+                if inhibition is not None:
+                    inhibition[n] = np.minimum(inhibition[n] + change, 0)
+                    weights[n] = np.maximum(weights[n], 0)
                 biases[n] += eta[n] * signal.sum(axis=0, keepdims=True)
     return {"count": count, "logit": current} | {f"rate{n + 1}": rate for n, rate in enumerate(rates)}

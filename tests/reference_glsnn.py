@@ -35,7 +35,7 @@ def rate_and_sensitivity(current: np.ndarray, k: Values) -> tuple[np.ndarray, np
     return rate, slope
 
 
-def forward(weights, biases, x, k: Values, gates=None):
+def forward(weights, biases, x, k: Values, gates=None, means=None):
     """Rates of all layers, input first, and the sensitivities of those that spike.
 
     Args:
@@ -44,11 +44,13 @@ def forward(weights, biases, x, k: Values, gates=None):
         x: (B, D) rates of the input.
         k: constants.
         gates: [g0, g1, ...] gain of every layer's cells but the last one's, (B, n); 1 if None.
+        means: [m0, m1, ...] what each synapse subtracts from the rates that it gets; 0 if None.
     """
     gates = [1.0] * len(weights) if gates is None else gates
-    rates, slopes = [gates[0] * x], []
-    for w, b, gate in zip(weights, biases, [*gates[1:], 1.0], strict=True):
-        rate, slope = rate_and_sensitivity(rates[-1] @ w + b, k)
+    means = [0.0] * len(weights) if means is None else means
+    rates, slopes = [means[0] + gates[0] * (x - means[0])], []
+    for w, b, gate, mean in zip(weights, biases, [*gates[1:], 1.0], means, strict=True):
+        rate, slope = rate_and_sensitivity((rates[-1] - mean) @ w + b, k)
         rates.append(gate * rate)
         slopes.append(gate * slope)
     return rates, slopes
@@ -68,7 +70,7 @@ def receptive_fields(height, width, n_cells, side):
     return seen.reshape(height * width, n_cells)
 
 
-def gradients(weights, biases, feedback, x, y, k: Values, gates=None):
+def gradients(weights, biases, feedback, x, y, k: Values, gates=None, means=None):
     """What each layer would have its weights and biases descend along, summed over the minibatch.
 
     Args:
@@ -79,17 +81,18 @@ def gradients(weights, biases, feedback, x, y, k: Values, gates=None):
         x: (B, D) rates of the input.
         y: (B, C) one-hot labels.
         k: constants.
-        gates: as in `forward`.
+        gates, means: as in `forward`.
 
     Returns:
         A list of (dW, db) a layer; zeros where there is no feedback.
     """
-    rates, slopes = forward(weights, biases, x, k, gates)
+    rates, slopes = forward(weights, biases, x, k, gates, means)
     e = rates[-1] - y
     targets = [rates[n + 1] if F is None else rates[n + 1] - e @ F for n, F in enumerate(feedback)]
     targets.append(rates[-2] - k.lr_target * e @ weights[-1].T)
     errors = [(rates[n + 1] - target) * slopes[n] for n, target in enumerate(targets)] + [e]
-    return [(r.T @ d, d.sum(axis=0, keepdims=True)) for r, d in zip(rates, errors, strict=False)]
+    sent = rates[:-1] if means is None else [rate - mean for rate, mean in zip(rates, means, strict=False)]
+    return [(r.T @ d, d.sum(axis=0, keepdims=True)) for r, d in zip(sent, errors, strict=True)]
 
 
 class Adam:

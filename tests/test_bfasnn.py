@@ -52,6 +52,9 @@ def as_reference(circuit, values):
         {"batch_size": 1},
         {"synapses": "dense", "hid_dim": (20, 15)},
         {"synapses": "dense", "encoder": "rate", "weight_std": 0.2},
+        {"dale": True, "hid_dim": (20, 15), "eta": (0.1, 0.1, 0.1)},
+        {"dale": True, "synapses": "dense", "eta": (0.1, 0.1)},
+        {"dale": True, "encoder": "rate", "weight_std": 0.2, "eta": (0.1, 0.1)},
     ],
     ids=str,
 )
@@ -68,12 +71,17 @@ def test_scan_equals_loop_and_numpy(make_circuit, values):
     scanned = parameters(circuit)
 
     weights, biases, feedback, eta, k = as_reference(circuit, start)
-    expected = present(weights, biases, feedback, eta, sent, y, k)
+    inhibition = [start[f"I{n}.weights"].copy() for n in circuit.layers] if circuit.config.dale else None
+    expected = present(weights, biases, feedback, eta, sent, y, k, inhibition=inhibition)
     assert np.abs(weights[0] - start["W1.weights"]).max() > 1e-3, "nothing was learnt"
     for n in circuit.layers:
         for name, reference in ((f"W{n}.weights", weights[n - 1]), (f"W{n}.biases", biases[n - 1])):
             np.testing.assert_allclose(scanned[name], looped[name], rtol=1e-5, atol=1e-6)
             np.testing.assert_allclose(scanned[name], reference, rtol=1e-4, atol=1e-5)
+        if inhibition:
+            np.testing.assert_allclose(scanned[f"I{n}.weights"], inhibition[n - 1], rtol=1e-4, atol=1e-5)
+    if inhibition:
+        assert all(any(np.any(w == 0) for w in kind) for kind in (weights, inhibition)), "no weight reached 0"
     for n in circuit.hidden:
         np.testing.assert_array_equal(scanned[f"E{n + 1}.weights"], start[f"E{n + 1}.weights"])
     for name, reference in expected.items():
@@ -100,6 +108,29 @@ def test_full_size_minibatch_equals_numpy(make_circuit, synapses):
         assert np.linalg.norm(weights[n - 1] - before) > 0.01 * np.linalg.norm(before)
         assert np.linalg.norm(got - weights[n - 1]) < 1e-4 * np.linalg.norm(weights[n - 1])
     np.testing.assert_array_equal(circuit["E2"].weights.get(), start["E2.weights"])
+
+
+@pytest.mark.parametrize("synapses", ["event", "dense"])
+def test_synapses_keep_their_sign_and_those_without_a_spike_their_weight(make_circuit, synapses):
+    circuit = make_circuit(hid_dim=(20, 15), dale=True, synapses=synapses, eta_gain=50.0)
+    x, y = make_patterns(120)
+    x[:, 7] = 0
+    start = parameters(circuit)
+    assert set(start) == {
+        *(f"{name}{n}.{what}" for n in (1, 2, 3) for name in "WI" for what in ("weights", "opt_params")),
+        *(f"W{n}.biases" for n in (1, 2, 3)),
+        *(f"E{n}.weights" for n in (2, 3)),
+    }
+    for epoch in range(3):
+        for n in circuit.layers:
+            excitation, inhibition = (np.asarray(circuit[f"{name}{n}"].weights.get()) for name in "WI")
+            assert excitation.min() >= 0 >= inhibition.max() and excitation.any() and inhibition.any()
+        circuit.read(x, y, jax.random.PRNGKey(epoch), learn=True)
+    for name in ("W1.weights", "I1.weights"):
+        after = np.asarray(circuit.parameters[name].get())
+        np.testing.assert_array_equal(after[7], start[name][7])
+        assert np.any(after != start[name])
+    assert np.all(np.asarray(circuit["I1"].biases.get()) == 0)
 
 
 def test_update_by_hand(make_circuit):

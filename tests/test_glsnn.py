@@ -46,11 +46,15 @@ def taught(circuit):
     return [n for n in circuit.hidden if f"F{n}" in circuit.components]
 
 
+def forward_weights(circuit, values):
+    """Weights and biases of a circuit for the NumPy version, in double precision."""
+    return [[values[f"W{n}.{what}"].astype(float) for n in circuit.layers] for what in ("weights", "biases")]
+
+
 def as_reference(circuit):
     """Weights, biases and feedback of a circuit for the NumPy version, in double precision."""
     c, values = circuit.config, parameters(circuit)
-    weights = [values[f"W{n}.weights"].astype(float) for n in circuit.layers]
-    biases = [values[f"W{n}.biases"].astype(float) for n in circuit.layers]
+    weights, biases = forward_weights(circuit, values)
     feedback = [values[f"F{n}.weights"].astype(float) if n in taught(circuit) else None for n in circuit.hidden[:-1]]
     return weights, biases, feedback, Values(c.T, c.dt, c.tau_m, c.thr, c.surr_a, c.lr_target)
 
@@ -68,6 +72,8 @@ def as_reference(circuit):
         {"in_dropout": 0.25, "hid_dropout": 0.5},
         {"batch_size": 3},
         {"receptive_field": 3, "weight_decay": 0.3},
+        {"centre": 0.2, "in_dropout": 0.25, "hid_dropout": 0.5},
+        {"centre": 0.2, "receptive_field": 3, "n_feedback": 1},
     ],
     ids=str,
 )
@@ -82,7 +88,8 @@ def test_minibatch_update_equals_numpy_in_every_layer(values):
         silent = [c.in_dropout] + [c.hid_dropout] * len(circuit.hidden)
         shapes = [(c.batch_size, size) for size in circuit.sizes]
         gates = [np.array(dropout_gate(*each)) for each in zip(keys, shapes, silent, strict=False)]
-        expected = gradients(*as_reference(circuit)[:3], x, y, as_reference(circuit)[3], gates)
+        means = [start.get(f"W{n}.mean", 0.0) for n in circuit.layers] if c.centre else None
+        expected = gradients(*as_reference(circuit)[:3], x, y, as_reference(circuit)[3], gates, means)
         seen = receptive_fields(6, 6, circuit.sizes[1], c.receptive_field)
         expected[0][0][:] *= seen
         circuit.read(x, y, key, learn=True)
@@ -103,6 +110,12 @@ def test_minibatch_update_equals_numpy_in_every_layer(values):
                 jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5), got, want)
             for name, want in zip(names, adam.arrays, strict=True):
                 np.testing.assert_allclose(learnt[name], want, rtol=1e-4, atol=1e-5)
+        if c.centre:
+            rates, _ = forward(*forward_weights(circuit, start), x, as_reference(circuit)[3], gates, means)
+            for n in plastic:
+                mean = means[n - 1] + c.centre * (rates[n - 1] - means[n - 1]).mean(axis=0, keepdims=True)
+                np.testing.assert_allclose(learnt[f"W{n}.mean"], mean, rtol=1e-4, atol=1e-6)
+                assert step == 0 or np.abs(means[n - 1]).max() > 0.01
         np.testing.assert_array_equal(learnt["W1.weights"] * (1 - seen), 0)
         for n in taught(circuit)[:-1]:
             np.testing.assert_array_equal(learnt[f"F{n}.weights"], start[f"F{n}.weights"])

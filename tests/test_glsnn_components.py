@@ -10,9 +10,10 @@ from ngclearn.utils.distribution_generator import DistributionGenerator
 from reference_glsnn import receptive_fields as reference_receptive_fields
 
 from exhibits.common.cells import TransposedSynapse
-from exhibits.common.ngc import wiring
+from exhibits.common.ngc import alone, wiring
 from exhibits.glsnn.components import (
     AdamSynapse,
+    CentringSynapse,
     TracingSLIFCell,
     dropout_gate,
     orthogonal,
@@ -107,6 +108,33 @@ def test_weights_decay_and_biases_do_not():
     evolve.run()  # no activity: no gradient
     np.testing.assert_allclose(synapse.weights.get(), 0.9 * before, rtol=1e-6)
     np.testing.assert_array_equal(synapse.biases.get(), np.ones((1, 2)))
+
+
+def test_centring_synapse_is_adam_on_what_differs_from_the_mean():
+    rng = np.random.default_rng(2)
+    pre, post = rng.random((5, 4)).astype(np.float32), rng.normal(size=(5, 3)).astype(np.float32)
+    values = {"shape": (4, 3), "weight_init": orthogonal, "eta": 0.1, "decay": 0.2, "batch_size": 5}
+    centring, evolve = alone(CentringSynapse, "evolve", share=0.5, **values)
+    plain, evolve_plain = alone(AdamSynapse, "evolve", **values)
+    plain.weights.set(centring.weights.get())
+    mean = np.zeros((1, 4), np.float32)
+    for _ in range(3):
+        centring.pre.set(jnp.asarray(pre))
+        plain.pre.set(jnp.asarray(pre - mean))
+        for synapse in (centring, plain):
+            synapse.post.set(jnp.asarray(post))
+        centring.valid.set(jnp.array([[1.0], [1.0], [1.0], [0.0], [0.0]]))
+        evolve(), evolve_plain()
+        mean = mean + 0.5 * (pre - mean)[:3].sum(axis=0) / 5  # padding has no part in it
+        np.testing.assert_allclose(centring.mean.get(), mean, rtol=1e-6)
+        for one, other in ((centring.weights, plain.weights), (centring.biases, plain.biases)):
+            np.testing.assert_allclose(one.get(), other.get(), rtol=1e-5, atol=1e-6)
+
+    sending, advance = alone(CentringSynapse, share=0.5, **values)
+    sending.mean.set(jnp.asarray(mean))
+    sending.inputs.set(jnp.asarray(pre))
+    advance()
+    np.testing.assert_allclose(sending.outputs.get(), (pre - mean) @ np.asarray(sending.weights.get()), atol=1e-6)
 
 
 def test_transposed_synapse_sends_back_through_the_weights():
