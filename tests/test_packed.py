@@ -17,8 +17,8 @@ from exhibits.common.system.errors import UserError
 from exhibits.glsnn import GLSNN
 
 SMALL = {
-    "bfa_snn": (BFA_SNN, "--hid_dim=20 --T=30 --burn_in=6 --weight_std=.3 --eta .05 .05"),
-    "glsnn": (GLSNN, "--hid_dim 20 15 --eta=.02"),
+    "bfa_snn": (BFA_SNN, "--hid_dim=20 --T=30 --burn_in=6 --weight_std=.3 --dale --eta .05 .05"),
+    "glsnn": (GLSNN, "--hid_dim 20 15 --centre=.05 --eta=.02"),
 }
 
 

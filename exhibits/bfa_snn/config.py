@@ -97,6 +97,7 @@ class Config(CircuitConfig, TrainingConfig):
     """Trains a spiking network by broadcast feedback alignment and keeps its best parameters on the dev set."""
 
     exhibit: ClassVar[str] = "bfa_snn"
+    SHAPED_BY: ClassVar[tuple[str, ...]] = ("hid_dim", "dale")
     ADDED: ClassVar[Mapping[str, Any]] = {**TrainingConfig.ADDED, "dale": False}  # in format 5
 
     exp_dir: Path = EXP

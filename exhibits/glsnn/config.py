@@ -92,7 +92,7 @@ class Config(CircuitConfig, TrainingConfig):
     """Trains a spiking network by global feedback and local plasticity and keeps its best parameters on the dev set."""
 
     exhibit: ClassVar[str] = "glsnn"
-    SHAPED_BY: ClassVar[tuple[str, ...]] = ("hid_dim", "receptive_field")
+    SHAPED_BY: ClassVar[tuple[str, ...]] = ("hid_dim", "receptive_field", "centre")
     ADDED: ClassVar[Mapping[str, Any]] = {**TrainingConfig.ADDED, "init_gain": 1.0, "centre": 0.0}  # in formats 4 and 5
 
     epochs: int = 60  # BrainCog: 100
@@ -122,7 +122,13 @@ class Config(CircuitConfig, TrainingConfig):
 Config.RECIPES = {
     "mnist": Config(),
     "fashion_mnist": Config(
-        dataset="fashion_mnist", receptive_field=0, surr_a=2.0, weight_decay=0.2, in_dropout=0.1, hid_dropout=0.1
+        dataset="fashion_mnist",
+        receptive_field=0,
+        surr_a=2.0,
+        centre=0.01,
+        weight_decay=0.2,
+        in_dropout=0.1,
+        hid_dropout=0.4,
     ),
     "own": Config(receptive_field=0),
 }

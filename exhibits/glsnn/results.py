@@ -25,6 +25,7 @@ with reported():  # a package may be missing
     from exhibits.glsnn.config import Config
 
 SEEDS = (1234, 1235, 1236)
+UNCENTRED = {"dataset": "fashion_mnist", "centre": 0.0, "hid_dropout": 0.1}
 ROWS = [
     Row("mnist", "MNIST, 50,000", seeds=SEEDS),
     Row("mnist-60000", "MNIST, all 60,000", {"join_dev": True}, SEEDS, calibrated_by="mnist"),
@@ -36,6 +37,14 @@ ROWS = [
         {"dataset": "fashion_mnist", "join_dev": True},
         SEEDS,
         calibrated_by="fashion",
+    ),
+    Row("fashion-uncentred", "Fashion-MNIST, 50,000, `--centre 0 --hid_dropout 0.1`", UNCENTRED, SEEDS),
+    Row(
+        "fashion-uncentred-60000",
+        "Fashion-MNIST, all 60,000, `--centre 0 --hid_dropout 0.1`",
+        UNCENTRED | {"join_dev": True},
+        SEEDS,
+        calibrated_by="fashion-uncentred",
     ),
     Row("bernoulli", "MNIST, 50,000, `--encoder bernoulli`", {"encoder": "bernoulli", "in_dropout": 0.0}),
 ]

@@ -35,7 +35,7 @@ class CircuitConfig(Protocol):
 
 Config = TypeVar("Config", bound=CircuitConfig)
 
-WEIGHTS = (".weights", ".biases")  # how the names of parameters end that a trained network consists of
+WEIGHTS = (".weights", ".biases", ".mean")  # how the names of parameters end that a trained network consists of
 
 
 class Circuit(Generic[Config]):

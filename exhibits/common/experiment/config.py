@@ -111,7 +111,7 @@ class TrainingConfig(Training, Data, Running):
     }
     """Fields that came later, with the values that runs had before."""
     SHAPED_BY: ClassVar[tuple[str, ...]] = ("hid_dim",)
-    """Fields that the shapes of weights follow."""
+    """Fields that decide which parameters there are, and their shapes."""
 
     def __post_init__(self):
         _normalize_paths(self)

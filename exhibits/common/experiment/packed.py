@@ -1,7 +1,7 @@
 """Trained networks small enough to ship: weights in 8 bits, with a scale for each column.
 
 The folder of a pretrained network is that of a run, with `weights.npz` in place of its checkpoints: of each matrix the
-integers and, as `<name>:scale`, what each of its columns is multiplied by; biases as they are; and the record of the
+integers and, as `<name>:scale`, what each of its columns is multiplied by; biases and means as they are; and the record of the
 best epoch's checkpoint. The state of the optimizer is left out.
 """
 
@@ -29,7 +29,7 @@ def pack(parameters: Mapping[str, Any]) -> dict[str, np.ndarray]:
         if not name.endswith(WEIGHTS):
             continue
         w = np.asarray(value)
-        if name.endswith(".biases"):
+        if not name.endswith(".weights"):
             arrays[name] = w
         else:
             largest = np.abs(w).max(axis=0)
