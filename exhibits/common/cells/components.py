@@ -150,9 +150,11 @@ class SignedHebbianSynapse(stock.HebbianSynapse):
     r"""ngc-learn's two-factor Hebbian synapse for cells that only excite, or only inhibit: Dale's law.
 
     | outputs <- inputs W + b
-    | W <- W + rate inputs^T post, and 0 where that has not the sign;   b <- b + rate sum_B post
+    | W <- W + rate pre^T post, or 0 where that has the other sign;   b <- b + rate sum_B post
 
-    with ``rate = -eta sign_value post_wght``. Weights begin with the sign and the size of what is drawn.
+    with ``rate = -eta sign_value post_wght``. Weights begin with the given sign and the size of what is drawn. With
+    sign 0 they may have either sign, as in the stock synapse with optimizer "sgd" and without bound and prior. Not
+    kept: ``dWeights`` and ``dBiases``.
 
     | --- Input: ---       inputs, pre (B, n) spikes
     | --- Plasticity: ---  post (B, m) post-synaptic factor
@@ -162,7 +164,7 @@ class SignedHebbianSynapse(stock.HebbianSynapse):
     Args:
         name: name of the component.
         shape: (n, m), inputs and outputs.
-        sign: 1 of excitatory cells, -1 of inhibitory ones.
+        sign: 1 of excitatory cells, -1 of inhibitory ones, 0 of cells that do both.
         eta: learning rate.
         weight_init: draws the initial weights.
         bias_init: draws the initial biases; without biases if None.
@@ -214,7 +216,10 @@ class SignedHebbianSynapse(stock.HebbianSynapse):
         )
         self.sign, self.rate = sign, -eta * sign_value * post_wght
         self.signed = partial(signed, sign=sign)
-        self.weights.set(sign * jnp.abs(self.weights.get()))
+        if sign:
+            self.weights.set(sign * jnp.abs(self.weights.get()))
+        if bias_init is None:
+            self.biases.set(jnp.zeros((1, shape[1])))  # the parent has a single number
 
     @compilable
     def evolve(self):
@@ -227,7 +232,7 @@ class SignedHebbianSynapse(stock.HebbianSynapse):
 
 
 def signed(weights: jax.Array, sign: int) -> jax.Array:
-    """Weights with 0 in place of those that have not the sign; NaN stays."""
+    """Weights with 0 in place of those of the other sign; sign 0 changes none, NaN stays."""
     return jnp.where(sign * weights < 0, 0.0, weights)
 
 

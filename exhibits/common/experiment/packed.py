@@ -1,8 +1,8 @@
 """Trained networks small enough to ship: weights in 8 bits, with a scale for each column.
 
 The folder of a pretrained network is that of a run, with `weights.npz` in place of its checkpoints: of each matrix the
-integers and, as `<name>:scale`, what each of its columns is multiplied by; biases and means as they are; and the record of the
-best epoch's checkpoint. The state of the optimizer is left out.
+integers and, as `<name>:scale`, what each of its columns is multiplied by; biases and means as they are; and the record
+of the best epoch's checkpoint. The state of the optimizer is left out.
 """
 
 from collections.abc import Mapping

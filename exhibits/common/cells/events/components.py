@@ -3,7 +3,7 @@
 import jax
 from jax import numpy as jnp
 
-from exhibits.common.cells import SecantSLIFCell
+from exhibits.common.cells import SecantSLIFCell, SignedHebbianSynapse
 from exhibits.common.cells.events.kernels import draw, forward, slif, update
 from exhibits.common.ngc import Compartment, compilable, stock
 
@@ -77,15 +77,11 @@ class EventSLIFCell(SecantSLIFCell):
         self.surrogate.set(self.d_spike_fx(j))
 
 
-class EventHebbianSynapse(stock.HebbianSynapse):
-    r"""ngc-learn's two-factor Hebbian synapse for binary inputs, which adds up only what spikes.
+class EventHebbianSynapse(SignedHebbianSynapse):
+    r"""`SignedHebbianSynapse` for binary inputs, which adds up only what spikes; by default of either sign.
 
-    | outputs <- inputs W + b
-    | W <- W - eta sign_value post_wght inputs^T post,   b <- b - eta sign_value post_wght sum_B post
-
-    To rounding the same numbers as the stock synapse with optimizer "sgd", no bound and no prior. An input counts as
-    a spike, of size 1, where it is not 0; the pre-synaptic factor is the spikes that ``advance_state`` saw, whatever
-    is wired into ``pre``. Weights change in place. Not kept: ``dWeights`` and ``dBiases``.
+    To rounding the same numbers. An input counts as a spike, of size 1, where it is not 0; the pre-synaptic factor is
+    the spikes that ``advance_state`` saw, whatever is wired into ``pre``. Weights change in place.
 
     | --- Input: ---       inputs (B, n) spikes, 0 or 1
     | --- Plasticity: ---  post (B, m) post-synaptic factor
@@ -95,14 +91,9 @@ class EventHebbianSynapse(stock.HebbianSynapse):
     Args:
         name: name of the component.
         shape: (n, m), inputs and outputs.
-        eta: learning rate.
-        post_wght: factor of ``post``.
-        sign_value: 1 descends along ``inputs^T post``, -1 ascends, as in the stock synapse.
-        weight_init: draws the initial weights.
-        bias_init: draws the initial biases; without biases if None.
-        sign: as in `SignedHebbianSynapse`; 0: weights of both signs.
+        sign: of all weights, 1 or -1; 0: they may have either.
         batch_size: patterns presented at once.
-        key: JAX PRNG key.
+        values: the other arguments of `SignedHebbianSynapse`.
 
     Examples:
         >>> from exhibits.common.ngc import DistributionGenerator as Draw
@@ -115,38 +106,9 @@ class EventHebbianSynapse(stock.HebbianSynapse):
         [[2.0, 2.0]]
     """
 
-    def __init__(
-        self,
-        name: str,
-        shape: tuple[int, int],
-        eta: float,
-        weight_init,
-        bias_init,
-        post_wght: float = 1.0,
-        sign_value: float = 1.0,
-        sign: int = 0,
-        batch_size: int = 1,
-        key: jax.Array | None = None,
-    ):
-        super().__init__(
-            name,
-            shape=shape,
-            eta=eta,
-            weight_init=weight_init,
-            bias_init=bias_init,
-            w_bound=0.0,
-            sign_value=sign_value,
-            optim_type="sgd",
-            post_wght=post_wght,
-            batch_size=batch_size,
-            key=key,
-        )
+    def __init__(self, name: str, shape: tuple[int, int], sign: int = 0, batch_size: int = 1, **values):
+        super().__init__(name, shape, sign, batch_size=batch_size, **values)
         self.forward, self.update = forward, update
-        self.sign, self.rate = sign, -eta * sign_value * post_wght
-        if sign:
-            self.weights.set(sign * jnp.abs(self.weights.get()))
-        if bias_init is None:
-            self.biases.set(jnp.zeros((1, shape[1])))  # instead of a number, for the kernels
         self.index = Compartment(jnp.zeros((batch_size, shape[0]), jnp.uint32))
         self.count = Compartment(jnp.zeros(batch_size, jnp.int32))
 
