@@ -9,7 +9,7 @@ from exhibits.common.ngc import Compartment, compilable, stock
 
 
 class EventBernoulliCell(stock.BernoulliCell):
-    """ngc-learn's Bernoulli cell, with a generator that costs little and carries nothing.
+    """ngc-learn's Bernoulli cell, with a random generator that costs little and keeps no state.
 
     | s ~ Bernoulli(p)
 
@@ -49,8 +49,8 @@ class EventBernoulliCell(stock.BernoulliCell):
 class EventSLIFCell(SecantSLIFCell):
     """`SecantSLIFCell` with one pass over its state instead of three, for large populations.
 
-    The same equations and compartments; rounding may differ in the last bit. The kernel does not give the onset, which
-    is where s = 1 and rfr = dt: a step later rfr is at least 2 dt, and a cell that has not fired begins with
+    The same equations and compartments; rounding may differ in the last bit. The kernel does not return the onset,
+    which is where s = 1 and rfr = dt: a step later rfr is at least 2 dt, and a cell that has not fired begins with
     rfr = refract_time and s = 0.
 
     Examples:
@@ -83,9 +83,9 @@ class EventHebbianSynapse(stock.HebbianSynapse):
     | outputs <- inputs W + b
     | W <- W - eta sign_value post_wght inputs^T post,   b <- b - eta sign_value post_wght sum_B post
 
-    To rounding the same numbers as the stock synapse with optimizer "sgd", no bound and no prior. An input counts as
-    a spike, of size 1, where it is not 0; the pre-synaptic factor is the spikes that ``advance_state`` saw, whatever
-    is wired into ``pre``. Weights change in place. Not kept: ``dWeights`` and ``dBiases``.
+    Gives the same numbers, up to rounding, as the stock synapse with optimizer "sgd", no bound and no prior. An input
+    counts as a spike, of size 1, where it is not 0; the pre-synaptic factor is the spikes that ``advance_state`` saw,
+    whatever is wired into ``pre``. Weights change in place. Not kept: ``dWeights`` and ``dBiases``.
 
     | --- Input: ---       inputs (B, n) spikes, 0 or 1
     | --- Plasticity: ---  post (B, m) post-synaptic factor
@@ -99,7 +99,7 @@ class EventHebbianSynapse(stock.HebbianSynapse):
         post_wght: factor of ``post``.
         sign_value: 1 descends along ``inputs^T post``, -1 ascends, as in the stock synapse.
         weight_init: draws the initial weights.
-        bias_init: draws the initial biases; without biases if None.
+        bias_init: draws the initial biases; no biases if None.
         sign: as in `SignedHebbianSynapse`; 0: weights of both signs.
         batch_size: patterns presented at once.
         key: JAX PRNG key.
