@@ -1,4 +1,4 @@
-r"""Backpropagation through the BFA-SNN's own spikes: what its plasticity is measured against.
+r"""Backpropagation through the BFA-SNN's own spikes: what its plasticity is compared with.
 
 A minibatch is presented without learning; the spikes, currents and errors are those that the circuit itself makes. For
 the cost C = sum (y - s{L+1})^2 / 2 over the steps after burn-in and the patterns, each rule would change the weights of
@@ -10,8 +10,8 @@ layer n, L + 1 being the output, by
 
 The second has transposed forward weights in place of the feedback and differs in nothing else. The third is -dC/dW by
 backpropagation through time, which follows the memory of the membranes too. All take the derivative of the output
-spikes by their current as 1, as Eq. (9) does, and leave out the constants c1 c2 of the surrogate. Each e is 0 during
-burn-in.
+spikes with respect to their current as 1, as Eq. (9) does, and leave out the constants c1 c2 of the surrogate. Each e
+is 0 during burn-in.
 """
 
 from collections.abc import Callable
@@ -34,12 +34,12 @@ Directions = dict[str, list[jax.Array]]  # by rule, how the weights of each laye
 
 
 class Angles(NamedTuple):
-    """Degrees; NaN where one of the two is 0.
+    """Angles in degrees, for L hidden layers; NaN where one of the two sides is 0.
 
     Attributes:
-        gradient: (L,) of W1, ..., WL, between plasticity and backpropagation through time.
-        instant: (L,) between plasticity and backpropagation at the same instant.
-        feedback: (L - 1,) between E{n+1} and the transpose of W{n+1} ... WL, for each hidden layer n.
+        gradient: (L + 1,) of W1, ..., W{L+1}, between plasticity and backpropagation through time.
+        instant: (L + 1,) between plasticity and backpropagation at the same instant.
+        feedback: (L,) between E{n+1} and the transpose of W{n+1} ... W{L+1}, for each hidden layer n.
     """
 
     gradient: list[float]
@@ -48,14 +48,14 @@ class Angles(NamedTuple):
 
 
 def through_time(found: jax.Array, s: jax.Array, onset: jax.Array, slope: jax.Array, c: CircuitConfig) -> jax.Array:
-    r"""Takes a gradient by what a layer of SLIF cells sends back to the current that it receives.
+    r"""Carries a gradient back through a layer of SLIF cells, from what it sends to the current that it receives.
 
     With a = dt / tau_m and m = 0 in the refractory steps after a spike, else 1, a cell does at each step
 
     | v' = (1 - a m) v + a m R j,   onset = v' > thr,   v = (1 - onset) v'
 
     and sends s = 1 from the onset for r steps. Resets and masks m are taken as given, and f_surr as the derivative
-    of the onset by v'. Backwards in time, u(t) = dC/dv'(t):
+    of the onset with respect to v'. Backwards in time, u(t) = dC/dv'(t):
 
     | u(t) = f_surr(t) sum_{k < r} dC/ds(t + k) + (1 - onset(t)) (1 - a m(t + 1)) u(t + 1)
     | dC/dj(t) = a m(t) R u(t)
@@ -83,11 +83,11 @@ def through_time(found: jax.Array, s: jax.Array, onset: jax.Array, slope: jax.Ar
 
 
 def directions(circuit: BFA_SNN, run: Run, x: jax.Array, y: jax.Array) -> Directions:
-    """Presents a minibatch and gives how the weights would change by each rule, uphill in -C.
+    """Presents a minibatch and returns how the weights would change by each rule, downhill in C.
 
     Args:
         circuit: the network.
-        run: the minibatch; it must not learn. What it watches is replaced.
+        run: the minibatch; it must not learn. The compartments that it watches are replaced.
         x: (B, D) patterns.
         y: (B, C) one-hot labels.
 
@@ -121,7 +121,7 @@ def directions(circuit: BFA_SNN, run: Run, x: jax.Array, y: jax.Array) -> Direct
 def angles_of(circuit: BFA_SNN) -> Callable[[np.ndarray, np.ndarray, jax.Array], Angles]:
     """A function of patterns (n, D), at most a minibatch, labels (n, C) and a PRNG key; compiled once.
 
-    Its memory grows with T: it keeps what all cells did at every step. A learning-rate schedule does not matter to it.
+    Its memory grows with T: it keeps what all cells did at every step. The learning-rate schedule does not affect it.
     """
 
     @jax.jit

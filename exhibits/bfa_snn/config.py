@@ -1,4 +1,4 @@
-"""Values of the BFA-SNN circuit, apart from the model so that the command line is read before ngc-learn loads."""
+"""Values of the BFA-SNN circuit, kept apart from the model so that the command line is read before ngc-learn loads."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,15 +19,15 @@ class Network:
     """The cells and synapses."""
 
     hid_dim: tuple[int, ...] = (1000,)
-    """Cells in each hidden layer, one number a layer (page: 1000)."""
+    """Cells in each hidden layer, one number per layer (page: 1000)."""
     encoder: Literal["bernoulli", "rate"] = "bernoulli"
     """What the input layer sends: Bernoulli spikes (page) or the raw pixels at each step (paper)."""
     input_gain: float = 0.25
     """Firing probability of a fully bright pixel at each step; Bernoulli encoder only (page)."""
     T: int = 100
-    """Time steps a pattern is presented for (page)."""
+    """Time steps for which a pattern is presented (page)."""
     burn_in: int = 20
-    """Time steps at the start without learning and readout of the current, T_nl (page)."""
+    """Time steps at the start in which nothing is learned and the current is not read out, T_nl (page)."""
     dt: float = 0.25
     """Time step, ms (paper)."""
     tau_m: float = 20.0
@@ -48,7 +48,7 @@ class Network:
     gamma: float = 1.0
     """Gain of the rate codes that the analysis reads out (page)."""
     synapses: Literal["auto", "event", "dense"] = "auto"
-    """How synapses are computed: by events (CPU), dense, or whichever is the faster here. It changes no equation."""
+    """How synapses are computed: by events (CPU), dense, or whichever is faster here. The equations are the same."""
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,10 @@ class Learning:
     """How the synapses learn."""
 
     eta: tuple[float, ...] | None = None
-    """Learning rate of W1, W2, ..., one number each; eta_gain / (number of inputs of each), the last one divided by
-    resist_m too, if not given (paper)."""
+    """Learning rates of W1, W2, ..., one number each; if not given, eta_gain / (number of inputs), for the last layer
+    also divided by resist_m (paper)."""
     eta_gain: float = 1.0
-    """Factor of the learning rates that are not given (paper: 1)."""
+    """Factor of the default learning rates; unused if eta is given (paper: 1)."""
     schedule: Literal["constant", "cosine"] = "constant"
     """Learning-rate schedule: constant (paper), or cosine decay to 0."""
     batch_size: int = 250
@@ -107,9 +107,9 @@ class Config(CircuitConfig, TrainingConfig):
         CircuitConfig.__post_init__(self)
 
 
-# Twice the input spikes halve the variance of the encoding, which limits the page's recipe. More resistance and weights
-# of as much less are the page's circuit in other units, but for the currents, which are the logits: smaller ones make
-# the class probabilities honest.
+# Twice the input spikes halve the variance of the encoding, which limits the page's recipe. A larger resistance with
+# proportionally smaller weights is the page's circuit in other units, except for the currents, which are the logits:
+# smaller ones make the class probabilities better calibrated.
 Config.RECIPES = {
     "page": Config(),
     "best": Config(input_gain=0.5, eta_gain=64.0, schedule="cosine", resist_m=20.0, weight_std=0.00275),

@@ -21,10 +21,10 @@ class RedrawnBFA_SNN(BFA_SNN):
 
 
 class SymmetricBFA_SNN(BFA_SNN):
-    """Its feedback is, at the start of every minibatch, the transpose of the forward weights above, as long as drawn.
+    """Its feedback is, at the start of every minibatch, the transpose of the forward weights above, at its drawn norm.
 
-    E{n+1} has the direction of (W{n+1} ... W{L+1})^T and the norm of what was drawn, so that the hidden layers learn as
-    fast as with random feedback: the upper reference.
+    E{n+1} has the direction of (W{n+1} ... W{L+1})^T and the norm of the feedback that was drawn, so that the hidden
+    layers learn as fast as with random feedback: the upper reference.
     """
 
     def begin(self, run: Run, x: jax.Array, y: jax.Array) -> None:
@@ -36,7 +36,7 @@ class SymmetricBFA_SNN(BFA_SNN):
 
 
 class UngatedBFA_SNN(BFA_SNN):
-    """Its teaching signals are d = e E, without f_surr: as if it were 1 at every current."""
+    """Its teaching signals are d = e E, without f_surr, as if f_surr were 1 at every current."""
 
     def build(self, make: Builder, sizes: tuple[int, ...]) -> None:
         super().build(make, sizes)
@@ -64,7 +64,7 @@ class ExcitatoryBFA_SNN(FixedInhibitionBFA_SNN):
 
 
 def turn_feedback(circuit: BFA_SNN, key: jax.Array) -> None:
-    """Turns the sign of every other weight of the feedback, at random places: what had aligned is orthogonal to it."""
+    """Flips the sign of half of the feedback weights, at random, so that what had aligned no longer does."""
     values = circuit.get_parameters()
     for n in circuit.hidden:
         name = f"E{n + 1}.weights"

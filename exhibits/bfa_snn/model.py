@@ -2,7 +2,7 @@
 
 Pixels drive Bernoulli spikes; hidden and output layers are simplified leaky integrate-and-fire (SLIF) cells. The
 error of the output spikes goes straight to every hidden layer through fixed random synapses E, where it becomes
-a teaching signal; no synapse sends anything backwards through the weights that it teaches.
+a teaching signal; nothing is sent backwards through the forward weights.
 
 Shown for one hidden layer; a deeper network repeats z1, W2, E2 and d1 with the next numbers.
 
@@ -13,7 +13,7 @@ Shown for one hidden layer; a deeper network repeats z1, W2, E2 and d1 with the 
 | v1, m_rfr   | z1.v, z1.rfr     | (3) tau_m dv/dt = (-v + R j) m_rfr             |                               |
 | s1          | z1.s             | (4) s = 1 where v > thr, then v <- 0           |                               |
 | s_y         | e2.target        | the one-hot label at every step                |                               |
-| e2          | e2.dmu           | (5) e2 = s_y - s2                              | page: both signs turned       |
+| e2          | e2.dmu           | (5) e2 = s_y - s2                              | page: both signs flipped      |
 | E2          | E2.weights       | (6) fixed, drawn like W                        |                               |
 | f_surr      | z1.surrogate     | (7) sech^2(c2 R j) for j > 0, 0 elsewhere      | c1 c2 folded into eta1        |
 | d1          | d1.dmu           | (8) d1 = (e2 E2) * f_surr(j1)                  |                               |
@@ -61,7 +61,7 @@ class BFA_SNN(Network[CircuitConfig]):
         kind = events.kinds(event, signed=c.dale)
         self.choices = {"synapses": "event" if event else "dense"}
         draw = Draw.gaussian(mean=0.0, std=c.weight_std)
-        # dmu points downhill and the optimizer descends, so the sign is turned.
+        # dmu points downhill and the optimizer descends, so the sign is flipped.
         plastic = {"eta": 1.0, "sign_value": -1.0, "weight_init": draw, "bias_init": Draw.constant(value=0.0)}
         lif = {name: getattr(c, name) for name in ("tau_m", "resist_m", "thr", "refract_time", "surr_c2")}
         scale = [1.0] * (out - 1) + [c.resist_m]  # d1 shrinks with E2 where weights do with 1 / R
@@ -121,7 +121,7 @@ class BFA_SNN(Network[CircuitConfig]):
         )
 
     def _learning_rate_factor(self, run: Run) -> jax.Array | float:
-        """What the schedule leaves of the learning rates in this minibatch."""
+        """The factor by which the schedule scales the learning rates in this minibatch."""
         if self.config.schedule == "constant":
             return 1.0
         per_minibatch = self.config.T - self.config.burn_in  # an update at each step after burn-in

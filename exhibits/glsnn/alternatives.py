@@ -1,7 +1,7 @@
-"""Other ways to carry the error back to the GLSNN's hidden layers, by fixed random synapses alone.
+"""Other ways to carry the error back to the GLSNN's hidden layers, through fixed random synapses alone.
 
-The same cells, weights, local plasticity and Adam. What differs is the pathway of the last hidden layer, which is
-random here too, and where each pathway begins.
+Cells, weights, local plasticity and Adam are the same. What differs is the pathway to the last hidden layer, which is
+random here too, and, in `FeedbackAlignment`, where each pathway begins.
 """
 
 from collections.abc import Mapping
@@ -20,8 +20,7 @@ class DirectFeedbackAlignment(GLSNN):
 
     F (C, H) has orthonormal rows. Unlike the GLSNN, the last hidden layer does not use the transposed output weights.
 
-    Source: Nøkland (2016), "Direct feedback alignment provides learning in deep neural networks", here on rates of
-    spikes.
+    Source: Nøkland (2016), "Direct feedback alignment provides learning in deep neural networks", here on spike rates.
     """
 
     def pathway(self, make: Builder, n: int, W: Mapping, z: Mapping, e: Mapping) -> Any:
@@ -42,7 +41,7 @@ class FeedbackAlignment(DirectFeedbackAlignment):
     F (n, H), where n is the number of cells of the next layer, has orthonormal rows or columns.
 
     Source: Lillicrap, Cownden, Tweed and Akerman (2016), "Random synaptic feedback weights support error
-    backpropagation for deep learning", here on rates of spikes.
+    backpropagation for deep learning", here on spike rates.
     """
 
     def pathway(self, make: Builder, n: int, W: Mapping, z: Mapping, e: Mapping) -> Any:

@@ -125,9 +125,9 @@ class AdamSynapse(stock.HebbianSynapse):
     | m  <- b1 m + (1 - b1) g,   u <- b2 u + (1 - b2) g^2
     | W  <- W - eta (m / (1 - b1^t) / (sqrt(u / (1 - b2^t)) + eps) + decay W)       (biases do not decay)
 
-    So ``post`` points where the cell should go, as ``GaussianErrorCell.dmu`` does. The same numbers as the stock
-    synapse with ``optim_type="adam"`` and ``sign_value=-1`` for a constant eta and no decay. Weights that the mask
-    leaves out are 0 from the start and so stay 0; it need not be applied when a signal is sent. Not kept:
+    So ``post`` points where the cell should go, as ``GaussianErrorCell.dmu`` does. Gives the same numbers as the
+    stock synapse with ``optim_type="adam"`` and ``sign_value=-1`` for a constant eta and no decay. Weights that the
+    mask leaves out are 0 from the start and stay 0, so the mask need not be applied when a signal is sent. Not kept:
     ``dWeights`` and ``dBiases``, each of which would cost a pass through memory in every update.
 
     | --- Input: ---      inputs (B, n); pre (B, n); post (B, m); eta () learning rate
@@ -207,16 +207,16 @@ class CentringSynapse(AdamSynapse):
     | g = -mask (pre - mean)^T post, summed over the minibatch, then as in `AdamSynapse`
     | mean <- mean + share sum_B valid (pre - mean) / B
 
-    Rates are never below 0: without centring, the updates for all patterns have a large part in common.
+    Rates are never negative, so without centring the updates for all patterns have a large part in common.
 
-    | --- Input: ---      as `AdamSynapse`; valid (B, 1) 0 for padding, which has no part in the mean
+    | --- Input: ---      as `AdamSynapse`; valid (B, 1) 0 for padding, which the mean leaves out
     | --- Parameter: ---  as `AdamSynapse`; mean (1, n), 0 at the start
     | --- Output: ---     outputs (B, m)
 
     Args:
         name: name of the component.
         shape: (n, m).
-        share: of a minibatch in the mean, per update.
+        share: fraction of the way that an update moves the mean towards the minibatch's mean.
         batch_size: patterns presented at once.
         values: the other arguments of `AdamSynapse`.
 
@@ -258,12 +258,12 @@ class CentringSynapse(AdamSynapse):
 
 
 def hebbian_gradients(mask: jax.Array, pre: jax.Array, post: jax.Array) -> list[jax.Array]:
-    """Of weights and biases, as `AdamSynapse` has them."""
+    """Gradients of weights and biases, as in `AdamSynapse`."""
     return [-mask * jnp.matmul(pre.T, post), -jnp.sum(post, axis=0, keepdims=True)]
 
 
 def adam_step(weights, biases, opt_params, gradients, eta, decay, b1=0.9, b2=0.999, eps=1e-8):
-    """One update of weights and biases as `AdamSynapse` has it; returns them and Adam's new m, u and t."""
+    """One update of weights and biases as in `AdamSynapse`; returns them and Adam's new m, u and t."""
     m, u, t = opt_params
     t = t + 1.0
     m = [b1 * m_ + (1.0 - b1) * g for m_, g in zip(m, gradients, strict=True)]
@@ -279,7 +279,7 @@ def adam_step(weights, biases, opt_params, gradients, eta, decay, b1=0.9, b2=0.9
 
 
 def orthogonal(shape: tuple[int, int], key: jax.Array, gain: float = 1.0) -> jax.Array:
-    """A matrix with orthonormal rows or columns, whichever are fewer, times a gain: U V^T of a uniform one's SVD.
+    """A matrix with orthonormal rows or columns, whichever are fewer, times a gain: U V^T from a uniform matrix's SVD.
 
     Source: Lee et al. (2015), "Difference target propagation"; BrainCog.
     """
@@ -317,7 +317,7 @@ def receptive_fields(shape: tuple[int, int], n_cells: int, side: int) -> jax.Arr
 
 
 def dropout_gate(key: jax.Array, shape: tuple[int, ...], probability: float) -> jax.Array:
-    """Gains that silence at random: 0 with a probability, to the nearest of 256 levels, else what keeps the mean at 1.
+    """Gains that silence cells at random: 0 with a probability, to the nearest 1/256, else what keeps the mean at 1.
 
     Args:
         key: PRNG key.

@@ -1,4 +1,4 @@
-"""Values of the GLSNN circuit, apart from the model so that the command line is read before ngc-learn loads."""
+"""Values of the GLSNN circuit, kept apart from the model so that the command line is read before ngc-learn loads."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,10 +21,10 @@ class Network:
     """The cells and synapses."""
 
     hid_dim: tuple[int, ...] = (800, 800, 800)
-    """Cells in each hidden layer, one number a layer (paper: 800 800 800)."""
+    """Cells in each hidden layer, one number per layer (paper: 800 800 800)."""
     receptive_field: int = 14
-    """Side of the square patch of the image that each cell of the first hidden layer sees, pixels; 0: all of it (our
-    choice)."""
+    """Side of the square patch of the image that each cell of the first hidden layer sees, pixels; 0: the whole
+    image (our choice)."""
     encoder: Literal["direct", "bernoulli"] = "direct"
     """What the input layer sends: the pixels as rates, or the rates of Bernoulli spikes over T steps (our choice)."""
     T: int = 10
@@ -38,9 +38,10 @@ class Network:
     surr_a: float = 1.4
     """Height a of the triangular surrogate max(0, a - a^2 abs(v - thr)), per mV (our choice; BrainCog: 2)."""
     init_gain: float = 1.0
-    """Factor of the initial forward weights, which are orthogonal without it (our choice)."""
+    """Gain of the initial forward weights, which are orthogonal times this gain (our choice)."""
     centre: float = 0.0
-    """Share of a minibatch in the slow mean rates that are subtracted before a synapse; 0: none are (our choice)."""
+    """How far the slow mean rates, which synapses subtract, move towards each minibatch's mean; 0: none are subtracted
+    (our choice)."""
     n_feedback: int | None = None
     """Hidden layers below the last one that get feedback, counted from the top; all if not given (paper: all)."""
 
@@ -118,7 +119,7 @@ class Config(CircuitConfig, TrainingConfig):
         return super().numbers(form) | ({"receptive_field": 0} if whole else {})
 
 
-# What differs between data sets, chosen on the development set; "own" is for data of one's own.
+# What differs between data sets, chosen on the development set; "own" is for the user's own data.
 Config.RECIPES = {
     "mnist": Config(),
     "fashion_mnist": Config(

@@ -1,4 +1,4 @@
-"""Controls of the GLSNN's feedback: it reaches other layers, is drawn anew in each minibatch, or turns its signs.
+"""Controls of the GLSNN's feedback: it reaches other layers, is drawn anew in each minibatch, or flips signs.
 
 The pathway to the last hidden layer, the transposed output weights of Eq. (8), is the same in all of them.
 """
@@ -13,7 +13,7 @@ from exhibits.glsnn.model import GLSNN
 
 
 def with_feedback_to(*layers: int) -> type[GLSNN]:
-    """The GLSNN with feedback to these hidden layers, upwards, and to the last one."""
+    """The GLSNN with feedback to these hidden layers, in ascending order, and to the last one."""
 
     class ChosenFeedback(GLSNN):
         @property
@@ -26,7 +26,7 @@ def with_feedback_to(*layers: int) -> type[GLSNN]:
 class RedrawnFeedback(GLSNN):
     """The GLSNN with random feedback F1..F{L-1} that is drawn anew in each minibatch: no weights can align with it.
 
-    Orthonormal rows, as those that are drawn once; the key of the minibatch decides.
+    Rows are orthonormal, like those of feedback that is drawn once; they are drawn with the minibatch's key.
     """
 
     def begin(self, run: Run, x: jax.Array, y: jax.Array) -> None:
@@ -39,7 +39,7 @@ class RedrawnFeedback(GLSNN):
 
 
 def turn_half(circuit: GLSNN, seed: int) -> None:
-    """Turns the sign of half of the random feedback weights to each layer, so that nothing is aligned with them."""
+    """Flips the sign of half of the random feedback weights to each layer, so that nothing is aligned with them."""
     rng = np.random.default_rng(seed)
     parameters = circuit.get_parameters()
     for n in circuit.taught[:-1]:

@@ -1,18 +1,18 @@
 """A deep spiking network that learns by global feedback and local plasticity (GLSNN).
 
 Forward, layer by layer: the rates of one layer are a constant current into the next, whose leaky integrate-and-fire
-cells turn it into spikes for T steps; their rates go on. Feedback: the error of the output rates goes straight to
-every hidden layer through fixed random synapses F, where it makes a target for that layer's rates. Plasticity: each
-layer moves its rates towards its target by what its own cells remember, all layers at once. No error passes from
-layer to layer, and nothing goes backwards in time.
+cells turn it into spikes for T steps; their rates are passed on. Feedback: the error of the output rates goes straight
+to every hidden layer through fixed synapses F, random but for the last layer's, and sets a target for that layer's
+rates. Plasticity: each layer moves its rates towards its target using only what its own cells remember, all layers at
+once. No error passes from layer to layer, and nothing goes backwards in time.
 
 Shown for hidden layer 1 of 3 and output layer 4; layer 2 is like 1, layer 3 differs in its feedback, Eq. (8).
 
 | paper         | here             | equation                                          | our deviation                |
 |---------------|------------------|---------------------------------------------------|------------------------------|
 | r0            | W1.inputs        | (1) r0 = x, or the rate of s0 ~ Bernoulli(x)      |                              |
-| I1            | W1.outputs, z1.j | (2) j1 = r0 W1 + b1                               | once a layer; W1 in patches; |
-|               |                  | with --centre, r0 - m0 instead of r0              | and so in (11)               |
+| I1            | W1.outputs, z1.j | (2) j1 = r0 W1 + b1                               | constant; W1 in patches;     |
+|               |                  | with --centre, r0 - m0 instead of r0              | the same in (11)             |
 | v1, s1        | z1.v, z1.s       | (3) tau_m dv/dt = -v + j; s = 1 at thr, v <- 0    |                              |
 | r1            | z1.rate          | (4) r1 = sum_t s / T                              |                              |
 |               | z1.trace         | (5) tau_m deps/dt = -eps + 1; eps <- 0 at a spike | BrainCog: autodiff in time   |
@@ -21,7 +21,7 @@ Shown for hidden layer 1 of 3 and output layer 4; layer 2 is like 1, layer 3 dif
 | r3_hat        | e3.target        | (8) r3_hat = r3 - lr_target dC/dr3, = r3 - lr_target e W4^T |                    |
 | F1, r1_hat    | F1, e1.target    | (9) r1_hat = r1 - e F1                            |                              |
 |               | e1.dmu           | (10) d1 = (r1_hat - r1) * psi1;  d4 = -e          |                              |
-| dW1, dW4      | W1, W4           | (11) W <- Adam(W, r_below^T d), b like it         | dropout, weight decay        |
+| dW1, dW4      | W1, W4           | (11) W <- Adam(W, r_below^T d), and b likewise    | dropout, weight decay        |
 |               | W1.mean          | (12) m0 <- m0 + centre mean_B(r0 - m0)            | only with --centre           |
 
     forward       r0 --W1--> z1 --W2--> z2 --W3--> z3 --W4--> z4
@@ -76,7 +76,7 @@ class GLSNN(Network[CircuitConfig]):
     def build(self, make: Builder, sizes: tuple[int, ...]) -> None:
         c, out = self.config, len(sizes) - 1
         seen = self._receptive_fields() if c.receptive_field else None
-        share = 1.0 if seen is None else float(seen.mean())  # of the image; currents are as large as from all of it
+        share = 1.0 if seen is None else float(seen.mean())  # of the image; currents are as large as with all of it
         lif = {"tau_m": c.tau_m, "thr": c.thr, "n_steps": c.T, "surr_a": c.surr_a}
 
         synapse = partial(CentringSynapse, share=c.centre) if c.centre else AdamSynapse
@@ -107,7 +107,7 @@ class GLSNN(Network[CircuitConfig]):
         self.W, self.z, self.error, self.unroll = W, z, e[out], min(c.T, self.UNROLL)
 
     def pathway(self, make: Builder, n: int, W: Mapping, z: Mapping, e: Mapping) -> Any:
-        """The feedback synapse to hidden layer n; it sends the target, that layer's rates and the feedback."""
+        """The feedback synapse to hidden layer n; it sends the target: that layer's rates plus the feedback."""
         out = len(self.sizes) - 1
         to = {"shape": (self.sizes[out], self.sizes[n]), "inputs": e[out].dmu, "biases": z[n].rate}
         if n == out - 1:
@@ -116,7 +116,7 @@ class GLSNN(Network[CircuitConfig]):
 
     @property
     def taught(self) -> Sequence[int]:
-        """Numbers of the hidden layers that get feedback, upwards: the last one, and those next below it."""
+        """Numbers of the hidden layers that get feedback, in ascending order: the last one and those just below it."""
         k = self.config.n_feedback
         return self.hidden if k is None else self.hidden[-1 - k :]
 
@@ -170,11 +170,11 @@ class GLSNN(Network[CircuitConfig]):
         )
 
     def answer(self, count: jax.Array, v: jax.Array) -> Answer:
-        """Of the output cells' spike counts and membrane potentials (mV), of which the rest is part of one spike."""
+        """From the output cells' spike counts and final membrane potentials (mV), each a fraction of a spike."""
         return Answer(count, count + v / self.config.thr)
 
     def _learning_rate(self, run: Run) -> jax.Array:
-        """The learning rate of the next update, from how many there have been."""
+        """The learning rate of the next update, from the number of updates so far."""
         if self.config.schedule == "constant":
             return jnp.float32(self.config.eta)
         _, _, updates = run[self.W[len(self.W)].opt_params]  # without feedback no other one learns

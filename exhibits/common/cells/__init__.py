@@ -1,4 +1,4 @@
-"""Cells and synapses that ngc-learn does not have; `events` has those for the CPU that compute only what spikes.
+"""Cells and synapses that ngc-learn does not have; those in `events`, for the CPU, compute only what spikes.
 
 Imports `ngc` and `system`; knows no circuit.
 """

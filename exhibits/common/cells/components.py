@@ -17,7 +17,7 @@ def secant_surrogate(j: jax.Array, c2: float) -> jax.Array:
 
     .. math:: f_{surr}(j) = \operatorname{sech}^2(c_2 j) \text{ for } j > 0, \quad 0 \text{ elsewhere}
 
-    It is the derivative of ``E(j) = c1 tanh(c2 j)`` over its constant factor ``c1 c2``, which belongs to the
+    It is the derivative of ``E(j) = c1 tanh(c2 j)`` divided by its constant factor ``c1 c2``, which belongs to the
     learning rate of the synapses that use it.
 
     Args:
@@ -33,7 +33,7 @@ def secant_surrogate(j: jax.Array, c2: float) -> jax.Array:
 
 
 def steps_per_spike(refract_time: float, dt: float, T: int) -> int:
-    """Steps for which a spike sticks in a `SecantSLIFCell`, R, counted in single precision as the cell counts.
+    """R, the steps for which a spike sticks in a `SecantSLIFCell`, counted in single precision as the cell does.
 
     No two spikes of a cell overlap, and only its last one can be cut short by the end: a cell that is active in A steps
     has spiked A / R times, rounded up.
@@ -57,13 +57,13 @@ class SecantSLIFCell(stock.SLIFCell):
     | v   <- 0 where fired                              hyperpolarization
     | rfr <- dt where fired, rfr + dt elsewhere         refractory variable, ms
     | s   <- fired, or 1 as long as m_rfr = 0           "sticky" spikes
-    | onset <- fired                                    the step at which the cell fires: one a spike
+    | onset <- fired                                    the step at which the cell fires: one per spike
     | surrogate <- sech^2(c2 R j) for j > 0, 0 elsewhere
 
     What a cell sends is s, 1 for the whole refractory period; its spikes are counted by their onsets. Two spikes can
     follow each other without a step of s = 0 between them.
 
-    The same numbers as the stock cell without lateral inhibition and threshold adaptation, but for the square
+    Gives the same numbers as the stock cell without lateral inhibition and threshold adaptation, except for the square
     in ``surrogate``. Not kept: ``tols`` (time of last spike), the adaptive threshold, the n x n inhibition
     matrix, and the write to ``j``, so that any expression can be wired into it.
 
@@ -138,7 +138,7 @@ class SecantSLIFCell(stock.SLIFCell):
 
     @compilable
     def reset(self):
-        """As the parent's, without the write to ``j``."""
+        """Like the parent's, but without the write to ``j``."""
         rest = 0.0 * self.v.get()
         self.v.set(rest)
         self.rfr.set(rest + self.refract_T)
@@ -150,7 +150,7 @@ class SignedHebbianSynapse(stock.HebbianSynapse):
     r"""ngc-learn's two-factor Hebbian synapse for cells that only excite, or only inhibit: Dale's law.
 
     | outputs <- inputs W + b
-    | W <- W + rate pre^T post, or 0 where that has the other sign;   b <- b + rate sum_B post
+    | W <- W + rate pre^T post, but 0 where that has the wrong sign;   b <- b + rate sum_B post
 
     with ``rate = -eta sign_value post_wght``. Weights begin with the given sign and the size of what is drawn. With
     sign 0 they may have either sign, as in the stock synapse with optimizer "sgd" and without bound and prior. Not
@@ -164,10 +164,10 @@ class SignedHebbianSynapse(stock.HebbianSynapse):
     Args:
         name: name of the component.
         shape: (n, m), inputs and outputs.
-        sign: 1 of excitatory cells, -1 of inhibitory ones, 0 of cells that do both.
+        sign: 1 of excitatory cells, -1 of inhibitory ones, 0 of cells that may do both.
         eta: learning rate.
         weight_init: draws the initial weights.
-        bias_init: draws the initial biases; without biases if None.
+        bias_init: draws the initial biases; no biases if None.
         post_wght: factor of ``post``.
         sign_value: 1 descends along ``inputs^T post``, -1 ascends, as in the stock synapse.
         batch_size: patterns presented at once.
@@ -232,7 +232,7 @@ class SignedHebbianSynapse(stock.HebbianSynapse):
 
 
 def signed(weights: jax.Array, sign: int) -> jax.Array:
-    """Weights with 0 in place of those of the other sign; sign 0 changes none, NaN stays."""
+    """Weights with 0 in place of those that have the wrong sign; sign 0 changes none, NaN stays."""
     return jnp.where(sign * weights < 0, 0.0, weights)
 
 

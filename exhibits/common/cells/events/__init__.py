@@ -26,7 +26,7 @@ class Kinds(NamedTuple):
         bernoulli: an encoder.
         cell: a `SecantSLIFCell`.
         synapse: a two-factor Hebbian synapse for spikes, plain gradient steps.
-        graded: the same for inputs that are no spikes.
+        graded: the same for inputs that are not spikes.
     """
 
     bernoulli: Callable[..., Any]
@@ -58,7 +58,7 @@ def chosen(synapses: str) -> bool:
             has been tested with them.
 
     Raises:
-        UserError: if events are asked for where there can be none.
+        UserError: if events are requested where they cannot be used.
     """
     if synapses == "dense":
         return False

@@ -1,10 +1,10 @@
 """Calls Numba kernels from XLA without Python in between.
 
-XLA's foreign function interface calls C functions. One that Python provides has to wrap every buffer in a NumPy array
-before it can call a kernel: tens of microseconds a call, several times the cost of the small kernels here. The function
-that XLA calls here is itself compiled by Numba: it reads addresses and shapes from XLA's call frame
-(xla/ffi/api/c_api.h, which jaxlib brings along) and calls the kernel. The layout of that frame has been tested with the
-versions in `TESTED_JAX`; with others, `events.chosen` takes dense synapses.
+XLA's foreign function interface calls C functions. A function provided by Python has to wrap every buffer in a NumPy
+array before it can call a kernel: tens of microseconds per call, several times the cost of the small kernels here. The
+function that XLA calls here is itself compiled by Numba: it reads addresses and shapes from XLA's call frame
+(xla/ffi/api/c_api.h, which comes with jaxlib) and calls the kernel. The layout of that frame has been tested with the
+versions in `TESTED_JAX`; with others, `events.chosen` falls back to dense ones.
 """
 
 import functools
@@ -110,7 +110,7 @@ def _array_types(specs):
 
 @functools.cache
 def _register(kernel, inputs, outputs) -> tuple[str, object]:
-    """Compiles a handler and makes it known to XLA; its name there. The cache keeps the handler alive."""
+    """Compiles a handler and registers it with XLA; returns its name there, and itself. The cache keeps it alive."""
     handler = _handler(kernel, _array_types(inputs), _array_types(outputs))
     signature = "_".join(f"{dtype}{ndim}" for dtype, ndim in inputs + outputs)
     name = f"{kernel.__module__}.{kernel.__name__}.{signature}"

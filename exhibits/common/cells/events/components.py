@@ -9,7 +9,7 @@ from exhibits.common.ngc import Compartment, compilable, stock
 
 
 class EventBernoulliCell(stock.BernoulliCell):
-    """ngc-learn's Bernoulli cell, with a generator that costs little and carries nothing.
+    """ngc-learn's Bernoulli cell, with a random generator that costs little and keeps no state.
 
     | s ~ Bernoulli(p)
 
@@ -49,8 +49,8 @@ class EventBernoulliCell(stock.BernoulliCell):
 class EventSLIFCell(SecantSLIFCell):
     """`SecantSLIFCell` with one pass over its state instead of three, for large populations.
 
-    The same equations and compartments; rounding may differ in the last bit. The kernel does not give the onset, which
-    is where s = 1 and rfr = dt: a step later rfr is at least 2 dt, and a cell that has not fired begins with
+    The same equations and compartments; rounding may differ in the last bit. The kernel does not return the onset,
+    which is where s = 1 and rfr = dt: a step later rfr is at least 2 dt, and a cell that has not fired begins with
     rfr = refract_time and s = 0.
 
     Examples:
@@ -80,8 +80,8 @@ class EventSLIFCell(SecantSLIFCell):
 class EventHebbianSynapse(SignedHebbianSynapse):
     r"""`SignedHebbianSynapse` for binary inputs, which adds up only what spikes; by default of either sign.
 
-    To rounding the same numbers. An input counts as a spike, of size 1, where it is not 0; the pre-synaptic factor is
-    the spikes that ``advance_state`` saw, whatever is wired into ``pre``. Weights change in place.
+    Gives the same numbers, up to rounding. An input counts as a spike, of size 1, where it is not 0; the pre-synaptic
+    factor is the spikes that ``advance_state`` saw, whatever is wired into ``pre``. Weights change in place.
 
     | --- Input: ---       inputs (B, n) spikes, 0 or 1
     | --- Plasticity: ---  post (B, m) post-synaptic factor

@@ -178,7 +178,7 @@ def _integrate_row(dt, tau_m, refract_time, j, v, rfr):
 
 @njit(**_OPTIONS)
 def _fire_row(dt, refract_time, thr, v, rfr, s):
-    """Spikes where the potential is above the threshold, or stuck there; resets both states."""
+    """Spikes where the potential is above the threshold, or where an earlier spike still sticks; resets both states."""
     for i in range(v.size):
         fired = v[i] > thr[0, i]
         s[i] = float32(fired | (rfr[i] < refract_time))
@@ -203,7 +203,7 @@ def slif_step(constants, thr, j, v_in, rfr_in, v, rfr, s):
 # --- Hebbian update -------------------------------------------------------------------------------
 @njit(**_OPTIONS)
 def _events_by_unit(index, count, n):
-    """Turn the lists around: samples[start[i]:start[i+1]] are the patterns for which unit i fires, ascending."""
+    """Invert the lists: samples[start[i]:start[i+1]] are the patterns for which unit i fires, ascending."""
     start = np.zeros(n + 2, np.uint32)
     for b in range(count.size):
         for i in index[b, : count[b]]:
@@ -223,7 +223,7 @@ def _events_by_unit(index, count, n):
 def _scatter(start, samples, rate, sign, error, weight, units, first, lanes, width):
     """weight[i, first:first+width] += rate * the rows of error of the patterns that unit i fires for, i in units.
 
-    Weights beyond 0 on the other side than sign become 0; those of sign 0 have either.
+    Weights that would have the opposite of sign become 0; with sign 0, they may have either.
     """
     width = literally(width)
     columns = uint64(error.shape[1])
@@ -256,7 +256,7 @@ def _sum_rows(rate, error, bias, first, lanes, width):
 def update_wide(constants, index, count, error, weight_in, bias_in, weight, bias):
     """weight (n, m) += rate * spikes^T @ error (B, m), bias (m,) += rate * sum of error; for many columns m.
 
-    constants (2,): rate; and the sign of all weights, cut off at 0, or 0 if they may have either.
+    constants (2,): the rate, and the sign that all weights keep, being cut off at 0; 0: they may have either.
     """
     n, columns = weight.shape
     start, samples = _events_by_unit(index, count, n)
@@ -323,7 +323,7 @@ def update(
 ) -> tuple[jax.Array, jax.Array]:
     """weight + rate * spikes^T @ error and bias + rate * sum of error (B, m), in place where XLA can.
 
-    Weights that an event names are cut off at 0 where they would not have the sign, 1 or -1; 0: they may have either.
+    With sign 1 or -1, weights of inputs that spiked are cut off at 0 where they would have the other sign.
     """
     kernel = update_narrow if weight.shape[1] <= 4 * NARROW else update_wide
     call = numba_kernel(kernel, [_like(*weight.shape), _like(*bias.shape)], input_output_aliases={4: 0, 5: 1})

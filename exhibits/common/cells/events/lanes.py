@@ -4,7 +4,7 @@ LLVM's vectoriser does not keep a row in registers across the loop over events (
 the arrays do not overlap); saying so by hand makes the loops 1.5 times faster. A value is a vector of
 WIDE or NARROW floats; LLVM maps it to as many registers as the machine needs, on any machine.
 
-`count` in load and store is None for a whole vector, or the number of lanes that exist: the rest are
+`count` in load and store is None for a whole vector, or the number of lanes that exist; the rest are
 read as zero and not written. Offsets count elements from the start of a C-contiguous array.
 """
 

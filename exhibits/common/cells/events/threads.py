@@ -1,9 +1,9 @@
-"""Which threads Numba's parallel loops run on; to be imported before Numba.
+"""Which threads Numba's parallel loops run on; import it before Numba.
 
 Numba can use TBB, OpenMP or its own work queue. TBB starts a loop in microseconds, and on a busy machine the caller
-runs the pieces that no other thread has taken. GNU OpenMP waits by spinning, which can cost a time slice a loop as soon
-as another process wants a core, so its spinning is turned off. The work queue aborts the process when two threads of
-XLA enter it at once: where there is nothing else, loops run on one thread.
+runs the pieces that no other thread has taken. GNU OpenMP waits by spinning, which can cost a time slice per loop as
+soon as another process wants a core, so its spinning is turned off. The work queue aborts the process when two threads
+of XLA enter it at once: where nothing else is installed, loops run on one thread.
 """
 
 import ctypes
