@@ -25,11 +25,18 @@ def test_every_exhibit_has_one_and_all_are_small():
         assert '"/' not in text and '"finished": "20' in text  # nobody's paths
 
 
+def require_data_of(config):
+    """Skips the test where the data set is not there, such as Fashion-MNIST in a fresh clone."""
+    if not (REPOSITORY / "data" / config.dataset).is_dir():
+        pytest.skip(f"data/{config.dataset} is missing: python data/prepare.py {config.dataset}")
+
+
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: f"{folder.parents[1].name}-{folder.name}")
 def test_it_answers_as_well_as_it_says(folder):
     package = import_module(f"exhibits.{exhibit_of(folder)}")
     network = getattr(package, package.MODEL).load(folder)
     config, log, _ = opened(package.Config, folder)
+    require_data_of(config)
     dev, *_ = load_patterns(config, "dev", log.form)
     acc = (network.predict(dev.x[:PATTERNS]) == dev.y[:PATTERNS].argmax(axis=1)).mean()
     p = log.best_dev_acc or 0.0
@@ -42,6 +49,7 @@ def test_it_answers_as_well_as_it_says(folder):
 def test_its_test_numbers_are_those_of_its_file(folder):
     package = import_module(f"exhibits.{exhibit_of(folder)}")
     config, log, identity_of = opened(package.Config, folder)
+    require_data_of(config)
     assert log.form is not None
     circuit = getattr(package, package.MODEL).for_analysis(config, log.form)
     test, *_ = load_patterns(config, "test", log.form)

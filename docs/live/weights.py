@@ -128,10 +128,11 @@ class Shipped:
         c, sizes = self.config, self.network.sizes
         if (sizes[0], sizes[-1]) != (D, C):
             raise UserError(f"{folder}: {sizes[0]} inputs and {sizes[-1]} classes; expected {D} and {C}, as MNIST has")
-        if self.name == "bfa_snn" and (c.encoder != "bernoulli" or len(c.hid_dim) != 1):
-            raise UserError(f"{folder}: expected --encoder bernoulli and one hidden layer, as the page has no other")
-        if self.name == "glsnn" and c.encoder != "direct":
-            raise UserError(f"{folder}: expected --encoder direct, as the page has no other")
+        if self.name == "bfa_snn" and (c.encoder != "bernoulli" or len(c.hid_dim) != 1 or c.dale):
+            expected = "--encoder bernoulli, one hidden layer and no --dale"
+            raise UserError(f"{folder}: expected {expected}, as the page has no other")
+        if self.name == "glsnn" and (c.encoder != "direct" or c.centre):
+            raise UserError(f"{folder}: expected --encoder direct and --centre 0, as the page has no other")
 
     def packed(self, samples) -> dict:
         """What the page loads."""
