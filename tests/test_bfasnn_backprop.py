@@ -147,6 +147,11 @@ def test_angles_of_a_network():
     assert measured.feedback[1] == pytest.approx(angle(values["E3.weights"], values["W3.weights"].T), abs=1e-3)
 
 
+def test_angles_are_those_of_free_weights(make_circuit):
+    with pytest.raises(ValueError, match="dale=True: expected False"):
+        angles_of(make_circuit(dale=True))
+
+
 def test_controls_change_the_feedback_alone():
     (x, y), key = make_patterns(8), jax.random.PRNGKey(1)
     circuits = {kind: make(kind) for kind in (RedrawnBFA_SNN, SymmetricBFA_SNN, UngatedBFA_SNN)}

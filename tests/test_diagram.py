@@ -42,6 +42,15 @@ def test_parts_are_sorted_by_their_wires():
     assert {Link("d1", "dmu", "W1", "post"), Link("z1", "surrogate", "d1", "modulator")} <= set(parts.links)
 
 
+def test_synapses_of_opposite_signs_stand_below_each_other():
+    circuit = circuit_of(BFA_SNN, BFAConfig(hid_dim=(20,), dale=True))
+    parts = parts_of(circuit)
+    assert parts.forward == {1: ("W1", "I1"), 2: ("W2", "I2")} and parts.teaching == {"d1": 1, "e2": 2}
+    assert {Link("d1", "dmu", name, "post") for name in ("W1", "I1")} <= set(parts.links)
+    drawn = draw_circuit(circuit)
+    assert all(f">{name}<" in drawn for name in ("W1", "I1", "W2", "I2", "E2"))
+
+
 def test_layers_without_feedback_are_not_taught():
     parts = parts_of(glsnn(20, 15, 10, n_feedback=1))
     assert parts.layers == (None, "z1", "z2", "z3", "z4")

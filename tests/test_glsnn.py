@@ -88,7 +88,7 @@ def test_minibatch_update_equals_numpy_in_every_layer(values):
         silent = [c.in_dropout] + [c.hid_dropout] * len(circuit.hidden)
         shapes = [(c.batch_size, size) for size in circuit.sizes]
         gates = [np.array(dropout_gate(*each)) for each in zip(keys, shapes, silent, strict=False)]
-        means = [start.get(f"W{n}.mean", 0.0) for n in circuit.layers] if c.centre else None
+        means = [start.get(f"W{n}.mean", 0.0) for n in circuit.layers]
         expected = gradients(*as_reference(circuit)[:3], x, y, as_reference(circuit)[3], gates, means)
         seen = receptive_fields(6, 6, circuit.sizes[1], c.receptive_field)
         expected[0][0][:] *= seen
@@ -111,7 +111,8 @@ def test_minibatch_update_equals_numpy_in_every_layer(values):
             for name, want in zip(names, adam.arrays, strict=True):
                 np.testing.assert_allclose(learnt[name], want, rtol=1e-4, atol=1e-5)
         if c.centre:
-            rates, _ = forward(*forward_weights(circuit, start), x, as_reference(circuit)[3], gates, means)
+            weights, biases = forward_weights(circuit, start)
+            rates, _ = forward(weights, biases, x, as_reference(circuit)[3], gates, means)
             for n in plastic:
                 mean = means[n - 1] + c.centre * (rates[n - 1] - means[n - 1]).mean(axis=0, keepdims=True)
                 np.testing.assert_allclose(learnt[f"W{n}.mean"], mean, rtol=1e-4, atol=1e-6)

@@ -75,6 +75,16 @@ def test_errors_are_recorded_for_labels_that_are_given(make_circuit):
         network.record(x, {"e": "e2.dmu"}, y=y[:3])
 
 
+def test_currents_of_synapses_with_opposite_signs_add_up(make_circuit):
+    x, _ = make_patterns(8)
+    for hid_dim in ((20,), (20, 15)):
+        net = make_circuit(hid_dim=hid_dim, dale=True, weight_std=1.0)
+        for n in net.layers:
+            seen = net.record(x, {name: f"{name}{n}.outputs" for name in "WI"} | {"j": f"z{n}.j", "s": f"z{n}.s"})
+            np.testing.assert_allclose(seen["j"], seen["W"] + seen["I"], rtol=1e-5, atol=1e-5)
+            assert seen["W"].min() >= 0 >= seen["I"].max() and seen["j"].std() > 0
+
+
 def test_patterns_in_all_their_forms(network):
     x, _ = make_patterns(5)
     whole = network.predict_proba(x)

@@ -101,6 +101,17 @@ def test_weights_that_do_not_fit_are_refused(trained, tmp_path):
         assert not (tmp_path / "exp").exists()
 
 
+def test_weights_of_other_synapses_are_refused(trained, tmp_path):
+    name, _, flags, folder = trained
+    flag, said = {"bfa_snn": ("--dale", "--dale True there, False here"), "glsnn": ("--centre=.05", "--centre 0.05")}[
+        name
+    ]
+    given = [each for each in flags if each != flag]
+    assert len(given) == len(flags) - 1
+    with pytest.raises(UserError, match=f"{said}.*expected the same"):
+        commands.train(name, [*given, f"--exp_dir={tmp_path / 'exp'}", f"--init_from={folder / 'pretrained'}"])
+
+
 @pytest.mark.parametrize("damage", ["cut", "flipped", "gone", "stranger"])
 def test_damaged_weights_are_refused_in_one_line(damage, trained, tmp_path):
     _, kind, _, folder = trained

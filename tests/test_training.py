@@ -14,6 +14,8 @@ from exhibits.common.experiment.runfolder import finished, held
 from exhibits.common.experiment.schema import RunLog, Tally
 from exhibits.common.experiment.training import fit, identity_of
 from exhibits.common.system.errors import UserError
+from exhibits.glsnn import GLSNN
+from exhibits.glsnn import Config as GLSNNConfig
 
 
 @pytest.fixture
@@ -68,13 +70,20 @@ def test_diverging_weights_stop_the_run_and_say_so(make_circuit, sets, tmp_path)
     assert np.load(tmp_path / "exp" / "nll.npy").shape == (1,)
 
 
-@pytest.mark.parametrize("synapses", ["event", "dense"])
-def test_the_first_number_that_is_not_finite_is_found(make_circuit, sets, tmp_path, synapses):
-    values = {"T": 10, "burn_in": 4, "eta": (1e38, 1e38), "synapses": synapses, "weight_std": 1.0}
+@pytest.mark.parametrize(("synapses", "dale"), [("event", False), ("dense", False), ("dense", True)])
+def test_the_first_number_that_is_not_finite_is_found(make_circuit, sets, tmp_path, synapses, dale):
+    values = {"T": 10, "burn_in": 4, "eta": (1e38, 1e38), "synapses": synapses, "weight_std": 1.0, "dale": dale}
     config = Config(exp_dir=tmp_path / "exp", epochs=2, debug_nans=True)
     # Learning begins at the fifth step, 0.25 ms each; 8 patterns of 0.25 ms: the first update is of 1e38 times errors.
-    with pytest.raises(UserError, match=r"diverged \(W\d\.\w+ is the first, in minibatch \d at t = \d(\.\d+)? ms\)"):
+    with pytest.raises(UserError, match=r"diverged \([WI]\d\.\w+ is the first, in minibatch \d at t = \d(\.\d+)? ms\)"):
         fit(make_circuit(**values), config, sets)
+
+
+def test_the_first_number_that_is_not_finite_is_found_in_a_cascade(sets, tmp_path):
+    values = {"hid_dim": (20, 15), "receptive_field": 0, "init_gain": 2.25, "eta": 1e12, "batch_size": 8}
+    config = GLSNNConfig(exp_dir=tmp_path / "exp", epochs=2, debug_nans=True, **values)
+    with pytest.raises(UserError, match=r"diverged \(\w\d\.\w+ is the first, in minibatch \d+ at t = 0 ms\)"):
+        fit(GLSNN.for_training(config, sets), config, sets)
 
 
 def test_folders_of_others_are_left_alone(tmp_path, make_circuit, sets):

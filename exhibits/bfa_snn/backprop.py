@@ -122,7 +122,12 @@ def angles_of(circuit: BFA_SNN) -> Callable[[np.ndarray, np.ndarray, jax.Array],
     """A function of patterns (n, D), at most a minibatch, labels (n, C) and a PRNG key; compiled once.
 
     Its memory grows with T: it keeps what all cells did at every step. The learning-rate schedule does not affect it.
+
+    Raises:
+        ValueError: if inhibitory partners send currents too, which the gradients leave out.
     """
+    if circuit.config.dale:
+        raise ValueError("dale=True: expected False; gradients through inhibitory partners are not computed")
 
     @jax.jit
     def compute(parameters, x, y, valid, key):

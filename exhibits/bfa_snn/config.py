@@ -77,6 +77,7 @@ class CircuitConfig(Network, Learning):
         require(self, "burn_in", f"at least 0 and below T ({self.T})", 0 <= self.burn_in < self.T)
         positive(self, "dt", "tau_m", "resist_m", "thr", "surr_c2", "weight_std", "eta_gain", "gamma")
         require(self, "dt", f"at most tau_m ({self.tau_m})", self.dt <= self.tau_m)
+        require(self, "dale", "True or False", self.dale in (True, False))
         require(self, "refract_time", f"0 to {MOST:g}", 0 <= self.refract_time <= MOST)
         layers = len(self.hid_dim) + 1
         require(

@@ -25,6 +25,7 @@ class BFASNNClassifier(SpikingClassifier):
             and `resist_m`: currents begin as large whatever the number of features.
         out_scale: the same for the layers above.
         feedback_scale: standard deviation of the fixed feedback, times `resist_m` / 0.055.
+        dale: whether every synapse keeps its sign.
         eta_gain: learning rate of a layer times its number of inputs.
         schedule: "cosine", down to 0 at the end of `fit`, or "constant".
         batch_size: patterns in a minibatch, over which updates are summed.
@@ -57,6 +58,7 @@ class BFASNNClassifier(SpikingClassifier):
         weight_scale: float = 1.0,
         out_scale: float = 1.0,
         feedback_scale: float = 1.0,
+        dale: bool = False,
         eta_gain: float = 16.0,
         schedule: str = "cosine",
         batch_size: int = 32,
@@ -67,17 +69,17 @@ class BFASNNClassifier(SpikingClassifier):
     ):
         self.hid_dim, self.encoder, self.input_gain, self.T, self.burn_in = hid_dim, encoder, input_gain, T, burn_in
         self.tau_m, self.resist_m, self.weight_scale, self.out_scale = tau_m, resist_m, weight_scale, out_scale
-        self.feedback_scale, self.eta_gain, self.schedule = feedback_scale, eta_gain, schedule
+        self.feedback_scale, self.dale, self.eta_gain, self.schedule = feedback_scale, dale, eta_gain, schedule
         self.batch_size, self.epochs, self.scale, self.synapses = batch_size, epochs, scale, synapses
         self.random_state = random_state
 
     def _config(self) -> CircuitConfig:
-        same = ("encoder", "input_gain", "T", "burn_in", "tau_m", "resist_m", "eta_gain", "schedule", "batch_size")
+        same = ("encoder", "input_gain", "T", "burn_in", "tau_m", "resist_m", "dale", "eta_gain", "schedule")
         for name in ("weight_scale", "out_scale", "feedback_scale"):
             value = getattr(self, name)
             if not (isinstance(value, Real) and 0 < float(value) < np.inf):
                 raise ValueError(f"{name}={value!r}: expected a number above 0")
-        return self._checked(CircuitConfig, ("hid_dim", *same, "synapses"), weight_std=1.0)
+        return self._checked(CircuitConfig, ("hid_dim", *same, "batch_size", "synapses"), weight_std=1.0)
 
     def _scaled(self, parameters: dict[str, Any]) -> dict[str, Any]:
         def scaled(name: str, values: np.ndarray) -> np.ndarray:
@@ -85,7 +87,7 @@ class BFASNNClassifier(SpikingClassifier):
                 return values
             if name.startswith("E"):
                 return np.float32(self.feedback_scale * 0.055 / self.resist_m) * values
-            scale = self.weight_scale if name == "W1.weights" else self.out_scale
+            scale = self.weight_scale if name in ("W1.weights", "I1.weights") else self.out_scale
             return np.float32(scale / np.sqrt(len(values)) / self.resist_m) * values
 
         return {name: scaled(name, values) for name, values in parameters.items()}

@@ -96,7 +96,6 @@ class BFA_SNN(Network[CircuitConfig]):
                 make.wire(d.dmu, synapse.post)  # Eq. (10)
         self.advance, self.evolve = make.advance("advance"), make.evolve("evolve", *chain(*W.values()))
         self.sent, self.out, self.error, self.updates = s, z[out], e, W[1][0].opt_params
-        self.currents = {synapse.name: synapse.outputs for synapse in W[out]}
         self.spikes = [s[0], *(cell.onset for cell in z.values())]
 
     def begin(self, run: Run, x: jax.Array, y: jax.Array) -> None:
@@ -108,13 +107,13 @@ class BFA_SNN(Network[CircuitConfig]):
         c, window = self.config, self.config.T - self.config.burn_in
         self.begin(run, x, y)
         early = run.steps(c.burn_in, self.advance, count=self.out.s, active=self.sent)
-        late = run.steps(window, self.advance, self.evolve, count=self.out.s, active=self.sent, **self.currents)
+        late = run.steps(window, self.advance, self.evolve, count=self.out.s, active=self.sent, current=self.out.j)
         sticky = steps_per_spike(c.refract_time, c.dt, c.T)
         active = [a + b for a, b in zip(early.active, late.active, strict=True)]
         spiking = self.layers if c.encoder == "rate" else range(len(self.sizes))
         return Answer(
             count=early.count + late.count,
-            logit=sum((getattr(late, name) for name in self.currents), jnp.zeros(())) / window,
+            logit=late.current / window,
             rates={n: c.gamma / window * late.active[n].astype(jnp.float32) for n in self.hidden},
             spikes={n: -(-active[n] // (sticky if n else 1)) for n in spiking},
             every={n: late.active[n] == window for n in spiking},

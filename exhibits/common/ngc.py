@@ -2,9 +2,11 @@
 
 import contextlib
 import itertools
+import operator
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from functools import reduce
 from typing import Any, TypeVar
 
 from exhibits.common.system.environment import pin
@@ -33,6 +35,7 @@ __all__ = [
     "Summation",
     "alone",
     "compilable",
+    "evaluate",
     "place",
     "scratch",
     "sources",
@@ -96,6 +99,20 @@ def sources(wire: Compartment | Product | Summation) -> Iterator[Compartment]:
     else:
         for part in wire._comps:  # ngc-learn has no other way to ask
             yield from sources(part)
+
+
+def evaluate(wire: Compartment | Product | Summation, read: Callable[[str], Any]) -> Any:
+    """Value of a compartment, of what is wired into it, or of an expression of compartments.
+
+    Args:
+        wire: which.
+        read: gives the value that is kept under a path.
+    """
+    source = wire.target if isinstance(wire, Compartment) else wire
+    if isinstance(source, str):
+        return read(source)
+    parts = [evaluate(part, read) for part in source._comps]
+    return reduce(operator.add if isinstance(source, Summation) else operator.mul, parts)
 
 
 def place(compartment: Compartment) -> tuple[str, str]:

@@ -79,7 +79,7 @@ class CircuitConfig(Network, Learning):
         most = len(self.hid_dim) - 1
         expected = f"0 to {most}, the number of hidden layers below the last one"
         require(self, "n_feedback", expected, self.n_feedback is None or 0 <= self.n_feedback <= most)
-        require(self, "centre", "0 to 1", 0 <= self.centre <= 1)
+        require(self, "centre", f"0, or {LEAST:g} to 1", self.centre == 0 or LEAST <= self.centre <= 1)
         for name in ("eta", "weight_decay"):
             value = getattr(self, name)
             require(self, name, f"at least 0, and at most {MOST:g}", value == 0 or LEAST <= value <= MOST)

@@ -18,6 +18,8 @@ class GLSNNClassifier(SpikingClassifier):
         encoder: "direct", the numbers as rates; or "bernoulli", the rates of spikes over T steps.
         T: time steps that each layer integrates its current for.
         surr_a: height of the triangular surrogate, per mV.
+        init_gain: factor of the initial forward weights.
+        centre: share of a minibatch in the slow mean rates that synapses subtract; 0: they subtract nothing.
         lr_target: step of the last hidden layer's target down the cost.
         eta: learning rate of Adam at the start.
         schedule: "cosine", down to 0 at the end of `fit`, or "constant".
@@ -48,6 +50,8 @@ class GLSNNClassifier(SpikingClassifier):
         encoder: str = "direct",
         T: int = 10,
         surr_a: float = 1.4,
+        init_gain: float = 1.0,
+        centre: float = 0.0,
         lr_target: float = 0.4,
         eta: float = 1e-2,
         schedule: str = "cosine",
@@ -60,13 +64,14 @@ class GLSNNClassifier(SpikingClassifier):
         random_state: Any = None,
     ):
         self.hid_dim, self.receptive_field, self.encoder, self.T = hid_dim, receptive_field, encoder, T
-        self.surr_a, self.lr_target, self.eta, self.schedule = surr_a, lr_target, eta, schedule
+        self.surr_a, self.init_gain, self.centre = surr_a, init_gain, centre
+        self.lr_target, self.eta, self.schedule = lr_target, eta, schedule
         self.weight_decay, self.in_dropout, self.hid_dropout = weight_decay, in_dropout, hid_dropout
         self.batch_size, self.epochs, self.scale, self.random_state = batch_size, epochs, scale, random_state
 
     def _config(self) -> CircuitConfig:
         same = ("receptive_field", "encoder", "T", "surr_a", "lr_target", "eta", "schedule", "weight_decay")
-        same += ("in_dropout", "hid_dropout", "batch_size")
+        same += ("init_gain", "centre", "in_dropout", "hid_dropout", "batch_size")
         return self._checked(CircuitConfig, ("hid_dim", *same))
 
     def _score(self, out: dict[str, np.ndarray]) -> np.ndarray:

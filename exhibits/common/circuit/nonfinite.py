@@ -32,7 +32,8 @@ def first_not_finite(
     Returns:
         Compartment, minibatch and time of the first such number; empty if no minibatch of a chunk makes one.
     """
-    names = {path(c): f"{n}.{what}" for n, part in circuit.components.items() for what, c in part.compartments}
+    compartments = [(f"{n}.{what}", c) for n, part in circuit.components.items() for what, c in part.compartments]
+    names = {c.target: name for name, c in compartments if isinstance(c.target, str)}  # expressions keep nothing
     names |= {path(c): name for name, c in circuit.parameters.items()}
     parameters, m = circuit.get_parameters(), first // circuit.batch_size
 
@@ -41,7 +42,7 @@ def first_not_finite(
         if any(isinstance(leaf, Tracer) for each in leaves.values() for leaf in each):
             return  # only the shapes are asked for
         for where, each in leaves.items():
-            if not all(np.isfinite(leaf).all() for leaf in each if jnp.issubdtype(leaf.dtype, jnp.inexact)):
+            if not all(np.isfinite(leaf).all() for leaf in each if jnp.issubdtype(jnp.result_type(leaf), jnp.inexact)):
                 raise NotFiniteError(f"{names[where]} is the first, in minibatch {m + 1} at t = {float(t):g} ms")
 
     last = min(m + circuit.MINIBATCHES_PER_CALL, -(-len(order) // circuit.batch_size))

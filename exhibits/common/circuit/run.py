@@ -10,7 +10,7 @@ import numpy as np
 from jax import lax
 from jax import numpy as jnp
 
-from exhibits.common.ngc import Compartment, MethodProcess
+from exhibits.common.ngc import Compartment, MethodProcess, evaluate, sources
 
 State = dict[str, Any]  # path of a compartment -> value
 
@@ -72,7 +72,7 @@ class Run:
     traces: dict[str, jax.Array] = field(default_factory=dict)
 
     def __getitem__(self, compartment: Compartment) -> Any:
-        return self.state[path(compartment)]
+        return value_of(compartment, self.state)
 
     def __setitem__(self, compartment: Compartment, value: Any) -> None:
         if compartment.targeted:
@@ -126,14 +126,14 @@ class Run:
             return state
 
         def summands(state: State):
-            counted = [(state[path(c)][: self.rows] != 0).astype(counter) for c in active]
-            return {name: state[path(c)] for name, c in sums.items()}, counted
+            counted = [(value_of(c, state)[: self.rows] != 0).astype(counter) for c in active]
+            return {name: value_of(c, state) for name, c in sums.items()}, counted
 
         def body(carry, t):
             state, totals = carry
             state = step(state, t)
             totals = jax.tree.map(jnp.add, totals, summands(state))
-            return (state, totals), {name: state[path(c)][index] for name, (c, index) in watch.items()}
+            return (state, totals), {name: value_of(c, state)[index] for name, (c, index) in watch.items()}
 
         state = shaped_like(jax.eval_shape(step, self.state, jnp.float32(0)), self.state)
         zeros = jax.tree.map(lambda like: jnp.zeros(like.shape, like.dtype), jax.eval_shape(summands, state))
@@ -164,8 +164,14 @@ def path(compartment: Compartment) -> str:
 
 
 def component_of(compartment: Compartment) -> str:
-    """Name of the component whose value a compartment holds: its own, or that which is wired into it."""
-    return path(compartment).split(":")[-2]
+    """Name of the component whose value a compartment holds: its own, or that which is wired into it, or the first."""
+    target: Any = compartment.target
+    return path(compartment if isinstance(target, str) else next(sources(target))).split(":")[-2]
+
+
+def value_of(compartment: Compartment, state: Mapping[str, Any]) -> Any:
+    """Value of a compartment in a circuit's state; it may be an expression of others."""
+    return evaluate(compartment, state.__getitem__)
 
 
 def shaped_like(like: Mapping[str, Any], state: State) -> State:

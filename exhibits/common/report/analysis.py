@@ -28,7 +28,7 @@ from exhibits.common.experiment.schema import Identity, RunLog
 from exhibits.common.library.network import Network
 from exhibits.common.ngc import Compartment, place
 from exhibits.common.report import plots
-from exhibits.common.report.diagram import draw_circuit
+from exhibits.common.report.diagram import draw_circuit, parts_of
 from exhibits.common.report.page import write_report
 from exhibits.common.report.pictures import Album, add_curves, caption_of
 from exhibits.common.system.errors import UserError
@@ -259,7 +259,8 @@ def _add_cells(album: Album, seen: Subject, network: Network, readout: Readout) 
     rates = plots.draw_rates(readout.onsets, dt * network.n_steps, f"{seen.of}, {len(y):,} patterns")
     album.add("rates", rates, "How active the cells of the hidden layers are.")
     if shape:
-        weights = np.asarray(network.get_parameters()["W1.weights"])
+        synapses = parts_of(network).forward[1]  # those of opposite sign add up
+        weights = np.sum([np.asarray(network[name].weights.get()) for name in synapses], axis=0)
         fields = plots.draw_receptive_fields(weights, shape, network.WEIGHT_UNIT)
         album.add("receptive_fields", fields, "Incoming weights of hidden cells.")
 

@@ -176,7 +176,11 @@ class _Drawing:
             if link.target in names and link.port == "post" and link.source in self.parts.teaching:
                 x, y = self.middle[link.target]
                 across = self.middle[link.source][0] - CELL[0] / 2
-                self._line([(across, TEACHING), (x, TEACHING), (x, y + SYNAPSE[1] / 2)], TEACHES, "teach", dashed=True)
+                end = [(x, TEACHING), (x, y + SYNAPSE[1] / 2)]
+                if any(self.middle[other][0] == x and self.middle[other][1] > y for other in names):  # around it
+                    edge = x - SYNAPSE[0] / 2
+                    end = [(edge - 8, TEACHING), (edge - 8, y + 14), (edge, y + 14)]
+                self._line([(across, TEACHING), *end], TEACHES, "teach", dashed=True)
         for name in self.parts.teaching:
             if self._wants_label(name):
                 x, y = self.middle[name]

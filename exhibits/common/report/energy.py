@@ -91,7 +91,7 @@ class Load:
         """What the mean of some patterns demands.
 
         Args:
-            circuit: whose layers are each connected to the next.
+            circuit: whose layers are each connected to the next, by one synapse.
             x: (N, D) patterns.
             activity: of each layer, as in `evaluation.Readout`.
         """
