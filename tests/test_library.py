@@ -82,7 +82,8 @@ def test_currents_of_synapses_with_opposite_signs_add_up(make_circuit):
         for n in net.layers:
             seen = net.record(x, {name: f"{name}{n}.outputs" for name in "WI"} | {"j": f"z{n}.j", "s": f"z{n}.s"})
             np.testing.assert_allclose(seen["j"], seen["W"] + seen["I"], rtol=1e-5, atol=1e-5)
-            assert seen["W"].min() >= 0 >= seen["I"].max() and seen["j"].std() > 0
+            assert seen["W"].min() >= 0 >= seen["I"].max()
+            assert n > 1 or (seen["W"].any() and seen["I"].any() and seen["s"].any())
 
 
 def test_patterns_in_all_their_forms(network):
