@@ -29,7 +29,6 @@ CIRCUITS = {
     "bfa_snn-event": (BFA_SNN, BFAConfig, BFA | {"synapses": "event"}),
     "bfa_snn-rate": (BFA_SNN, BFAConfig, BFA | {"encoder": "rate"}),
     "bfa_snn-dale": (BFA_SNN, BFAConfig, BFA | {"synapses": "event", "dale": True}),
-    "bfa_snn-dale-rate": (BFA_SNN, BFAConfig, BFA | {"encoder": "rate", "dale": True}),
     "glsnn-direct": (GLSNN, GLSNNConfig, DEEP),
     "glsnn-centred": (GLSNN, GLSNNConfig, DEEP | {"centre": 0.05}),
     "glsnn-bernoulli": (GLSNN, GLSNNConfig, DEEP | {"encoder": "bernoulli", "n_feedback": 1}),
@@ -40,7 +39,7 @@ for name in ADDED:  # with the flags that it gives for tests
     package = import_module(f"exhibits.{name}")
     config = replace(from_command_line(package.Config, package.SMALL), batch_size=8)
     CIRCUITS[name] = (getattr(package, package.MODEL), lambda config=config: config, {})
-SILENT = ("bfa_snn-rate", "bfa_snn-dale-rate", "glsnn-direct", "glsnn-centred")  # circuits without noise
+SILENT = ("bfa_snn-rate", "glsnn-direct", "glsnn-centred")  # circuits without noise
 
 
 class Subject:
