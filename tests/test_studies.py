@@ -26,7 +26,7 @@ from exhibits.common.system.scripts import load_script
 
 BFA, GLSNN = (REPOSITORY / "exhibits" / name / "studies" for name in ("bfa_snn", "glsnn"))
 STUDIES = REPOSITORY / "studies"
-FOLDERS = {"depth": STUDIES, "energy": STUDIES, "feedback": GLSNN, "alignment": BFA}
+FOLDERS = {"depth": STUDIES, "energy": STUDIES, "feedback": GLSNN, "alignment": BFA, "dale": BFA}
 TOY = """
 import os, pathlib, time
 from exhibits.common.system.errors import UserError
@@ -282,6 +282,18 @@ def test_feedback_studys_controls_reach_other_layers_or_change_the_feedback():
     kinds = {"fixed": "GLSNN", "elsewhere": "ChosenFeedback", "redrawn": "RedrawnFeedback", "turned": "GLSNN"}
     assert {name: type(circuit).__name__ for name, circuit in made.items()} == kinds
     assert tuple(made["fixed"].taught) == (6,) and made["elsewhere"].taught == (*tasks["elsewhere"][0]["layers"], 6)
+
+
+def test_dale_studys_controls_have_no_inhibition_that_learns(monkeypatch):
+    study = load_script(BFA / "dale.py")
+    train, dev = Patterns(*make_patterns(40)), Patterns(*make_patterns(20))
+    monkeypatch.setattr(study, "patterns_of", lambda task: (train, dev))
+    tasks = {task["variant"]: task for task in study.grid(study.Study(quick=True)) if task["recipe"] == "best"}
+    assert list(tasks) == list(study.VARIANTS)
+    zero = {name: study.run(task | {"hid_dim": [8], "epochs": 1})["zero"] for name, task in tasks.items()}
+    assert list(zero["free"]) == ["W1", "W2"] and list(zero["dale"]) == sorted(study.SYNAPSES)
+    assert zero["excitatory"]["I1"] == zero["excitatory"]["I2"] == 1
+    assert zero["fixed"]["I1"] == zero["fixed"]["I2"] == 0
 
 
 def run_script(name, *args):

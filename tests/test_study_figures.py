@@ -15,6 +15,7 @@ FIGURES = {
     "energy": ["energy"],
     "feedback": ["feedback", "controls", "activity", "angles"],
     "alignment": ["alignment", "alignment_controls", "alignment_surrogate"],
+    "dale": ["dale"],
 }
 
 
