@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from exhibits.common.circuit import Builder
-from exhibits.common.ngc import stock
-from exhibits.glsnn.components import orthogonal
 from exhibits.glsnn.model import GLSNN
 
 
@@ -24,16 +22,10 @@ class DirectFeedbackAlignment(GLSNN):
     """
 
     def pathway(self, make: Builder, n: int, W: Mapping, z: Mapping, e: Mapping) -> Any:
-        return self._random(make, n, len(self.sizes) - 1, z, e)
-
-    def _random(self, make: Builder, n: int, source: int, z: Mapping, e: Mapping) -> Any:
-        """Fixed random synapses from the error cells of a layer to hidden layer n."""
-        shape = (self.sizes[source], self.sizes[n])
-        wires = {"inputs": e[source].dmu, "biases": z[n].rate}
-        return make(stock.DenseSynapse, f"F{n}", shape=shape, weight_init=orthogonal, **wires)
+        return self.random_pathway(make, n, e[len(self.sizes) - 1], z[n])
 
 
-class FeedbackAlignment(DirectFeedbackAlignment):
+class FeedbackAlignment(GLSNN):
     r"""The error goes from layer to layer, as in backpropagation, through fixed random matrices.
 
     .. math:: d_\ell = (d_{\ell+1} F_\ell) \odot \psi_\ell
@@ -45,4 +37,4 @@ class FeedbackAlignment(DirectFeedbackAlignment):
     """
 
     def pathway(self, make: Builder, n: int, W: Mapping, z: Mapping, e: Mapping) -> Any:
-        return self._random(make, n, n + 1, z, e)
+        return self.random_pathway(make, n, e[n + 1], z[n])

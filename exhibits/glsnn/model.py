@@ -109,9 +109,15 @@ class GLSNN(Network[CircuitConfig]):
     def pathway(self, make: Builder, n: int, W: Mapping, z: Mapping, e: Mapping) -> Any:
         """The feedback synapse to hidden layer n; it sends the target: that layer's rates plus the feedback."""
         out = len(self.sizes) - 1
-        to = {"shape": (self.sizes[out], self.sizes[n]), "inputs": e[out].dmu, "biases": z[n].rate}
-        if n == out - 1:
-            return make(TransposedSynapse, f"F{n}", gain=self.config.lr_target, weights=W[out].weights, **to)  # Eq. (8)
+        if n < out - 1:
+            return self.random_pathway(make, n, e[out], z[n])
+        wires = {"weights": W[out].weights, "inputs": e[out].dmu, "biases": z[n].rate}
+        shape = (self.sizes[out], self.sizes[n])
+        return make(TransposedSynapse, f"F{n}", gain=self.config.lr_target, shape=shape, **wires)  # Eq. (8)
+
+    def random_pathway(self, make: Builder, n: int, error: Any, cell: Any) -> Any:
+        """A feedback synapse that is fixed as it was drawn, from error cells to the cells of hidden layer n."""
+        to = {"shape": (error.n_units, cell.n_units), "inputs": error.dmu, "biases": cell.rate}
         return make(stock.DenseSynapse, f"F{n}", weight_init=orthogonal, **to)  # Eq. (9)
 
     @property
