@@ -1,4 +1,4 @@
-"""Puts the measured speeds into the GLSNN's README and the site's pages, and draws the figure."""
+"""Puts the measured speeds into the READMEs and the site's pages, and draws the figure."""
 
 import sys
 from pathlib import Path
@@ -12,6 +12,7 @@ from exhibits.common.system.errors import reported
 
 def main() -> None:
     """Writes every table that there are results for."""
+    import bench_accuracy
     import bench_bfasnn
     import bench_checkpoints
     import bench_glsnn
@@ -24,6 +25,9 @@ def main() -> None:
     Parser(__doc__).parse_args()
     results = {path.stem: read_json(path) for path in RESULTS.glob("*.json")}
     show(DOCS / "results" / "index.md", bench_bfasnn.table(results["bfasnn"], results["peers"]), "speed")
+    accuracy = results["accuracy"]["rows"]
+    show(DOCS / "results" / "index.md", bench_accuracy.table(accuracy, results["bfasnn"]), "accuracy")
+    show(HERE.parent / "README.md", bench_accuracy.glance(accuracy), "accuracy")
     show(EXHIBITS / "glsnn" / "README.md", bench_glsnn.table(results["glsnn"]), "speed")
     show(DOCS / "explanation" / "runs.md", bench_checkpoints.table(results["checkpoints"]), "checkpoints")
     bench_growth.draw()

@@ -69,11 +69,15 @@ def test_study_pages_have_one_form(script):
 
 def test_speed_tables():
     results = {
-        name: read_json(BENCHMARKS / "results" / f"{name}.json") for name in ("bfasnn", "glsnn", "peers", "checkpoints")
+        name: read_json(BENCHMARKS / "results" / f"{name}.json") for name in ("bfasnn", "glsnn", "peers", "checkpoints", "accuracy")
     }
-    bfasnn, glsnn, checkpoints = (
-        load_script(BENCHMARKS / f"bench_{name}.py") for name in ("bfasnn", "glsnn", "checkpoints")
+    bfasnn, glsnn, checkpoints, accuracy = (
+        load_script(BENCHMARKS / f"bench_{name}.py") for name in ("bfasnn", "glsnn", "checkpoints", "accuracy")
     )
+    rows = results["accuracy"]["rows"]
+    assert rows.keys() == accuracy.CONTENDERS.keys()
+    assert shown(DOCS / "results" / "index.md", "accuracy") == accuracy.table(rows, results["bfasnn"])
+    assert shown(REPOSITORY / "README.md", "accuracy") == accuracy.glance(rows)
     assert shown(DOCS / "results" / "index.md", "speed") == bfasnn.table(results["bfasnn"], results["peers"])
     assert shown(DOCS / "explanation" / "runs.md", "checkpoints") == checkpoints.table(results["checkpoints"])
     assert shown(GLSNN / "README.md", "speed") == glsnn.table(results["glsnn"])

@@ -1,0 +1,285 @@
+"""How long training takes until a network reaches an accuracy: the exhibits' recipes beside snnTorch and SpikingJelly.
+
+Measures the contenders whose libraries are installed and keeps the rows of the others: `make bench` has the exhibits,
+`make bench-peers` the libraries. A contender learns in a process of its own, alone, and its accuracy on MNIST's
+development set is measured four times an epoch. Its clock runs while it learns: compiling counts; importing, loading
+data and measuring do not. Each round has another seed. Let nothing else run meanwhile.
+"""
+
+# The libraries are in an environment of their own:
+# pyright: reportMissingImports=false
+
+import multiprocessing
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent), str(HERE)]  # this repository's, whatever else is installed
+
+from exhibits.common.system.commandline import Parser
+from exhibits.common.system.environment import pin
+from exhibits.common.system.errors import UserError, reported
+from harness import RESULTS
+
+SEED = 1234  # of the first round
+PARTS = 4  # of an epoch, after each of which the accuracy is measured
+STEPS = 100  # of the libraries' networks, as the BFA-SNN has
+TARGETS = {"bfa_snn": (0.9668, 0.98), "glsnn": (0.97, 0.9862)}  # page, and 98 %; 97 %, and Zhao et al. (2020)
+NETWORKS = {"bfa_snn": "784-1000-10, T = 100", "glsnn": "784-800-800-800-10, T = 10"}
+
+Learner = tuple[Iterator[None], Callable[[], float]]  # learns a part of an epoch at each step; accuracy on dev
+
+
+@dataclass(frozen=True)
+class Contender:
+    """What is timed.
+
+    Attributes:
+        exhibit: whose network learns.
+        label: in the table.
+        recipe: of the exhibit.
+        values: of its configuration.
+        library: that trains the network instead of the exhibit.
+        rounds: at most.
+    """
+
+    exhibit: str
+    label: str
+    recipe: str = ""
+    values: dict[str, Any] = field(default_factory=dict)
+    library: str = ""
+    rounds: int = 5
+
+
+CONTENDERS = {
+    "page": Contender("bfa_snn", "page's recipe", "page", rounds=1),
+    "best-1": Contender("bfa_snn", "`--recipe best --epochs 1`", "best", {"epochs": 1}),
+    "best-2": Contender("bfa_snn", "`--recipe best --epochs 2`", "best", {"epochs": 2}),
+    "best-4": Contender("bfa_snn", "`--recipe best --epochs 4`", "best", {"epochs": 4}),
+    "snntorch": Contender("bfa_snn", "snnTorch, backpropagation through time", library="snntorch", rounds=1),
+    "spikingjelly": Contender(
+        "bfa_snn", "SpikingJelly, backpropagation through time", library="spikingjelly", rounds=1
+    ),
+    "glsnn-4": Contender("glsnn", "`--epochs 4`", "mnist", {"epochs": 4}),
+    "glsnn-30": Contender("glsnn", "`--epochs 30`", "mnist", {"epochs": 30}, rounds=1),
+    "glsnn-60": Contender("glsnn", "its recipe", "mnist", rounds=1),
+}
+
+
+def exhibits_network(contender: Contender, seed: int) -> Learner:
+    """A network of an exhibit, which learns as in its train script."""
+    from exhibits.common.circuit.seeds import Keys
+    from exhibits.common.data.loading import load_for_training
+    from exhibits.common.experiment.epochs import order_and_key, score
+
+    exhibit = import_module(f"exhibits.{contender.exhibit}")
+    config = replace(exhibit.Config.RECIPES[contender.recipe], seed=seed, **contender.values)
+    data = load_for_training(config)
+    assert data.dev is not None
+    train, dev, n = data.train, data.dev, len(data.train.x)
+    circuit = getattr(exhibit, exhibit.MODEL).for_training(config, data)
+
+    def learning() -> Iterator[None]:
+        for epoch in range(1, config.epochs + 1):
+            order, key = order_and_key(seed, epoch, n)
+            learned, part = 0, 1
+            for out in circuit.stream(train.x, train.y, key, order=order, learn=True):
+                learned += len(out["count"])
+                if learned >= part * n // PARTS:
+                    part += 1
+                    yield
+
+    def accuracy() -> float:
+        tally = score(circuit, dev, Keys.of(seed).dev)
+        return tally.n_correct / tally.n
+
+    return learning(), accuracy
+
+
+def librarys_network(contender: Contender, seed: int) -> Learner:
+    """The BFA-SNN's network in another library, in minibatches of 250, until it is stopped."""
+    import numpy as np
+    import torch
+
+    from exhibits.common.data.datasets import MNIST
+    from peers import network
+
+    def arrays(name: str) -> tuple[torch.Tensor, torch.Tensor]:
+        x, y = (torch.from_numpy(np.load(MNIST / f"{name}{part}.npy", allow_pickle=False)) for part in "XY")
+        return x, y
+
+    (x, y), dev, size = arrays("train"), arrays("valid"), 250
+    torch.manual_seed(seed)
+    learn, count = network(contender.library, STEPS)
+
+    def learning() -> Iterator[None]:
+        while True:
+            for part in torch.randperm(len(x)).tensor_split(PARTS):
+                for some in part.split(size):
+                    learn(x[some], y[some])
+                yield
+
+    def accuracy() -> float:
+        right = sum(
+            int((count(some).argmax(1) == labels.argmax(1)).sum())
+            for some, labels in zip(dev[0].split(size), dev[1].split(size), strict=True)
+        )
+        return right / len(dev[0])
+
+    return learning(), accuracy
+
+
+def _learn(pipe, name: str, seed: int, limit: float) -> None:
+    """A contender's process: sends seconds and accuracy after each part, until its last target is reached, it has
+    learned all that it was to learn, or the limit has passed."""
+    with reported():
+        pin()
+        contender = CONTENDERS[name]
+        make = librarys_network if contender.library else exhibits_network
+        learning, accuracy = make(contender, seed)
+        seconds = reached = 0.0
+        while seconds < limit and reached < TARGETS[contender.exhibit][-1]:
+            start = time.perf_counter()
+            if next(learning, StopIteration) is StopIteration:
+                break
+            seconds += time.perf_counter() - start
+            reached = accuracy()
+            pipe.send((seconds, reached))
+    pipe.send(None)
+
+
+def curve_of(name: str, seed: int, limit: float) -> list[tuple[float, float]]:
+    """Seconds of learning and accuracy on the development set, after each part."""
+    spawn = multiprocessing.get_context("spawn")
+    here, there = spawn.Pipe()
+    process = spawn.Process(target=_learn, args=(there, name, seed, limit), daemon=True)
+    process.start()
+    there.close()  # it is the process's alone, so that its end is noticed
+    curve = []
+    try:
+        while (point := here.recv()) is not None:
+            curve.append(point)
+    except EOFError:
+        raise UserError(f"{name}: its process ended, for the reason above") from None
+    process.join()
+    return curve
+
+
+def main() -> None:
+    """Measures, prints a table and writes results/accuracy.json."""
+    parser = Parser(__doc__)
+    parser.add_argument("--rounds", type=int, default=3, help="of the quick contenders (default: %(default)s)")
+    parser.add_argument(
+        "--limit", type=float, default=600.0, help="seconds of learning after which to stop (default: %(default)g)"
+    )
+    parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, help="which to measure; all if not given")
+    parser.add_argument("--output", type=Path, default=RESULTS / "accuracy.json", help="where the numbers go")
+    given = parser.parse_args()
+
+    from exhibits.common.experiment import runlog
+    from exhibits.common.system.files import read_json, write_json
+
+    chosen = [
+        name for name in given.contenders or CONTENDERS if find_spec(CONTENDERS[name].library or "jax") is not None
+    ]
+    rounds: dict[str, list] = {name: [] for name in chosen}
+    for n in range(given.rounds):
+        for name in chosen:
+            if n < CONTENDERS[name].rounds:
+                rounds[name].append(curve_of(name, SEED + n, given.limit))
+                print(f"{name}, seed {SEED + n}: {shown(rounds[name][-1])}", flush=True)
+    rows = read_json(given.output)["rows"] if given.output.exists() else {}
+    for name, curves in rounds.items():
+        packages = ("torch", CONTENDERS[name].library) if CONTENDERS[name].library else ("ngclearn", "jax")
+        rows[name] = runlog.describe(packages) | {"date": runlog.now(), "limit": given.limit, "curves": curves}
+    given.output.parent.mkdir(parents=True, exist_ok=True)
+    write_json(given.output, {"rows": {name: rows[name] for name in CONTENDERS if name in rows}})
+    print(table(read_json(given.output)["rows"], read_json(RESULTS / "bfasnn.json")))
+
+
+def parts_until(curve: list, target: float) -> int | None:
+    """How many parts of an epoch it took until the accuracy was at least the target."""
+    return next((n for n, (_, accuracy) in enumerate(curve, 1) if accuracy >= target), None)
+
+
+def seconds_until(curves: list, target: float) -> float | None:
+    """Median of the seconds of learning until then; None if it was not reached in each round."""
+    taken = [curve[n - 1][0] for curve in curves if (n := parts_until(curve, target))]
+    return statistics.median(taken) if len(taken) == len(curves) else None
+
+
+def shown(curve: list) -> str:
+    """The last point of a curve."""
+    seconds, accuracy = curve[-1]
+    return f"{100 * accuracy:.2f} % after {seconds:.1f} s"
+
+
+def table(rows: dict[str, Any], speeds: dict[str, Any]) -> str:
+    """The numbers as Markdown tables, one for each exhibit.
+
+    Args:
+        rows: of results/accuracy.json.
+        speeds: of results/bfasnn.json; from them, how long the page's recipe takes as ngc-learn's users run it.
+    """
+    tables = []
+    for exhibit, targets in TARGETS.items():
+        lines = [
+            f"| {NETWORKS[exhibit]} | {' | '.join(f'seconds to {100 * target:g} %' for target in targets)} | rounds |",
+            "|---" * (len(targets) + 2) + "|",
+        ]
+        for name, contender in CONTENDERS.items():
+            if contender.exhibit != exhibit or name not in rows:
+                continue
+            curves = rows[name]["curves"]
+            cells = [_cell(seconds_until(curves, target), rows[name], contender) for target in targets]
+            lines.append(f"| {contender.label} | {' | '.join(cells)} | {len(curves)} |")
+            if name == "page" and (n := parts_until(curves[0], targets[0])):
+                (stock,) = (row for row in speeds["rows"] if row["label"].startswith("ngc-learn"))
+                seconds = n / PARTS * stock["seconds_per_epoch"]
+                lines.append(
+                    f"| page's recipe as {stock['label']}, computed: {n / PARTS:g} epochs of "
+                    f"{stock['seconds_per_epoch']:.0f} s | {seconds:.0f} | | |"
+                )
+        tables.append("\n".join(lines))
+    used = {row["device"] for row in rows.values()}
+    tables.append(f"Accuracy on MNIST's development set; medians of rounds; {', '.join(sorted(used))}.")
+    return "\n\n".join(tables)
+
+
+def glance(rows: dict[str, Any]) -> str:
+    """The sentence of the museum's README: what the fastest recipe for each of the BFA-SNN's targets takes."""
+    taken = {}
+    for target in TARGETS["bfa_snn"]:
+        times = {
+            name: seconds_until(rows[name]["curves"], target)
+            for name, contender in CONTENDERS.items()
+            if contender.exhibit == "bfa_snn" and not contender.library
+        }
+        taken[target] = min((seconds, name) for name, seconds in times.items() if seconds is not None)
+    (page, few), (high, more) = taken.values()
+    low, top = (f"{100 * target:g} %" for target in taken)
+    return (
+        f"**The page's accuracy, {low} on the development set, takes the BFA-SNN {page:.0f} s of training "
+        f"({CONTENDERS[few].label}); {top} takes {high:.0f} s ({CONTENDERS[more].label}).** {rows[few]['device']}."
+    )
+
+
+def _cell(seconds: float | None, row: dict[str, Any], contender: Contender) -> str:
+    """Seconds, or what was reached instead."""
+    if seconds is not None:
+        return f"{seconds:.0f}"
+    best = max(accuracy for curve in row["curves"] for _, accuracy in curve)
+    last = statistics.median(curve[-1][0] for curve in row["curves"])
+    return f"not in {last:.0f}: {100 * best:.2f} %"
+
+
+if __name__ == "__main__":
+    with reported():
+        main()
