@@ -13,6 +13,7 @@ from exhibits.common.circuit.seeds import Keys
 from exhibits.common.experiment import packed
 from exhibits.common.experiment.evaluation import interpret
 from exhibits.common.scripts import commands
+from exhibits.common.scripts import pack as scripts_pack
 from exhibits.common.system.errors import UserError
 from exhibits.glsnn import GLSNN
 
@@ -131,7 +132,7 @@ def test_damaged_weights_are_refused_in_one_line(damage, trained, tmp_path):
         kind.load(tmp_path / "here")
 
 
-def test_what_cannot_be_packed_is_refused(trained, tmp_path):
+def test_what_cannot_be_packed_is_refused(trained, tmp_path, monkeypatch):
     *_, folder = trained
     for args, words in (
         ([str(folder), str(tmp_path / "x")], "run.json"),
@@ -140,6 +141,11 @@ def test_what_cannot_be_packed_is_refused(trained, tmp_path):
     ):
         with pytest.raises(UserError, match=words):
             main(["pack", *args])
+    monkeypatch.setattr(scripts_pack, "evaluate", lambda *_: ({"acc": accuracies.pop(0)},))
+    accuracies = [0.9, 0.8997]
+    with pytest.raises(UserError, match=r"from 0\.9000 to 0\.8997"):
+        main(["pack", str(folder / "run"), str(tmp_path / "worse")])
+    assert not list(tmp_path.iterdir()), "nothing half-written is left"
     for args in ([], ["unpack"]):
         with pytest.raises(UserError, match="expected one of compare, sweep, pack"):
             main(args)
