@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from exhibits.common.experiment.evaluation import calibration
 from exhibits.common.report import plots
+from exhibits.common.report.plots import style
 from exhibits.common.report.plots.style import figure_of
 
 
@@ -238,6 +239,18 @@ def test_a_picture_that_cannot_be_written_leaves_nothing(tmp_path):
     with pytest.raises(ValueError, match="Format"):
         plots.save(axes, tmp_path / "a.nonsense")
     assert not list(tmp_path.iterdir())
+
+
+def test_characters_that_no_font_has_are_named_once(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(style, "_SAID", set())
+    axes = style.new_figure(2, 2).subplots()
+    axes.set_title("cat \U000f0000")  # for private use: no font has it
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        style.save(axes, tmp_path / "a.png")
+        style.save(axes, tmp_path / "b.png")
+    said = capsys.readouterr().err
+    assert said.startswith("No installed font has \U000f0000:") and said.count("\n") == 1
 
 
 def test_a_single_epoch_has_whole_numbers_beside_it():
