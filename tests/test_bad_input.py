@@ -67,6 +67,7 @@ FLAGS = [  # script, flags, what the line names
     (TRAIN, "--classes a b c c", ["different name"]),
     (GLSNN_TRAIN, "--dt 3", ["--dt 3", "tau_m"]),
     (GLSNN_TRAIN, "--in_dropout 1", ["--in_dropout 1", "below 1"]),
+    (TRAIN, "--in_dropout -0.1", ["--in_dropout -0.1", "at least 0"]),
     (GLSNN_TRAIN, "--weight_decay -0.1", ["--weight_decay", "at least 0"]),
     (GLSNN_TRAIN, "--eta nan", ["--eta"]),
     (GLSNN_TRAIN, "--schedule step", ["--schedule", "step"]),

@@ -8,6 +8,8 @@ from jax import numpy as jnp
 from ngclearn.components import BernoulliCell, DenseSynapse, GaussianErrorCell, HebbianSynapse, RateCell, SLIFCell
 from reference_bfasnn import Values, present
 
+from exhibits.common.cells import dropout_gate
+
 
 def parameters(circuit):
     return {name: np.array(value) for name, value in circuit.get_parameters().items()}
@@ -131,6 +133,21 @@ def test_synapses_keep_their_sign_and_those_without_a_spike_their_weight(make_ci
         np.testing.assert_array_equal(after[7], start[name][7])
         assert np.any(after != start[name])
     assert np.all(np.asarray(circuit["I1"].biases.get()) == 0)
+
+
+@pytest.mark.parametrize("values", [{}, {"encoder": "rate", "weight_std": 0.2}, {"synapses": "dense"}], ids=str)
+def test_input_dropout_leaves_pixels_out_while_learning(make_circuit, values):
+    with_it, without = (make_circuit(in_dropout=share, **values) for share in (0.25, 0.0))
+    x, y = make_patterns(with_it.batch_size)
+    key = jax.random.PRNGKey(5)
+    for name, value in with_it.read(x, y, key).items():
+        np.testing.assert_array_equal(value, without.read(x, y, key)[name])
+    gate = np.asarray(dropout_gate(jax.random.fold_in(jax.random.fold_in(key, 0), 2**31), x.shape, 0.25))
+    assert np.any((gate == 0) & (x > 0)) and np.any(gate * x > 1)
+    with_it.read(x, y, key, learn=True)
+    without.read(np.minimum(gate * x, 1), y, key, learn=True)
+    for name, value in parameters(with_it).items():
+        np.testing.assert_array_equal(value, parameters(without)[name])
 
 
 def test_update_by_hand(make_circuit):

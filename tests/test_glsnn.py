@@ -10,8 +10,8 @@ from jax import numpy as jnp
 from ngclearn.components import BernoulliCell, DenseSynapse, GaussianErrorCell, HebbianSynapse
 from reference_glsnn import Adam, Values, forward, gradients, receptive_fields
 
+from exhibits.common.cells import dropout_gate
 from exhibits.common.system.errors import UserError
-from exhibits.glsnn.components import dropout_gate
 from exhibits.glsnn.config import CircuitConfig
 from exhibits.glsnn.model import GLSNN
 

@@ -7,8 +7,8 @@ from conftest import make_patterns, presented
 from reference_glsnn import Adam, forward, gradients, receptive_fields
 from test_glsnn import as_reference, make_glsnn, parameters
 
+from exhibits.common.cells import dropout_gate
 from exhibits.glsnn.backprop import BackpropGLSNN, angles_of
-from exhibits.glsnn.components import dropout_gate
 
 
 def backpropagated(circuit, x, y, gates=None):

@@ -9,13 +9,12 @@ from ngclearn.components import HebbianSynapse
 from ngclearn.utils.distribution_generator import DistributionGenerator
 from reference_glsnn import receptive_fields as reference_receptive_fields
 
-from exhibits.common.cells import TransposedSynapse
+from exhibits.common.cells import TransposedSynapse, dropout_gate
 from exhibits.common.ngc import alone, wiring
 from exhibits.glsnn.components import (
     AdamSynapse,
     CentringSynapse,
     TracingSLIFCell,
-    dropout_gate,
     orthogonal,
     receptive_fields,
 )

@@ -62,6 +62,8 @@ class Learning:
     """Factor of the default learning rates; unused if eta is given (paper: 1)."""
     schedule: Literal["constant", "cosine"] = "constant"
     """Learning-rate schedule: constant (paper), or cosine decay to 0."""
+    in_dropout: float = 0.0
+    """Probability that a pixel is left out of a pattern while learning (our choice)."""
     batch_size: int = 250
     """Patterns in a minibatch, over which updates are summed (page)."""
 
@@ -86,6 +88,7 @@ class CircuitConfig(Network, Learning):
             f"{layers} numbers of at least 0, and at most 1e38",
             self.eta is None or _rates(self.eta, layers),
         )
+        require(self, "in_dropout", "at least 0 and below 1", 0 <= self.in_dropout < 1)
         require(self, "batch_size", "at least 1", self.batch_size >= 1)
 
 
@@ -99,7 +102,11 @@ class Config(CircuitConfig, TrainingConfig):
 
     exhibit: ClassVar[str] = "bfa_snn"
     SHAPED_BY: ClassVar[tuple[str, ...]] = ("hid_dim", "dale")
-    ADDED: ClassVar[Mapping[str, Any]] = {**TrainingConfig.ADDED, "dale": False}  # in format 5
+    ADDED: ClassVar[Mapping[str, Any]] = {
+        **TrainingConfig.ADDED,
+        "dale": False,  # in format 5
+        "in_dropout": 0.0,  # in format 6
+    }
 
     exp_dir: Path = EXP
 

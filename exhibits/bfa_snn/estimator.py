@@ -28,6 +28,7 @@ class BFASNNClassifier(SpikingClassifier):
         dale: whether every synapse keeps its sign.
         eta_gain: learning rate of a layer times its number of inputs.
         schedule: "cosine", down to 0 at the end of `fit`, or "constant".
+        in_dropout: probability that an input is left out of a pattern while learning.
         batch_size: patterns in a minibatch, over which updates are summed.
         epochs: passes through the training set.
         scale: how X gets to [0, 1]: "minmax", each feature by its range in the training set; "global", all by one
@@ -61,6 +62,7 @@ class BFASNNClassifier(SpikingClassifier):
         dale: bool = False,
         eta_gain: float = 16.0,
         schedule: str = "cosine",
+        in_dropout: float = 0.0,
         batch_size: int = 32,
         epochs: int = 50,
         scale: str | None = "minmax",
@@ -70,8 +72,8 @@ class BFASNNClassifier(SpikingClassifier):
         self.hid_dim, self.encoder, self.input_gain, self.T, self.burn_in = hid_dim, encoder, input_gain, T, burn_in
         self.tau_m, self.resist_m, self.weight_scale, self.out_scale = tau_m, resist_m, weight_scale, out_scale
         self.feedback_scale, self.dale, self.eta_gain, self.schedule = feedback_scale, dale, eta_gain, schedule
-        self.batch_size, self.epochs, self.scale, self.synapses = batch_size, epochs, scale, synapses
-        self.random_state = random_state
+        self.in_dropout, self.batch_size, self.epochs, self.scale = in_dropout, batch_size, epochs, scale
+        self.synapses, self.random_state = synapses, random_state
 
     def _config(self) -> CircuitConfig:
         same = ("encoder", "input_gain", "T", "burn_in", "tau_m", "resist_m", "dale", "eta_gain", "schedule")
@@ -79,7 +81,7 @@ class BFASNNClassifier(SpikingClassifier):
             value = getattr(self, name)
             if not (isinstance(value, Real) and 0 < float(value) < np.inf):
                 raise ValueError(f"{name}={value!r}: expected a number above 0")
-        return self._checked(CircuitConfig, ("hid_dim", *same, "batch_size", "synapses"), weight_std=1.0)
+        return self._checked(CircuitConfig, ("hid_dim", *same, "in_dropout", "batch_size", "synapses"), weight_std=1.0)
 
     def _scaled(self, parameters: dict[str, Any]) -> dict[str, Any]:
         def scaled(name: str, values: np.ndarray) -> np.ndarray:

@@ -42,7 +42,7 @@ from typing import Any
 import jax
 from jax import numpy as jnp
 
-from exhibits.common.cells import TransposedSynapse
+from exhibits.common.cells import TransposedSynapse, dropout_gate
 from exhibits.common.circuit import Answer, Builder, Run
 from exhibits.common.circuit.activity import ADVICE
 from exhibits.common.library.network import Network
@@ -52,7 +52,6 @@ from exhibits.glsnn.components import (
     AdamSynapse,
     CentringSynapse,
     TracingSLIFCell,
-    dropout_gate,
     orthogonal,
     receptive_fields,
 )

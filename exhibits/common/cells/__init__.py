@@ -8,6 +8,7 @@ from exhibits.common.cells.components import (
     SecantSLIFCell,
     SignedHebbianSynapse,
     TransposedSynapse,
+    dropout_gate,
     steps_per_spike,
 )
 
@@ -16,5 +17,6 @@ __all__ = [
     "SecantSLIFCell",
     "SignedHebbianSynapse",
     "TransposedSynapse",
+    "dropout_gate",
     "steps_per_spike",
 ]

@@ -3,6 +3,7 @@
 They need no `reset`: a circuit begins every minibatch with the values that its components were made with.
 """
 
+import math
 from functools import partial
 
 import jax
@@ -296,3 +297,24 @@ class TransposedSynapse(JaxComponent):
     @compilable
     def advance_state(self):
         self.outputs.set(self.gain * jnp.matmul(self.inputs.get(), self.weights.get().T) + self.biases.get())
+
+
+def dropout_gate(key: jax.Array, shape: tuple[int, ...], probability: float) -> jax.Array:
+    """Gains that silence cells at random: 0 with a probability, to the nearest 1/256, else what keeps the mean at 1.
+
+    Args:
+        key: PRNG key.
+        shape: (B, n).
+        probability: of a 0, at least 0 and below 1.
+
+    Returns:
+        (B, n) gains.
+
+    Source: Srivastava et al. (2014), "Dropout".
+    """
+    silent = min(round(256 * probability), 255)
+    if silent == 0:
+        return jnp.ones(shape)
+    words = jax.random.bits(key, (-(-math.prod(shape) // 4),), jnp.uint32)  # a byte is enough for each
+    levels = jax.lax.bitcast_convert_type(words, jnp.uint8).reshape(-1)[: math.prod(shape)].reshape(shape)
+    return jnp.where(levels >= silent, 256.0 / (256 - silent), 0.0)
