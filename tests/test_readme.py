@@ -1,5 +1,6 @@
 """Tables in the READMEs and on the site's pages are those of the results files."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ from conftest import make_patterns
 
 from exhibits.common.experiment.schema import StudyRow
 from exhibits.common.experiment.studies import run_study
-from exhibits.common.report.results import Row, marks, measure, show, shown, table
+from exhibits.common.report.results import Row, known, marks, measure, show, shown, table
 from exhibits.common.system.errors import UserError
 from exhibits.common.system.files import read_json
 from exhibits.common.system.scripts import load_script
@@ -26,8 +27,8 @@ def test_results_table(exhibit):
     expected = table(results.ROWS, folder / "results", results.REFERENCES)
     assert shown(folder / "README.md") == expected
     assert shown(REPOSITORY / "README.md", f"{exhibit} results") == results.at_a_glance()
-    for row in results.ROWS:
-        runs = read_json(folder / "results" / f"{row.name}.json")["runs"]
+    for row in results.ROWS:  # which refuses those that were measured with other values
+        runs = known(row, folder / "results", results.config_of(row)).runs
         assert [run["seed"] for run in runs] == list(row.seeds)
 
 
@@ -69,7 +70,8 @@ def test_study_pages_have_one_form(script):
 
 def test_speed_tables():
     results = {
-        name: read_json(BENCHMARKS / "results" / f"{name}.json") for name in ("bfasnn", "glsnn", "peers", "checkpoints", "accuracy")
+        name: read_json(BENCHMARKS / "results" / f"{name}.json")
+        for name in ("bfasnn", "glsnn", "peers", "checkpoints", "accuracy")
     }
     bfasnn, glsnn, checkpoints, accuracy = (
         load_script(BENCHMARKS / f"bench_{name}.py") for name in ("bfasnn", "glsnn", "checkpoints", "accuracy")
@@ -111,8 +113,8 @@ results.Config.exp_dir = Path({str(tmp_path / "exp")!r})
 run = results.run
 """)
 
-    def measured(row, data="a"):
-        measure(script, [row], lambda _: 64 * data)
+    def measured(row):
+        measure(script, [row], lambda row: results.config_of(replace(row, values=row.values | data)))
 
     monkeypatch.setattr(results.Config, "exp_dir", results.Config.exp_dir)  # the script's lasts for this test
     measured(row)
@@ -137,10 +139,14 @@ run = results.run
     mean = 100 * (runs[0]["acc"] + runs[1]["acc"]) / 2
     cells = shown_table.splitlines()[-1].split(" | ")
     assert cells[:2] == ["| a tiny circuit", "2"] and cells[3].startswith(f"{mean:.2f} ± ")
-    with pytest.raises(UserError, match="of other values"):
-        measured(Row("tiny", "a tiny circuit", {"T": 13}, seeds=(1,)))
+    with pytest.raises(UserError, match="of other values of T than tiny has now"):
+        measured(replace(row, values=values | {"T": 13}))
+    with monkeypatch.context() as changed, pytest.raises(UserError, match="of other values of thr than tiny has now"):
+        changed.setitem(results.Config.RECIPES, "page", replace(results.Config(), thr=0.5))
+        measured(row)
+    np.save(tmp_path / "trainY.npy", np.roll(np.load(tmp_path / "trainY.npy"), 1, axis=0))
     with pytest.raises(UserError, match="of other data"):
-        measured(row, "b")
+        measured(row)
     later = Row("later", "all patterns", {"T": 13}, seeds=(3,), calibrated_by="tiny")
     with pytest.raises(UserError, match="measure tiny with this seed first"):
         measured(later)

@@ -10,7 +10,6 @@ sys.path.insert(0, str(HERE.parents[1]))  # this repository's, whatever else is 
 from exhibits.common.system.errors import reported
 
 with reported():  # a package may be missing
-    from exhibits.common.data.datasets import SOURCES
     from exhibits.common.report.results import (
         Row,
         choose,
@@ -68,13 +67,6 @@ def run(task: dict) -> dict:
     return train_and_test(config_of(row), task)
 
 
-def digest(row: Row) -> str:
-    """SHA-256 of the data of a row."""
-    dataset = config_of(row).dataset
-    assert dataset is not None, f"{row.name}: learns from a known data set"
-    return SOURCES[dataset].digest
-
-
 def at_a_glance() -> str:
     """The table of the museum's README."""
     return glance(table(choose(ROWS, GLANCE), HERE / "results", REFERENCES))
@@ -84,7 +76,7 @@ def main() -> None:
     """Measures what is missing and writes the table."""
     given = read_arguments(__doc__, ROWS)
     if not given.table:
-        measure(Path(__file__), choose(ROWS, given.rows), digest, given.scheduler)
+        measure(Path(__file__), choose(ROWS, given.rows), config_of, given.scheduler)
     show(HERE / "README.md", table(ROWS, HERE / "results", REFERENCES))
     show(REPOSITORY / "README.md", at_a_glance(), "glsnn results")
 

@@ -138,6 +138,13 @@ def load_folder(folder: Path) -> tuple[Patterns, Patterns, str]:
     return train, dev, _combined([record.sha256 for record in records + more])
 
 
+def digest_of_choice(config: Choice) -> str:
+    """One SHA-256 of the arrays that a configuration names; of a known data set, as it was published."""
+    if config.dataset is not None:
+        return datasets.SOURCES[config.dataset].digest
+    return _combined(sorted(load_for_training(config).learned.values()))
+
+
 def _combined(digests: Sequence[str]) -> str:
     return hashlib.sha256("".join(digests).encode()).hexdigest()
 

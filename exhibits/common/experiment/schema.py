@@ -257,7 +257,7 @@ class ResultsRow(Struct):
     """A row of a results table: what it was trained with, on which data, and each seed's run and test results."""
 
     title: str
-    values: dict[str, Any]
+    config: dict[str, Any]
     runs: list[dict[str, Any]]
     data: Digest | None = None
 

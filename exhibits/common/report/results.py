@@ -1,7 +1,7 @@
 """An exhibit's results: trained seed by seed, kept as JSON, shown as the table in its README.
 
-`results/<row>.json` holds one row of the table: the recipe's flags and, for each seed, what was measured. A rerun
-skips what is there. The README's tables stand between marks and are never written by hand.
+`results/<row>.json` holds one row of the table: its configuration and, for each seed, what was measured. A rerun skips
+what is there. The README's tables stand between marks and are never written by hand.
 """
 
 import argparse
@@ -14,8 +14,8 @@ from typing import Any
 
 import msgspec
 
-from exhibits.common.data.loading import load_for_training, load_patterns
-from exhibits.common.experiment.config import TrainingConfig
+from exhibits.common.data.loading import digest_of_choice, load_for_training, load_patterns
+from exhibits.common.experiment.config import WITHOUT_EFFECT, TrainingConfig, to_json
 from exhibits.common.experiment.schema import ResultsRow, SeedResult, to_plain
 from exhibits.common.experiment.studies import outcomes
 from exhibits.common.system.commandline import Parser
@@ -62,21 +62,23 @@ def read_arguments(doc: str | None, rows: Sequence[Row]) -> argparse.Namespace:
 
 def choose(rows: Sequence[Row], names: Sequence[str]) -> list[Row]:
     """The rows with these names, or all if none is named."""
-    known = {row.name: row for row in rows}
+    by_name = {row.name: row for row in rows}
     for name in names:
-        if name not in known:
-            raise UserError(f"{name}: no row of the results table; expected some of {', '.join(known)}")
-    return [known[name] for name in names] or list(rows)
+        if name not in by_name:
+            raise UserError(f"{name}: no row of the results table; expected some of {', '.join(by_name)}")
+    return [by_name[name] for name in names] or list(rows)
 
 
-def measure(script: Path, rows: Sequence[Row], digest: Callable[[Row], str], scheduler: str | None = None) -> None:
+def measure(
+    script: Path, rows: Sequence[Row], config_of: Callable[[Row], TrainingConfig], scheduler: str | None = None
+) -> None:
     """Runs what is missing and appends each seed to its row's file as soon as it is there, beside those of others.
 
     Args:
         script: the exhibit's `results.py`, with results/ beside it; its `run` takes a task, `row`, `seed` and
             `temperature` (of the calibrated NLL; None: to be fitted), and gives what `train_and_test` does.
         rows: of the results table.
-        digest: SHA-256 of the data of a row.
+        config_of: the configuration of a row.
         scheduler: address of a Dask scheduler; this process if None.
 
     Raises:
@@ -87,7 +89,7 @@ def measure(script: Path, rows: Sequence[Row], digest: Callable[[Row], str], sch
     by_name = {row.name: row for row in rows}
     failures = []
     for wave in ([row for row in rows if not row.calibrated_by], [row for row in rows if row.calibrated_by]):
-        tasks = [task for row in wave for task in _missing(row, _known(row, folder, digest(row)), folder)]
+        tasks = [task for row in wave for task in _missing(row, known(row, folder, config_of(row)), folder)]
         for task, result in outcomes(script, tasks, scheduler):
             row, seed = by_name[task["row"]], task["seed"]
             if isinstance(result, UserError):
@@ -95,7 +97,7 @@ def measure(script: Path, rows: Sequence[Row], digest: Callable[[Row], str], sch
                 continue
             print(f"{row.title}, seed {seed}: test {100 * result['acc']:.2f} %", flush=True)
             with locked(folder):  # another process may measure another seed
-                found = _known(row, folder, digest(row))
+                found = known(row, folder, config_of(row))
                 found.runs = [done for done in found.runs if done.get("seed") != seed] + [result]
                 found.runs.sort(key=lambda done: done.get("seed", 0))
                 write_json(folder / f"{row.name}.json", found)
@@ -103,31 +105,45 @@ def measure(script: Path, rows: Sequence[Row], digest: Callable[[Row], str], sch
         raise UserError(f"{len(failures)} trainings failed, the rest is in {folder}; {failures[0]}")
 
 
-def _known(row: Row, folder: Path, data: str) -> ResultsRow:
-    """What there is of a row, of data with this digest."""
+def known(row: Row, folder: Path, config: TrainingConfig) -> ResultsRow:
+    """What there is of a row.
+
+    Args:
+        row: of the results table.
+        folder: where its JSON file is, or will be.
+        config: of the row; fields that came after the file was written have the values that they had before.
+
+    Raises:
+        UserError: if the file is of another configuration, such as that of an older recipe, or of other data.
+    """
     path = folder / f"{row.name}.json"
-    values = {key: list(value) if isinstance(value, tuple) else value for key, value in row.values.items()}
+    values = {name: value for name, value in to_json(config).items() if name not in (*WITHOUT_EFFECT, "format", "seed")}
+    here = ResultsRow(row.title, values, [], digest_of_choice(config))
     if not path.exists():
-        return ResultsRow(row.title, values, [], data)
-    found = read_json(path, ResultsRow, "a row of a results table")
-    for what, there, here in (("values", found.values, values), ("data", found.data, data)):
-        if there != here:
-            raise UserError(f"{path}: of other {what} than {row.name} has now; move it away to measure again")
-    return found
+        return here
+    there = read_json(path, ResultsRow, "a row of a results table")
+    was = {name: value for name, value in config.ADDED.items() if name in values} | there.config
+    if names := sorted(name for name in was.keys() | values.keys() if was.get(name) != values.get(name)):
+        raise UserError(
+            f"{path}: of other values of {', '.join(names)} than {row.name} has now; move it away to measure again"
+        )
+    if there.data != here.data:
+        raise UserError(f"{path}: of other data than {row.name} has now; move it away to measure again")
+    return there
 
 
-def _missing(row: Row, known: ResultsRow, folder: Path) -> Iterator[dict[str, Any]]:
+def _missing(row: Row, found: ResultsRow, folder: Path) -> Iterator[dict[str, Any]]:
     """A task for each seed of a row that is not there yet."""
     for seed in row.seeds:
-        if any(done.get("seed") == seed for done in known.runs):
+        if any(done.get("seed") == seed for done in found.runs):
             continue
         temperature = None
         if row.calibrated_by:
             path = folder / f"{row.calibrated_by}.json"
-            found = [run.temperature for run in seed_results(path) if run.seed == seed] if path.exists() else []
-            if not found:
+            fitted = [run.temperature for run in seed_results(path) if run.seed == seed] if path.exists() else []
+            if not fitted:
                 raise UserError(f"{row.name}, seed {seed}: measure {row.calibrated_by} with this seed first")
-            temperature = found[0]
+            temperature = fitted[0]
         yield {"row": row.name, "seed": seed, "temperature": temperature}
 
 
