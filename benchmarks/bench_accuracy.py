@@ -24,9 +24,8 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]  # this repository's, whatever else is installed
 
 from exhibits.common.system.commandline import Parser
-from exhibits.common.system.environment import pin
 from exhibits.common.system.errors import UserError, reported
-from harness import RESULTS
+from harness import RESULTS, pin_if_used
 
 SEED = 1234  # of the first round
 PARTS = 4  # of an epoch, after each of which the accuracy is measured
@@ -140,7 +139,7 @@ def _learn(pipe, name: str, seed: int, limit: float) -> None:
     """A contender's process: sends seconds and accuracy after each part, until its last target is reached, it has
     learned all that it was to learn, or the limit has passed."""
     with reported():
-        pin()
+        pin_if_used()
         contender = CONTENDERS[name]
         make = librarys_network if contender.library else exhibits_network
         learning, accuracy = make(contender, seed)
@@ -238,7 +237,7 @@ def table(rows: dict[str, Any], speeds: dict[str, Any]) -> str:
             if contender.exhibit != exhibit or name not in rows:
                 continue
             curves = rows[name]["curves"]
-            cells = [_cell(seconds_until(curves, target), rows[name], contender) for target in targets]
+            cells = [_cell(curves, target) for target in targets]
             lines.append(f"| {contender.label} | {' | '.join(cells)} | {len(curves)} |")
             if name == "page" and (n := parts_until(curves[0], targets[0])):
                 (stock,) = (row for row in speeds["rows"] if row["label"].startswith("ngc-learn"))
@@ -271,13 +270,17 @@ def glance(rows: dict[str, Any]) -> str:
     )
 
 
-def _cell(seconds: float | None, row: dict[str, Any], contender: Contender) -> str:
+def _cell(curves: list, target: float) -> str:
     """Seconds, or what was reached instead."""
-    if seconds is not None:
+    if (seconds := seconds_until(curves, target)) is not None:
         return f"{seconds:.0f}"
-    best = max(accuracy for curve in row["curves"] for _, accuracy in curve)
-    last = statistics.median(curve[-1][0] for curve in row["curves"])
-    return f"not in {last:.0f}: {100 * best:.2f} %"
+    seconds, best = (statistics.median(values) for values in zip(*map(_highest, curves), strict=True))
+    return f"not reached ({100 * best:.2f} % after {seconds:.0f} s)"
+
+
+def _highest(curve: list) -> tuple[float, float]:
+    """The first point of the highest accuracy."""
+    return max(curve, key=lambda point: point[1])
 
 
 if __name__ == "__main__":
