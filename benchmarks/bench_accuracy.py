@@ -248,7 +248,9 @@ def table(rows: dict[str, Any], speeds: dict[str, Any]) -> str:
                 )
         tables.append("\n".join(lines))
     used = {row["device"] for row in rows.values()}
-    tables.append(f"Accuracy on MNIST's development set; medians of rounds; {', '.join(sorted(used))}.")
+    limits = {row["limit"] for name, row in rows.items() if CONTENDERS[name].library}
+    stopped = "".join(f"; libraries stopped after {limit:g} s" for limit in sorted(limits))
+    tables.append(f"Accuracy on MNIST's development set; medians of rounds{stopped}; {', '.join(sorted(used))}.")
     return "\n\n".join(tables)
 
 
