@@ -147,6 +147,6 @@ run = results.run
     np.save(tmp_path / "trainY.npy", np.roll(np.load(tmp_path / "trainY.npy"), 1, axis=0))
     with pytest.raises(UserError, match="of other data"):
         measured(row)
-    later = Row("later", "all patterns", {"T": 13}, seeds=(3,), calibrated_by="tiny")
+    later = Row("later", "all patterns", values | {"T": 13}, seeds=(3,), calibrated_by="tiny")
     with pytest.raises(UserError, match="measure tiny with this seed first"):
         measured(later)
