@@ -68,7 +68,7 @@ def grid(config: StudyConfig) -> list[dict]:
     for gain in GAINS:
         for n in LAYERS:
             points = [{"hid_dim": [width] * (n - 1), "n_feedback": k} | with_gain(gain) for k in range(n - 1)]
-            tasks += config.tasks(points, epochs=EPOCHS)
+            tasks += config.tasks(points, epochs=EPOCHS, seeds=3 if n == shallow or gain == GAINS[0] else 1)
     taught = {"hid_dim": [width] * (shallow - 1), "n_feedback": shallow - 2} | with_gain(GAINS[0])
     tasks += config.tasks([taught | {"control": control} for control in CHANGES], epochs=EPOCHS)
     draw = Random(1234)
