@@ -107,21 +107,19 @@ class SecantSLIFCell(stock.SLIFCell):
         batch_size: int = 1,
         key: jax.Array | None = None,
     ):
-        super().__init__(
-            name,
-            n_units=n_units,
-            tau_m=tau_m,
-            resist_m=resist_m,
-            thr=thr,
-            refract_time=refract_time,
-            sticky_spikes=True,
-            thr_jitter=0.0,
-            batch_size=batch_size,
-            key=key,
-        )
-        self.inh_weights = None  # the parent's n x n matrix serves lateral inhibition only
+        # Not the parent's constructor: it draws an n x n matrix for lateral inhibition, and compiles for a second.
+        JaxComponent.__init__(self, name, key=key)
+        self.n_units, self.batch_size = n_units, batch_size
+        self.tau_m, self.R_m, self.refract_T = tau_m, resist_m, refract_time
         self.d_spike_fx = partial(secant_surrogate, c2=surr_c2)
-        self.onset = Compartment(jnp.zeros((batch_size, n_units)))
+        rest = jnp.zeros((batch_size, n_units))
+        self.j = Compartment(rest)
+        self.v = Compartment(rest)
+        self.rfr = Compartment(rest + refract_time)
+        self.thr = Compartment(jnp.full((1, n_units), thr, jnp.float32))
+        self.s = Compartment(rest)
+        self.onset = Compartment(rest)
+        self.surrogate = Compartment(rest + 1.0)
 
     @compilable
     def advance_state(self, dt):

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol, TypeVar
 
 import jax
+import numpy as np
+from jax import numpy as jnp
 
 from exhibits.common.ngc import Compartment, MethodProcess, Product, Summation
 
@@ -135,4 +137,4 @@ class Builder:
 def _keys(key: jax.Array) -> Iterator[jax.Array]:
     """As many keys as are asked for: the first n of a split do not depend on how many there are in all."""
     for n in itertools.count(1):
-        yield from jax.random.split(key, 64 * n)[64 * (n - 1) :]
+        yield from map(jnp.asarray, np.asarray(jax.random.split(key, 64 * n))[64 * (n - 1) :])  # no program a row
