@@ -261,7 +261,7 @@ def glance(rows: dict[str, Any]) -> str:
         times = {
             name: seconds_until(rows[name]["curves"], target)
             for name, contender in CONTENDERS.items()
-            if contender.exhibit == "bfa_snn" and not contender.library
+            if name in rows and contender.exhibit == "bfa_snn" and not contender.library
         }
         taken[target] = min((seconds, name) for name, seconds in times.items() if seconds is not None)
     (page, few), (high, more) = taken.values()

@@ -1,11 +1,12 @@
 """Tables in the READMEs and on the site's pages are those of the results files."""
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import make_patterns
+from conftest import make_patterns, run
 
 from exhibits.common.experiment.schema import StudyRow
 from exhibits.common.experiment.studies import run_study
@@ -83,6 +84,36 @@ def test_speed_tables():
     assert shown(DOCS / "results" / "index.md", "speed") == bfasnn.table(results["bfasnn"], results["peers"])
     assert shown(DOCS / "explanation" / "runs.md", "checkpoints") == checkpoints.table(results["checkpoints"])
     assert shown(GLSNN / "README.md", "speed") == glsnn.table(results["glsnn"])
+
+
+def test_time_to_an_accuracy_by_hand():
+    accuracy = load_script(BENCHMARKS / "bench_accuracy.py")
+    quick, slow, never = [(1.0, 0.5), (2.0, 0.97)], [(1.5, 0.9), (4.0, 0.98)], [(3.0, 0.8), (9.0, 0.7)]
+    assert accuracy.parts_until(slow, 0.9) == 1 and accuracy.parts_until(never, 0.9) is None
+    assert accuracy.seconds_until([quick, slow, quick], 0.97) == 2.0
+    assert accuracy.seconds_until([quick, slow], 0.98) is None  # not in every round
+    curves = {"page": slow, "best-1": quick, "best-4": slow, "snntorch": never}
+    rows = {name: {"device": "a chip", "limit": 60.0, "curves": [curve]} for name, curve in curves.items()}
+    speeds = {"rows": [{"label": "ngc-learn's components", "seconds_per_epoch": 100.0}]}
+    lines = accuracy.table(rows, speeds).splitlines()
+    assert lines[2:6] == [
+        "| page's recipe | 4 | 4 | 1 |",
+        "| page's recipe, ngc-learn's components stepped from Python (computed: 0.5 epochs of 100 s) | 50 | | |",
+        "| `--recipe best --epochs 1` | 2 | not reached (97.00 % after 2 s) | 1 |",
+        "| `--recipe best --epochs 4` | 4 | 4 | 1 |",
+    ]
+    assert "| not reached (80.00 % after 3 s) |" in lines[6] and "libraries stopped after 60 s; a chip." in lines[-1]
+    assert "after 2 s of training (`--recipe best --epochs 1`), and 98 % after 4 s" in accuracy.glance(rows)
+
+
+@pytest.mark.slow
+def test_time_to_an_accuracy_is_measured(tmp_path):
+    path = tmp_path / "accuracy.json"
+    command = [sys.executable, BENCHMARKS / "bench_accuracy.py", "--rounds=1", "--limit=1", f"--output={path}"]
+    done = run(*command, "--contenders", "glsnn-4")
+    assert done.returncode == 0, done.stderr
+    ((seconds, reached), *_) = read_json(path)["rows"]["glsnn-4"]["curves"][0]
+    assert seconds > 0 and 0.8 < reached < 0.98
 
 
 def test_faults_table():
