@@ -42,12 +42,12 @@ def test_energy_of_pixels_sent_as_numbers_by_hand():
     assert [each().weights for each in (load.dense, load.masked, load.skipping)] == [20, 14, 13]
 
 
-@pytest.mark.parametrize("name", ["bfa_snn", "glsnn"])
+@pytest.mark.parametrize("name", ["bfa_snn", "dale", "glsnn"])
 def test_the_load_is_that_of_the_raster(name, make_circuit):
     x, y = make_patterns(1)
     x[:, ::3] = 0
-    if name == "bfa_snn":
-        circuit = make_circuit(thr=0.02)
+    if name != "glsnn":
+        circuit = make_circuit(thr=0.02, dale=name == "dale")
     else:
         config = CircuitConfig(hid_dim=(30, 20), receptive_field=3, thr=0.02, T=6, batch_size=8)
         circuit = GLSNN(jax.random.PRNGKey(1), 36, 4, config)
@@ -58,6 +58,9 @@ def test_the_load_is_that_of_the_raster(name, make_circuit):
     assert load.active == {n: pytest.approx(raster[f"z{n}"].any(axis=0).sum()) for n in spiking}
     assert load.spikes[1] > load.active[1] > 0
     reached = np.asarray(circuit["W1"].weights.get()) != 0  # all of them, or those of the receptive fields
+    if name == "dale":
+        reached = 2 * reached  # by the inhibitory partners too
+        assert load.synapses[1] == 2 * load.sizes[1] * load.sizes[2]
     assert (load.synapses[0], load.lit) == (reached.sum(), reached[x[0] > 0].sum())
     assert load.steps == circuit.config.T and load.sizes == (36, *circuit.config.hid_dim, 4)
     assert msgspec.convert(json.loads(msgspec.json.encode(load)), Load, strict=False) == load

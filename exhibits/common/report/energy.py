@@ -18,6 +18,7 @@ import numpy as np
 
 from exhibits.common.circuit import Circuit
 from exhibits.common.circuit.activity import Activity
+from exhibits.common.report.diagram import parts_of
 
 ADD = 0.9  # pJ
 MULTIPLY = 3.7  # pJ
@@ -91,17 +92,18 @@ class Load:
         """What the mean of some patterns demands.
 
         Args:
-            circuit: whose layers are each connected to the next, by one synapse.
+            circuit: whose layers are each connected to the next, by one synapse of each pair of cells, or several.
             x: (N, D) patterns.
             activity: of each layer, as in `evaluation.Readout`.
         """
         sizes = circuit.sizes
         mask = getattr(circuit["W1"], "mask", None)  # receptive fields (D, H), or (1, 1)
-        seen = np.broadcast_to(1.0 if mask is None else np.asarray(mask.get()), sizes[:2]).sum(axis=1)
+        several = {n: len(synapses) for n, synapses in parts_of(circuit).forward.items()}
+        seen = several[1] * np.broadcast_to(1.0 if mask is None else np.asarray(mask.get()), sizes[:2]).sum(axis=1)
         layers = {int(name[1:]): layer for name, layer in activity.items()}
         return cls(
             sizes=sizes,
-            synapses=(int(seen.sum()), *(a * b for a, b in pairwise(sizes[1:]))),
+            synapses=(int(seen.sum()), *(several[n] * a * b for n, (a, b) in enumerate(pairwise(sizes[1:]), 2))),
             lit=float(((x > 0) @ seen).mean()),
             spikes={n: float(layer.spikes.mean()) for n, layer in layers.items()},
             active={n: float(sizes[n] * (1 - layer.silent).mean()) for n, layer in layers.items()},
