@@ -188,6 +188,10 @@ def main() -> None:
     chosen = [
         name for name in given.contenders or CONTENDERS if find_spec(CONTENDERS[name].library or "jax") is not None
     ]
+    if missing := [name for name in given.contenders or () if name not in chosen]:
+        raise UserError(
+            f"{', '.join(missing)}: not installed for {sys.executable}; run `make bench-peers` or `make bench`"
+        )
     rounds: dict[str, list] = {name: [] for name in chosen}
     for n in range(given.rounds):
         for name in chosen:
