@@ -1,6 +1,6 @@
 """How long the BFA-SNN's network takes in snnTorch and SpikingJelly: `make bench-peers`, in an environment of its own.
 
-The minibatches are those of bench_bfasnn.py; T steps.
+Minibatches as in bench_bfasnn.py; 25, 100 or 400 steps.
 """
 
 # The libraries are in an environment of their own:

@@ -36,8 +36,8 @@ def options(doc: str | None, output: str, batch_size: int, minibatches: int) -> 
     return parser.parse_args()
 
 
-def pin_if_used() -> None:
-    """`pin`, but where other libraries are measured, in an environment without JAX."""
+def pin_if_jax() -> None:
+    """Calls `pin` if JAX is installed; the other libraries' environment lacks it."""
     if find_spec("jax") is not None:
         pin()
 
@@ -45,7 +45,7 @@ def pin_if_used() -> None:
 def _contend(pipe, build: Callable, arguments: tuple) -> None:
     """A contender's process: for each question, does a round and answers its seconds and the peak memory in bytes."""
     with reported():
-        pin_if_used()
+        pin_if_jax()
         run = build(*arguments)
         while pipe.recv():
             start = time.perf_counter()

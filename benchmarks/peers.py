@@ -1,6 +1,6 @@
 """The BFA-SNN's network in other libraries, in an environment of their own: 784-1000-10 cells, Bernoulli spikes.
 
-They learn as their documentation teaches it: by backpropagation through time with Adam.
+They train as in their own tutorials: by backpropagation through time with Adam.
 """
 
 # The libraries are in an environment of their own:
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 SIZES = (784, 1000, 10)
-GAIN = 0.25  # probability of a spike at each step, of a white pixel
+GAIN = 0.25  # spike probability per step for a white pixel
 LIBRARIES = {"snntorch": "snnTorch", "spikingjelly": "SpikingJelly"}
 
 Peer = tuple[Callable[[Any, Any], None], Callable[[Any], Any]]  # learns from x and y; counts output spikes for x

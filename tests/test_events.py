@@ -20,7 +20,7 @@ from exhibits.common.system.errors import UserError
 SIZES = st.one_of(st.integers(1, 40), st.sampled_from([63, 64, 65, 255, 256, 257, 300, 520]))
 
 
-@settings(max_examples=30, deadline=None)  # each compiles five programs
+@settings(max_examples=30, deadline=None)  # each example compiles five programs
 @given(SIZES, SIZES, st.integers(1, 20), st.sampled_from([0.0, 0.03, 0.5, 1.0]), st.integers(0, 2**32 - 1))
 def test_events_equal_dense_products(n, m, batch, density, seed):
     rng = np.random.default_rng(seed)

@@ -242,7 +242,7 @@ def test_a_picture_that_cannot_be_written_leaves_nothing(tmp_path):
 
 
 def test_characters_that_no_font_has_are_named_once(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(style, "_SAID", set())
+    monkeypatch.setattr(style, "_REPORTED", set())
     axes = style.new_figure(2, 2).subplots()
     axes.set_title("cat \U000f0000")  # for private use: no font has it
     with warnings.catch_warnings():
@@ -250,7 +250,7 @@ def test_characters_that_no_font_has_are_named_once(tmp_path, monkeypatch, capsy
         style.save(axes, tmp_path / "a.png")
         style.save(axes, tmp_path / "b.png")
     said = capsys.readouterr().err
-    assert said.startswith("No installed font has \U000f0000:") and said.count("\n") == 1
+    assert said.startswith("No font in use has \U000f0000,") and said.count("\n") == 1
 
 
 def test_a_single_epoch_has_whole_numbers_beside_it():

@@ -63,7 +63,7 @@ class Learning:
     schedule: Literal["constant", "cosine"] = "constant"
     """Learning-rate schedule: constant (paper), or cosine decay to 0."""
     in_dropout: float = 0.0
-    """Probability that a pixel is left out of a pattern while learning (our choice)."""
+    """Dropout: probability that a pixel of a training pattern is set to 0 (our choice)."""
     batch_size: int = 250
     """Patterns in a minibatch, over which updates are summed (page)."""
 

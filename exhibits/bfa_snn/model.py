@@ -9,7 +9,7 @@ Shown for one hidden layer; a deeper network repeats z1, W2, E2 and d1 with the 
 | paper, page | here             | equation                                       | our deviation                 |
 |-------------|------------------|------------------------------------------------|-------------------------------|
 | s0          | z0.outputs       | (1) s0 ~ Bernoulli(gain x)                     | paper: raw x (--encoder rate) |
-|             |                  | with --in_dropout p, of min(x q / (1 - p), 1)  | while learning; q is 0 or 1   |
+|             |                  | x <- min(x q / (1 - p), 1), q ~ Bernoulli(1-p) | only with --in_dropout p      |
 | j1          | W1.outputs, z1.j | (2) j1 = s0 W1 + b1                            |                               |
 | v1, m_rfr   | z1.v, z1.rfr     | (3) tau_m dv/dt = (-v + R j) m_rfr             |                               |
 | s1          | z1.s             | (4) s = 1 where v > thr, then v <- 0           |                               |
@@ -102,7 +102,7 @@ class BFA_SNN(Network[CircuitConfig]):
     def begin(self, run: Run, x: jax.Array, y: jax.Array) -> None:
         """Puts input and labels in place."""
         if run.learn and self.config.in_dropout:
-            key = jax.random.fold_in(run.key, 2**31)  # far from those that cells have from it
+            key = jax.random.fold_in(run.key, 2**31)  # far from the numbers that cells fold in
             x = jnp.minimum(dropout_gate(key, x.shape, self.config.in_dropout) * x, 1.0)
         run[self.input] = self.config.input_gain * x if self.config.encoder == "bernoulli" else x  # Eq. (1)
         run.teach(self.error, y, self._learning_rate_factor(run))  # as updates are linear in the error

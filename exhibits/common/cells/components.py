@@ -107,7 +107,7 @@ class SecantSLIFCell(stock.SLIFCell):
         batch_size: int = 1,
         key: jax.Array | None = None,
     ):
-        # Not the parent's constructor: it draws an n x n matrix for lateral inhibition, and compiles for a second.
+        # Skips the parent's constructor: it draws an n x n matrix for lateral inhibition, and compiles for a second.
         JaxComponent.__init__(self, name, key=key)
         self.n_units, self.batch_size = n_units, batch_size
         self.tau_m, self.R_m, self.refract_T = tau_m, resist_m, refract_time
@@ -298,12 +298,12 @@ class TransposedSynapse(JaxComponent):
 
 
 def dropout_gate(key: jax.Array, shape: tuple[int, ...], probability: float) -> jax.Array:
-    """Gains that silence cells at random: 0 with a probability, to the nearest 1/256, else what keeps the mean at 1.
+    """Dropout gains: 0 with probability p, to the nearest 1/256, else 1 / (1 - p), so that the mean is 1.
 
     Args:
         key: PRNG key.
         shape: (B, n).
-        probability: of a 0, at least 0 and below 1.
+        probability: p, at least 0 and below 1.
 
     Returns:
         (B, n) gains.

@@ -137,4 +137,5 @@ class Builder:
 def _keys(key: jax.Array) -> Iterator[jax.Array]:
     """As many keys as are asked for: the first n of a split do not depend on how many there are in all."""
     for n in itertools.count(1):
-        yield from map(jnp.asarray, np.asarray(jax.random.split(key, 64 * n))[64 * (n - 1) :])  # no program a row
+        rows = np.asarray(jax.random.split(key, 64 * n))[64 * (n - 1) :]
+        yield from map(jnp.asarray, rows)  # split up by NumPy, as JAX would compile a program for it

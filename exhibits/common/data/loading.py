@@ -138,8 +138,8 @@ def load_folder(folder: Path) -> tuple[Patterns, Patterns, str]:
     return train, dev, _combined([record.sha256 for record in records + more])
 
 
-def digest_of_choice(config: Choice) -> str:
-    """One SHA-256 of the arrays that a configuration names; of a known data set, as it was published."""
+def data_digest(config: Choice) -> str:
+    """One SHA-256 of a configuration's training and development arrays; of all that a known data set has published."""
     if config.dataset is not None:
         return datasets.SOURCES[config.dataset].digest
     return _combined(sorted(load_for_training(config).learned.values()))

@@ -73,7 +73,8 @@ class Load:
 
     Attributes:
         sizes: pixels, cells of each hidden layer, classes.
-        synapses: into each layer above the pixels; fewer than all pairs if cells see a part of the image.
+        synapses: into each layer above the pixels; fewer than all pairs if cells see a part of the image, twice as many
+            with inhibitory partners.
         lit: synapses of the first layer whose pixel is not 0.
         spikes: of each layer that spikes, by its number; without 0 if the pixels are sent as numbers, once.
         active: cells that spike at least once, by the number of their layer.
@@ -92,18 +93,18 @@ class Load:
         """What the mean of some patterns demands.
 
         Args:
-            circuit: whose layers are each connected to the next, by one synapse of each pair of cells, or several.
+            circuit: whose layers are each connected to the next, with one or more synapses per pair of cells.
             x: (N, D) patterns.
             activity: of each layer, as in `evaluation.Readout`.
         """
         sizes = circuit.sizes
         mask = getattr(circuit["W1"], "mask", None)  # receptive fields (D, H), or (1, 1)
-        several = {n: len(synapses) for n, synapses in parts_of(circuit).forward.items()}
-        seen = several[1] * np.broadcast_to(1.0 if mask is None else np.asarray(mask.get()), sizes[:2]).sum(axis=1)
+        n_synapses = {n: len(synapses) for n, synapses in parts_of(circuit).forward.items()}
+        seen = n_synapses[1] * np.broadcast_to(1.0 if mask is None else np.asarray(mask.get()), sizes[:2]).sum(axis=1)
         layers = {int(name[1:]): layer for name, layer in activity.items()}
         return cls(
             sizes=sizes,
-            synapses=(int(seen.sum()), *(several[n] * a * b for n, (a, b) in enumerate(pairwise(sizes[1:]), 2))),
+            synapses=(int(seen.sum()), *(n_synapses[n] * a * b for n, (a, b) in enumerate(pairwise(sizes[1:]), 2))),
             lit=float(((x > 0) @ seen).mean()),
             spikes={n: float(layer.spikes.mean()) for n, layer in layers.items()},
             active={n: float(sizes[n] * (1 - layer.silent).mean()) for n, layer in layers.items()},

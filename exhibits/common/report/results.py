@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from exhibits.common.data.loading import digest_of_choice, load_for_training, load_patterns
+from exhibits.common.data.loading import data_digest, load_for_training, load_patterns
 from exhibits.common.experiment.config import WITHOUT_EFFECT, TrainingConfig, to_json
 from exhibits.common.experiment.schema import ResultsRow, SeedResult, to_plain
 from exhibits.common.experiment.studies import outcomes
@@ -89,7 +89,7 @@ def measure(
     by_name = {row.name: row for row in rows}
     failures = []
     for wave in ([row for row in rows if not row.calibrated_by], [row for row in rows if row.calibrated_by]):
-        tasks = [task for row in wave for task in _missing(row, known(row, folder, config_of(row)), folder)]
+        tasks = [task for row in wave for task in _missing(row, stored_row(row, folder, config_of(row)), folder)]
         for task, result in outcomes(script, tasks, scheduler):
             row, seed = by_name[task["row"]], task["seed"]
             if isinstance(result, UserError):
@@ -97,7 +97,7 @@ def measure(
                 continue
             print(f"{row.title}, seed {seed}: test {100 * result['acc']:.2f} %", flush=True)
             with locked(folder):  # another process may measure another seed
-                found = known(row, folder, config_of(row))
+                found = stored_row(row, folder, config_of(row))
                 found.runs = [done for done in found.runs if done.get("seed") != seed] + [result]
                 found.runs.sort(key=lambda done: done.get("seed", 0))
                 write_json(folder / f"{row.name}.json", found)
@@ -105,30 +105,31 @@ def measure(
         raise UserError(f"{len(failures)} trainings failed, the rest is in {folder}; {failures[0]}")
 
 
-def known(row: Row, folder: Path, config: TrainingConfig) -> ResultsRow:
-    """What there is of a row.
+def stored_row(row: Row, folder: Path, config: TrainingConfig) -> ResultsRow:
+    """A row as stored, or without runs if it has no file.
 
     Args:
         row: of the results table.
         folder: where its JSON file is, or will be.
-        config: of the row; fields that came after the file was written have the values that they had before.
+        config: of the row; a field newer than the file counts as stored with its value in `ADDED`.
 
     Raises:
-        UserError: if the file is of another configuration, such as that of an older recipe, or of other data.
+        UserError: if the file was measured with another configuration, such as an older recipe, or on other data.
     """
     path = folder / f"{row.name}.json"
     values = {name: value for name, value in to_json(config).items() if name not in (*WITHOUT_EFFECT, "format", "seed")}
-    here = ResultsRow(row.title, values, [], digest_of_choice(config))
+    here = ResultsRow(row.title, values, [], data_digest(config))
     if not path.exists():
         return here
     there = read_json(path, ResultsRow, "a row of a results table")
-    was = {name: value for name, value in config.ADDED.items() if name in values} | there.config
-    if names := sorted(name for name in was.keys() | values.keys() if was.get(name) != values.get(name)):
+    before = {name: value for name, value in config.ADDED.items() if name in values} | there.config
+    if names := sorted(name for name in before.keys() | values.keys() if before.get(name) != values.get(name)):
         raise UserError(
-            f"{path}: of other values of {', '.join(names)} than {row.name} has now; move it away to measure again"
+            f"{path}: measured with other values of {', '.join(names)} than row {row.name} has now; move it away "
+            "to measure again"
         )
     if there.data != here.data:
-        raise UserError(f"{path}: of other data than {row.name} has now; move it away to measure again")
+        raise UserError(f"{path}: measured on other data than row {row.name} has now; move it away to measure again")
     return there
 
 

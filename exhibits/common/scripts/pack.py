@@ -22,7 +22,7 @@ from exhibits.common.system.commandline import Parser
 from exhibits.common.system.errors import UserError
 from exhibits.common.system.files import write_json
 
-MOST_LOST = 0.0002  # of test accuracy, by rounding
+MAX_LOSS = 0.0002  # of test accuracy, by rounding
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -42,7 +42,7 @@ def pack(run: Path, target: Path) -> tuple[float, float]:
         Test accuracy before and after rounding.
 
     Raises:
-        UserError: if the run is not a finished one with a test set, the folder exists, or rounding costs too much.
+        UserError: if the run is unfinished or has no test set, the folder exists, or rounding costs too much.
     """
     package = import_module(f"exhibits.{exhibit_of(run)}")
     config, log, identity_of = opened(package.Config, run)
@@ -67,10 +67,10 @@ def pack(run: Path, target: Path) -> tuple[float, float]:
         write_json(folder / "run.json", _without_paths(log))
         after, *_ = evaluate(restore(circuit, folder), test, "test set", key)
         write_json(folder / "measured.json", after)
-        if after["acc"] < before["acc"] - MOST_LOST:
+        if after["acc"] < before["acc"] - MAX_LOSS:
             raise UserError(
-                f"{run}: rounding takes test accuracy from {before['acc']:.4f} to {after['acc']:.4f}, more than "
-                f"{MOST_LOST:.4f}; expected a network that bears it"
+                f"{run}: rounding lowers test accuracy from {before['acc']:.4f} to {after['acc']:.4f}, by more than "
+                f"{MAX_LOSS:.4f}; nothing was packed"
             )
         folder.rename(target)
     return before["acc"], after["acc"]

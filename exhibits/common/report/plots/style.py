@@ -23,8 +23,14 @@ STYLE = Path(__file__).with_name("museum.mplstyle")
 # Okabe and Ito's, which colour-blind people can tell apart.
 COLORS: list[str] = matplotlib.rc_params_from_file(STYLE)["axes.prop_cycle"].by_key()["color"]
 MARKERS = "osD^vP*X<>ph"
-# For class names in other scripts, where one is installed; Matplotlib takes what a font lacks from the next.
-BROAD_FONTS = ("Noto Sans CJK SC", "Noto Sans CJK JP", "Source Han Sans SC", "WenQuanYi Zen Hei", "Droid Sans Fallback")
+# Fallbacks for class names in other scripts: Matplotlib looks up a missing character in the next one installed.
+FALLBACK_FONTS = (
+    "Noto Sans CJK SC",
+    "Noto Sans CJK JP",
+    "Source Han Sans SC",
+    "WenQuanYi Zen Hei",
+    "Droid Sans Fallback",
+)
 SCREEN_DPI = 144  # of the pictures in a page
 JPEG_QUALITY = 92
 
@@ -39,14 +45,14 @@ def museum_style() -> AbstractContextManager[None]:
 
 @functools.cache
 def _families() -> list[str]:
-    """Matplotlib's own font, then those of `BROAD_FONTS` that are installed."""
+    """Matplotlib's own font, then those of `FALLBACK_FONTS` that are installed."""
     installed = {font.name for font in fontManager.ttflist}
-    return ["DejaVu Sans", *(name for name in BROAD_FONTS if name in installed)]
+    return ["DejaVu Sans", *(name for name in FALLBACK_FONTS if name in installed)]
 
 
 @contextmanager
-def _missing_characters_said() -> Iterator[None]:
-    """A block after which one line says, once in a process, that no font has some of the characters drawn in it."""
+def _reporting_missing_characters() -> Iterator[None]:
+    """A block after which one line on stderr names the characters that no font in use has, each once per process."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield
@@ -56,15 +62,16 @@ def _missing_characters_said() -> Iterator[None]:
             missing.add(chr(int(found[1])))
         else:
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-    if missing - _SAID:
-        _SAID.update(missing)
+    if missing - _REPORTED:
+        _REPORTED.update(missing)
         characters = "".join(sorted(missing))[:20]
         print(
-            f"No installed font has {characters}: pictures show boxes; install one, such as Noto Sans CJK", file=sys.stderr
+            f"No font in use has {characters}, so boxes are drawn; Noto Sans CJK has Chinese, Japanese and Korean",
+            file=sys.stderr,
         )
 
 
-_SAID: set[str] = set()
+_REPORTED: set[str] = set()
 
 
 def styled(draw: Callable[P, R]) -> Callable[P, R]:
@@ -110,7 +117,7 @@ def save(drawn: Axes | Mapping[str, Axes] | Figure, path: Path, caption: str = "
     """
     figure = figure_of(drawn)
     options: dict[str, Any] = {"pil_kwargs": {"quality": JPEG_QUALITY}} if path.suffix == ".jpg" else {}
-    with museum_style(), _missing_characters_said(), replacing(path) as file:
+    with museum_style(), _reporting_missing_characters(), replacing(path) as file:
         if caption:
             figure.supxlabel(caption, x=0.01, ha="left", fontsize=7, color="0.35")
         figure.savefig(file, format=path.suffix[1:], **options)
@@ -124,7 +131,7 @@ def data_uri(drawn: Axes | Mapping[str, Axes] | Figure, saved: Path) -> str:
         saved: what `save` wrote of it: an image is scaled down, in a fraction of the time of drawing.
     """
     file, kind = io.BytesIO(), "jpeg" if saved.suffix == ".jpg" else "png"
-    with museum_style(), _missing_characters_said():
+    with museum_style(), _reporting_missing_characters():
         if saved.suffix in (".jpg", ".png"):
             share = SCREEN_DPI / matplotlib.rcParams["savefig.dpi"]
             with Image.open(saved) as image:
