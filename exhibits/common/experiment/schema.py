@@ -216,6 +216,7 @@ class StudyRow(Struct, omit_defaults=True, kw_only=True):
     Attributes:
         task: everything that its numbers depend on.
         acc: accuracy on the development set after each epoch.
+        train_acc: accuracy on a sample of the training set after each epoch.
         angles: by epoch, from before training on, between the update of each layer and the true gradient, degrees.
         presented: training patterns before each measurement of angles, if they were not measured by epoch.
         instant: as `angles`, to the gradient that leaves out the cells' memory.
@@ -229,6 +230,7 @@ class StudyRow(Struct, omit_defaults=True, kw_only=True):
 
     task: dict[str, Any]
     acc: Annotated[list[Share], Meta(min_length=1)]
+    train_acc: list[Share] | None = None
     angles: Angles | None = None
     presented: list[Count] | None = None
     instant: Angles | None = None

@@ -1,0 +1,163 @@
+"""What makes the BFA-SNN more accurate? `--help` lists the flags.
+
+Networks by `--recipe best` with one or two values changed, on MNIST and Fashion-MNIST, chosen on nothing but the
+development set. Each row of results/changes.json has the accuracy on a sample of the training set and on the
+development set after each epoch. Draws figures/changes.png and writes the table in changes.md.
+"""
+
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parents[2]))  # this repository's, whatever else is installed
+
+from exhibits.common.system.errors import reported
+
+with reported():  # a package may be missing
+    from exhibits.common.data.datasets import MNIST, folder_of
+    from exhibits.common.experiment.flags import from_command_line
+    from exhibits.common.experiment.studies import StudyConfig, by_seed, patterns_of, run_study
+    from exhibits.common.report.results import show, spread
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+EPOCHS = 4
+TITLES = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST"}
+# By data set: values that differ from `best`, whose layer has 1000 cells.
+CHANGES: dict[str, list[dict[str, Any]]] = {
+    "mnist": [
+        {},
+        {"input_gain": 0.25},
+        {"input_gain": 1.0},
+        {"in_dropout": 0.2},
+        {"hid_dim": [2000]},
+        {"hid_dim": [2000], "in_dropout": 0.2},
+    ],
+    "fashion_mnist": [
+        {},
+        {"input_gain": 1.0},
+        {"eta_gain": 24.0},
+        {"eta_gain": 8.0},
+        {"in_dropout": 0.1},
+        {"hid_dim": [2000]},
+    ],
+}
+
+
+@dataclass(frozen=True)
+class Study(StudyConfig):
+    """Trains BFA-SNNs by `--recipe best` with one or two values changed."""
+
+
+def grid(config: StudyConfig) -> list[dict]:
+    """The tasks of the study; on data of the user's own, those of MNIST."""
+    tasks = []
+    for dataset, changes in CHANGES.items():
+        if config.data.resolve() == MNIST.resolve():
+            config = replace(config, data=folder_of(dataset))
+        elif dataset != "mnist":
+            break
+        points = [{"dataset": dataset, "changes": dict(change)} for change in changes]
+        if config.quick:
+            points = [point | {"changes": {"hid_dim": [64]} | point["changes"]} for point in points]
+        tasks += config.tasks(points, epochs=EPOCHS, seeds=1)
+    return tasks
+
+
+def run(task: dict) -> dict:
+    """Trains one network; gives the accuracy on a sample of the training set and on the development set by epoch."""
+    import jax
+
+    from exhibits.bfa_snn.config import Config
+    from exhibits.bfa_snn.model import BFA_SNN
+    from exhibits.common.circuit.seeds import Keys
+    from exhibits.common.experiment.epochs import learn_epoch, sample_of, score
+
+    (train, dev), seed, epochs = patterns_of(task), task["seed"], task["epochs"]
+    changes = {name: tuple(value) if name == "hid_dim" else value for name, value in task["changes"].items()}
+    config = replace(Config.RECIPES["best"], **changes)
+    n_updates = epochs * -(-len(train.x) // config.batch_size)
+    circuit = BFA_SNN(jax.random.PRNGKey(seed), train.x.shape[1], train.y.shape[1], config, n_updates)
+    keys, sample = Keys.of(seed), sample_of(train)
+    measured: dict[str, list[float]] = {"train_acc": [], "acc": []}
+    for epoch in range(1, epochs + 1):
+        learn_epoch(circuit, train, seed, epoch)
+        measured["train_acc"].append(score(circuit, sample, keys.sample).acc)
+        measured["acc"].append(score(circuit, dev, keys.dev).acc)
+    return measured
+
+
+def title(changes: dict[str, Any]) -> str:
+    """Changes as flags."""
+    flags = (f"--{name} {value[0] if name == 'hid_dim' else f'{value:g}'}" for name, value in changes.items())
+    return " ".join(flags) or "as it is"
+
+
+def of(rows: list[dict], dataset: str) -> dict[str, list[dict]]:
+    """The rows of a data set by their changes, as flags."""
+    some = by_seed(rows, dataset=dataset)
+    found = {title(row["task"]["changes"]): row["task"]["changes"] for row in some}
+    return {flags: by_seed(some, changes=changes) for flags, changes in found.items()}
+
+
+def last(rows: list[dict], name: str) -> list[float]:
+    """Accuracies (%) after the last epoch."""
+    return [100 * row[name][-1] for row in rows]
+
+
+def table(rows: list[dict]) -> str:
+    """Accuracies as a Markdown table."""
+    lines = ["| data | `best` changed by | training accuracy (%) | dev accuracy (%) | seeds |", "|---|---|---|---|---|"]
+    for dataset in CHANGES:
+        for flags, some in of(rows, dataset).items():
+            cells = [spread(last(some, name), 2) for name in ("train_acc", "acc")]
+            shown = f"`{flags}`" if flags.startswith("--") else flags
+            lines.append(f"| {TITLES[dataset]} | {shown} | {' | '.join(cells)} | {len(some)} |")
+    return "\n".join(lines)
+
+
+def draw(rows: list[dict]) -> "Figure":
+    """Training and development accuracy of each network, a panel a data set."""
+    from exhibits.common.report.plots import COLORS, museum_style, new_figure
+
+    with museum_style():
+        figure = new_figure(11, 3.8)
+        panels = figure.subplots(1, len(CHANGES))
+        for axes, letter, dataset in zip(panels, "ab", CHANGES, strict=True):
+            found = of(rows, dataset)
+            for place, some in enumerate(found.values()):
+                learned, dev = last(some, "train_acc"), last(some, "acc")
+                axes.plot(learned, [place] * len(learned), "o", color=COLORS[1], markerfacecolor="none")
+                axes.plot(dev, [place] * len(dev), "o", color=COLORS[0])
+            if found:
+                best = last(next(iter(found.values())), "acc")
+                axes.axvline(sum(best) / len(best), color="0.5", linestyle=":", linewidth=1, zorder=0)
+            axes.set(yticks=range(len(found)), ylim=(len(found) - 0.5, -0.5), xlabel="accuracy (%)")
+            axes.set_yticklabels(list(found), fontsize="small")
+            axes.set_title(f"{letter}  {TITLES[dataset]}")
+        for label, color, face in (("training set", COLORS[1], "none"), ("development set", COLORS[0], COLORS[0])):
+            panels[-1].plot([], [], "o", color=color, markerfacecolor=face, label=label)
+        figure.legend(loc="outside upper center", ncols=2)
+    return figure
+
+
+def main() -> None:
+    """Runs what is missing, draws, and updates the page of the study if this is what it reports."""
+    config = from_command_line(Study)
+    rows = run_study(Path(__file__), grid(config), config)
+
+    from exhibits.common.report.plots import save
+
+    epochs = rows[0]["task"]["epochs"]
+    caption = f"BFA-SNN by --recipe best, {epochs} epochs, with one or two values changed; dotted: as it is"
+    save(draw(rows), config.folders(Path(__file__))[1] / "changes.png", caption)
+    if config.official:
+        show(HERE / "changes.md", table(rows), "changes")
+
+
+if __name__ == "__main__":
+    with reported():
+        main()
