@@ -95,7 +95,7 @@ RUN = {
     r"python -m exhibits pack .*": "test_packed.py",
     r".*museum/.*": "test_own_data.py",
     r"\.venv/bin/python exhibits/glsnn/studies/width\.py.*": "test_docs.py",
-    r"\S*python \S*studies/(depth|feedback|alignment|dale|energy)\.py.*|\.venv/bin/dask .*|dask \w+": "test_studies.py",
+    r"\S*python \S*studies/(depth|feedback|alignment|dale|changes|energy)\.py.*|\.venv/bin/dask .*|dask \w+": "test_studies.py",
     r"\.venv/bin/python exhibits/bfa_snn/results\.py best": "test_readme.py",
     r"make docs": "test_docs.py",
     r"make fuzz": "test_fuzz.py",

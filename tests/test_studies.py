@@ -26,7 +26,7 @@ from exhibits.common.system.scripts import load_script
 
 BFA, GLSNN = (REPOSITORY / "exhibits" / name / "studies" for name in ("bfa_snn", "glsnn"))
 STUDIES = REPOSITORY / "studies"
-FOLDERS = {"depth": STUDIES, "energy": STUDIES, "feedback": GLSNN, "alignment": BFA, "dale": BFA}
+FOLDERS = {"depth": STUDIES, "energy": STUDIES, "feedback": GLSNN, "alignment": BFA, "dale": BFA, "changes": BFA}
 TOY = """
 import os, pathlib, time
 from exhibits.common.system.errors import UserError
@@ -324,3 +324,15 @@ def test_bad_flags_are_refused(flags, words, tmp_path):
     for word in words:
         assert word in lines[0]
     assert not list(out.rglob("*.json"))
+
+
+def test_changes_study_measures_what_is_learned_and_what_is_not(small_data):
+    study = load_script(BFA / "changes.py")
+    tasks = study.grid(study.Study(quick=True, data=small_data))
+    assert {task["dataset"] for task in tasks} == {"mnist"} and len(tasks) == len(study.CHANGES["mnist"])
+    task = tasks[3] | {"epochs": 2, "changes": {"hid_dim": [9], "in_dropout": 0.25, "T": 24}}
+    row = {"task": task} | study.run(task)
+    assert len(row["acc"]) == len(row["train_acc"]) == 2
+    assert study.title(task["changes"]) == "--hid_dim 9 --in_dropout 0.25 --T 24"
+    shown = f"| MNIST | `--hid_dim 9 --in_dropout 0.25 --T 24` | {100 * row['train_acc'][-1]:.2f} | "
+    assert study.table([row]).splitlines()[-1].startswith(shown)

@@ -16,6 +16,7 @@ FIGURES = {
     "feedback": ["feedback", "controls", "activity", "angles"],
     "alignment": ["alignment", "alignment_controls", "alignment_surrogate"],
     "dale": ["dale"],
+    "changes": ["changes"],
 }
 
 
