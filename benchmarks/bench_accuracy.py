@@ -10,6 +10,7 @@ run meanwhile.
 # The libraries are in an environment of their own:
 # pyright: reportMissingImports=false
 
+import math
 import multiprocessing
 import statistics
 import sys
@@ -19,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]  # this repository's, whatever else is installed
@@ -186,6 +187,10 @@ def main() -> None:
     from exhibits.common.experiment import runlog
     from exhibits.common.system.files import read_json, write_json
 
+    if given.rounds < 1 or not 0 < given.limit < math.inf:
+        raise UserError(f"--rounds {given.rounds} --limit {given.limit:g}: expected 1 or more, and a number above 0")
+    kind = dict[Literal["rows"], dict[str, Any]]
+    rows = read_json(given.output, kind, "the rows of this benchmark")["rows"] if given.output.exists() else {}
     chosen = [
         name for name in given.contenders or CONTENDERS if find_spec(CONTENDERS[name].library or "jax") is not None
     ]
@@ -200,7 +205,6 @@ def main() -> None:
             if not (n and CONTENDERS[name].slow):
                 rounds[name].append(curve_of(name, SEED + n, given.limit))
                 print(f"{name}, seed {SEED + n}: {shown(rounds[name][-1])}", flush=True)
-    rows = read_json(given.output)["rows"] if given.output.exists() else {}
     for name, curves in rounds.items():
         packages = ("torch", CONTENDERS[name].library) if CONTENDERS[name].library else ("ngclearn", "jax")
         rows[name] = runlog.describe(packages) | {"date": runlog.now(), "limit": given.limit, "curves": curves}
@@ -236,6 +240,8 @@ def table(rows: dict[str, Any], speeds: dict[str, Any]) -> str:
     """
     tables = []
     for exhibit, targets in TARGETS.items():
+        if not any(contender.exhibit == exhibit and name in rows for name, contender in CONTENDERS.items()):
+            continue
         lines = [
             f"| {NETWORKS[exhibit]} | {' | '.join(f'seconds to {100 * target:g} %' for target in targets)} | rounds |",
             "|---" * (len(targets) + 2) + "|",

@@ -203,6 +203,8 @@ def test_formats(tmp_path):
         read(values | {"format": 7})
     with pytest.raises(UserError, match=r"unknown surprise \(format 6\)"):
         read(values | {"surprise": 1})
+    with pytest.raises(UserError, match=r"config\.json: --in_dropout 1\.5: expected at least 0"):
+        read(values | {"in_dropout": 1.5})
     with pytest.raises(UserError, match="lacks classes"):
         read({name: value for name, value in values.items() if name != "classes"})
     assert read(values) == Config()

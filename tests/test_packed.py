@@ -134,9 +134,14 @@ def test_damaged_weights_are_refused_in_one_line(damage, trained, tmp_path):
 
 def test_what_cannot_be_packed_is_refused(trained, tmp_path, monkeypatch):
     *_, folder = trained
+    dangling = folder / "dangling"
+    dangling.symlink_to("nowhere")
     for args, words in (
         ([str(folder), str(tmp_path / "x")], "run.json"),
         ([str(folder / "run"), str(folder)], "exists"),
+        ([str(folder / "pretrained"), str(tmp_path / "x")], "is packed already"),
+        ([str(folder / "run"), str(dangling)], "exists"),
+        ([str(folder / "run"), str(folder / "dataX.npy" / "x")], "expected a new folder that can be made"),
         ([], "required"),
     ):
         with pytest.raises(UserError, match=words):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import make_patterns, run
+from conftest import make_patterns, one_line, run
 
 from exhibits.common.experiment.schema import StudyRow
 from exhibits.common.experiment.studies import run_study
@@ -105,6 +105,22 @@ def test_time_to_accuracy_by_hand():
     assert "| not reached (80.00 % after 3 s) |" in lines[6]
     assert "libraries stopped at the first measurement after 60 s; a chip." in lines[-1]
     assert "after 2 s of training (`--recipe best --epochs 1`), and 98 % after 4 s" in accuracy.glance(rows)
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--rounds=0"], "--rounds 0"),
+        (["--limit=nan"], "--limit nan"),
+        (["--limit=-1"], "--limit -1"),
+        (["--contenders", "snntorch"], "library not installed"),
+        (["--output", __file__], "test_readme.py"),
+    ],
+    ids=str,
+)
+def test_bad_flags_of_the_benchmark_are_refused_before_it_starts(flags, words):
+    done = run(sys.executable, BENCHMARKS / "bench_accuracy.py", *flags)
+    assert words in one_line(done) and not done.stdout
 
 
 @pytest.mark.slow

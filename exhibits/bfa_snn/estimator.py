@@ -28,7 +28,7 @@ class BFASNNClassifier(SpikingClassifier):
         dale: whether every synapse keeps its sign.
         eta_gain: learning rate of a layer times its number of inputs.
         schedule: "cosine", down to 0 at the end of `fit`, or "constant".
-        in_dropout: probability that an input of a training pattern is set to 0.
+        in_dropout: probability that an input of a training pattern is set to 0; the others become larger, up to 1.
         batch_size: patterns in a minibatch, over which updates are summed.
         epochs: passes through the training set.
         scale: how X gets to [0, 1]: "minmax", each feature by its range in the training set; "global", all by one

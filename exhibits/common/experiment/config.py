@@ -296,6 +296,8 @@ def from_values(kind: type[T], values: Mapping[str, Any], where: str) -> T:
         values |= _data_of_format_1(values)
     try:
         return msgspec.convert(values, kind, dec_hook=_as_path)
+    except UserError as error:  # of a value
+        raise UserError(f"{where}: {error}") from None
     except msgspec.ValidationError as error:
         what, _, at = str(error).partition(" - at `$.")
         raise UserError(f"{where}: {at.rstrip('`') or 'a field'}: {what}; put back what the training wrote") from None

@@ -1,6 +1,8 @@
-"""Packs the best network of a finished run into a folder small enough to ship, measured on the run's test set."""
+"""Packs the best network of a finished run into a folder small enough to ship, measured on the test set of the run,
+which it must have."""
 
 import dataclasses
+import shutil
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -42,13 +44,16 @@ def pack(run: Path, target: Path) -> tuple[float, float]:
         Test accuracy before and after rounding.
 
     Raises:
-        UserError: if the run is unfinished or has no test set, the folder exists, or rounding costs too much.
+        UserError: if the run is unfinished, packed or without a test set, the folder exists, or rounding costs too
+            much.
     """
     package = import_module(f"exhibits.{exhibit_of(run)}")
     config, log, identity_of = opened(package.Config, run)
     if not log.finished or log.form is None or "testX" not in config.files():
         raise UserError(f"{run}: expected a finished run with a test set")
-    if target.exists():
+    if (run / packed.FILE).exists():
+        raise UserError(f"{run}: is packed already; expected the folder of a training run")
+    if target.exists() or target.is_symlink():
         raise UserError(f"{target}: exists; expected a new folder")
     circuit = getattr(package, package.MODEL).for_analysis(config, log.form)
     test, *_ = load_patterns(config, "test", log.form)
@@ -58,8 +63,7 @@ def pack(run: Path, target: Path) -> tuple[float, float]:
         _, progress, _ = load_snapshot(store, circuit)
         record = store.record(progress.best.step)
     assert record is not None  # load_snapshot refuses a checkpoint without one
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=".pack-", dir=target.parent) as unfinished:
+    with TemporaryDirectory() as unfinished:
         folder = Path(unfinished) / target.name
         folder.mkdir()
         packed.save(folder / packed.FILE, circuit.get_parameters(), record)
@@ -72,7 +76,11 @@ def pack(run: Path, target: Path) -> tuple[float, float]:
                 f"{run}: rounding lowers test accuracy from {before['acc']:.4f} to {after['acc']:.4f}, by more than "
                 f"{MAX_LOSS:.4f}; nothing was packed"
             )
-        folder.rename(target)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(folder, target)
+        except OSError as error:
+            raise UserError(f"{target}: {error.strerror}; expected a new folder that can be made") from None
     return before["acc"], after["acc"]
 
 
