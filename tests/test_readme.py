@@ -162,7 +162,7 @@ run = results.run
 """)
 
     def measured(row):
-        measure(script, [row], lambda row: results.config_of(replace(row, values=row.values | data)))
+        measure(script, [row], lambda row: results.config_of(replace(row, values={**row.values, **data})))
 
     monkeypatch.setattr(results.Config, "exp_dir", results.Config.exp_dir)  # the script's lasts for this test
     measured(row)

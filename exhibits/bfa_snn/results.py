@@ -21,8 +21,9 @@ ROWS = [
     Row("two-hidden", "page's recipe, 784-1000-1000-10", {"hid_dim": (1000, 1000)}),
     Row("three-hidden", "page's recipe, 784-1000-1000-1000-10", {"hid_dim": (1000, 1000, 1000)}),
     Row("best", "`--recipe best`, 784-1000-10", {"recipe": "best"}, seeds=(1234, 1235, 1236)),
+    Row("wide", "`--recipe best --hid_dim 2000`, 784-2000-10", {"recipe": "best", "hid_dim": (2000,)}),
     Row(
-        "wide",
+        "wide-dropout",
         "`--recipe best --hid_dim 2000 --in_dropout 0.2 --epochs 20`, 784-2000-10",
         {"recipe": "best", "hid_dim": (2000,), "in_dropout": 0.2, "epochs": 20},
     ),
