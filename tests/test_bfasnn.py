@@ -91,7 +91,7 @@ def test_scan_equals_loop_and_numpy(make_circuit, values):
     assert not any(name.startswith(("spikes", "silent", "every")) for name in out), "activity costs time while learning"
 
 
-@pytest.mark.parametrize("synapses", ["event", "dense"])
+@pytest.mark.parametrize("synapses", ["event", pytest.param("dense", marks=pytest.mark.slow)])
 def test_full_size_minibatch_equals_numpy(make_circuit, synapses):
     # 784-1000-10, batch 250, 100 steps. Rounding may move a spike by a step: compare in norm.
     circuit = make_circuit(
@@ -135,7 +135,7 @@ def test_synapses_keep_their_sign_and_those_without_a_spike_their_weight(make_ci
     assert np.all(np.asarray(circuit["I1"].biases.get()) == 0)
 
 
-@pytest.mark.parametrize("values", [{}, {"encoder": "rate", "weight_std": 0.2}, {"synapses": "dense"}], ids=str)
+@pytest.mark.parametrize("values", [{"synapses": "dense"}, {"encoder": "rate", "weight_std": 0.2}], ids=str)
 def test_input_dropout_leaves_pixels_out_while_learning(make_circuit, values):
     with_it, without = (make_circuit(in_dropout=share, **values) for share in (0.25, 0.0))
     x, y = make_patterns(with_it.batch_size)
