@@ -33,7 +33,7 @@ ROWS = [
         {"recipe": "best", "dataset": "fashion_mnist", "in_dropout": 0.1, "epochs": 20},
     ),
 ]
-GLANCE = ("page", "best", "fashion")  # rows that the museum's README shows
+GLANCE = ("page", "best", "wide", "fashion")  # rows that the museum's README shows
 REFERENCES = [
     ("ngc-learn museum page", "96.28", "0.372", "18.7 min", "RTX 2070 (dev 96.68 %)"),
 ]
