@@ -98,8 +98,7 @@ def exhibit_network(contender: Contender, seed: int) -> Learner:
                     yield
 
     def accuracy() -> float:
-        tally = score(circuit, dev, Keys.of(seed).dev)
-        return tally.n_correct / tally.n
+        return score(circuit, dev, Keys.of(seed).dev).acc
 
     return learning(), accuracy
 

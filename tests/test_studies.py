@@ -284,11 +284,10 @@ def test_feedback_studys_controls_reach_other_layers_or_change_the_feedback():
     assert tuple(made["fixed"].taught) == (6,) and made["elsewhere"].taught == (*tasks["elsewhere"][0]["layers"], 6)
 
 
-def test_dale_studys_controls_have_no_inhibition_that_learns(monkeypatch):
+def test_dale_studys_controls_have_no_inhibition_that_learns(small_data):
     study = load_script(BFA / "dale.py")
-    train, dev = Patterns(*make_patterns(40)), Patterns(*make_patterns(20))
-    monkeypatch.setattr(study, "patterns_of", lambda task: (train, dev))
-    tasks = {task["variant"]: task for task in study.grid(study.Study(quick=True)) if task["recipe"] == "best"}
+    grid = study.grid(study.Study(quick=True, data=small_data))
+    tasks = {task["variant"]: task for task in grid if task["recipe"] == "best"}
     assert list(tasks) == list(study.VARIANTS)
     zero = {name: study.run(tasks[name] | {"hid_dim": [8], "epochs": 1})["zero"] for name in study.CONTROLS}
     assert list(zero["fixed"]) == sorted(study.SYNAPSES)

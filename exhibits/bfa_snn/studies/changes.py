@@ -18,7 +18,7 @@ from exhibits.common.system.errors import reported
 with reported():  # a package may be missing
     from exhibits.common.data.datasets import MNIST, folder_of
     from exhibits.common.experiment.flags import from_command_line
-    from exhibits.common.experiment.studies import StudyConfig, by_seed, patterns_of, run_study
+    from exhibits.common.experiment.studies import StudyConfig, by_seed, learning_curve, patterns_of, run_study
     from exhibits.common.report.results import show, spread
 
 if TYPE_CHECKING:
@@ -74,19 +74,18 @@ def run(task: dict) -> dict:
     from exhibits.bfa_snn.config import Config
     from exhibits.bfa_snn.model import BFA_SNN
     from exhibits.common.circuit.seeds import Keys
-    from exhibits.common.experiment.epochs import learn_epoch, sample_of, score
+    from exhibits.common.experiment.epochs import sample_of, score
 
-    (train, dev), seed, epochs = patterns_of(task), task["seed"], task["epochs"]
+    train, seed = patterns_of(task)[0], task["seed"]
     changes = {name: tuple(value) if name == "hid_dim" else value for name, value in task["changes"].items()}
     config = replace(Config.RECIPES["best"], **changes)
-    n_updates = epochs * -(-len(train.x) // config.batch_size)
+    n_updates = task["epochs"] * -(-len(train.x) // config.batch_size)
     circuit = BFA_SNN(jax.random.PRNGKey(seed), train.x.shape[1], train.y.shape[1], config, n_updates)
-    keys, sample = Keys.of(seed), sample_of(train)
+    key, sample = Keys.of(seed).sample, sample_of(train)
     measured: dict[str, list[float]] = {"train_acc": [], "acc": []}
-    for epoch in range(1, epochs + 1):
-        learn_epoch(circuit, train, seed, epoch)
-        measured["train_acc"].append(score(circuit, sample, keys.sample).acc)
-        measured["acc"].append(score(circuit, dev, keys.dev).acc)
+    for acc in learning_curve(circuit, task):
+        measured["train_acc"].append(score(circuit, sample, key).acc)
+        measured["acc"].append(acc)
     return measured
 
 

@@ -19,7 +19,7 @@ from exhibits.common.system.errors import reported
 
 with reported():  # a package may be missing
     from exhibits.common.experiment.flags import from_command_line
-    from exhibits.common.experiment.studies import StudyConfig, by_seed, patterns_of, run_study
+    from exhibits.common.experiment.studies import StudyConfig, by_seed, learning_curve, patterns_of, run_study
     from exhibits.common.report.results import show, spread
 
 if TYPE_CHECKING:
@@ -61,20 +61,15 @@ def run(task: dict) -> dict:
     from exhibits.bfa_snn.config import Config
     from exhibits.bfa_snn.controls import ExcitatoryBFA_SNN, FixedInhibitionBFA_SNN
     from exhibits.bfa_snn.model import BFA_SNN
-    from exhibits.common.circuit.seeds import Keys
-    from exhibits.common.experiment.epochs import learn_epoch, score
 
     kinds = {"fixed": FixedInhibitionBFA_SNN, "excitatory": ExcitatoryBFA_SNN}
-    (train, dev), seed, epochs = patterns_of(task), task["seed"], task["epochs"]
+    train = patterns_of(task)[0]
     values = {"hid_dim": tuple(task["hid_dim"]), "dale": task["variant"] != "free"}
     config = replace(Config.RECIPES[task["recipe"]], **values)
-    n_updates = epochs * -(-len(train.x) // config.batch_size)
+    n_updates = task["epochs"] * -(-len(train.x) // config.batch_size)
     kind = kinds.get(task["variant"], BFA_SNN)
-    circuit = kind(jax.random.PRNGKey(seed), train.x.shape[1], train.y.shape[1], config, n_updates)
-    acc = []
-    for epoch in range(1, epochs + 1):
-        learn_epoch(circuit, train, seed, epoch)
-        acc.append(score(circuit, dev, Keys.of(seed).dev).acc)
+    circuit = kind(jax.random.PRNGKey(task["seed"]), train.x.shape[1], train.y.shape[1], config, n_updates)
+    acc = list(learning_curve(circuit, task))
     weights = {name: np.asarray(circuit[name].weights.get()) for name in circuit.plastic}
     return {"acc": acc, "zero": {name: float((w == 0).mean()) for name, w in sorted(weights.items())}}
 
