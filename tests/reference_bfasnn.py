@@ -46,7 +46,7 @@ class Layer:
 
 
 def present(
-    weights, biases, feedback, eta, spikes, y, k: Values, learn: bool = True, inhibition=None
+    weights, biases, feedback, eta, spikes, y, k: Values, learn: bool = True, inhibition=None, means=None, share=0.0
 ) -> dict[str, np.ndarray]:
     """Presents one minibatch and changes weights and biases in place.
 
@@ -60,6 +60,8 @@ def present(
         k: constants.
         learn: whether to learn after burn-in.
         inhibition: [I1, I2, ...], inputs x outputs, if synapses keep their sign; changed in place too.
+        means: [m0, m1, ...], 1 x inputs, if synapses subtract them; changed in place too.
+        share: how far the means move towards each step's mean.
 
     Returns:
         count (B, C), current (B, C), rate1, ... (B, H).
@@ -72,7 +74,8 @@ def present(
         sent = [spikes[t]]
         for layer, w, b in zip(layers, weights, biases, strict=True):
             total = w if inhibition is None else w + inhibition[len(sent) - 1]
-            sent.append(layer.step(sent[-1] @ total + b))
+            mean = 0 if means is None else means[len(sent) - 1]
+            sent.append(layer.step((sent[-1] - mean) @ total + b))
         count += sent[-1]
         if t < k.burn_in:
             continue
@@ -83,9 +86,12 @@ def present(
             e = y - sent[-1]
             teaching = [(e @ E) * layer.surrogate() for E, layer in zip(feedback, layers[:-1], strict=True)] + [e]
             for n, signal in enumerate(teaching):
-                weights[n] += (change := eta[n] * sent[n].T @ signal)
+                pre = sent[n] if means is None else sent[n] - means[n]
+                weights[n] += (change := eta[n] * pre.T @ signal)
                 if inhibition is not None:
                     inhibition[n] = np.minimum(inhibition[n] + change, 0)
                     weights[n] = np.maximum(weights[n], 0)
                 biases[n] += eta[n] * signal.sum(axis=0, keepdims=True)
+                if means is not None:
+                    means[n] += share * pre.mean(axis=0, keepdims=True)
     return {"count": count, "logit": current} | {f"rate{n + 1}": rate for n, rate in enumerate(rates)}

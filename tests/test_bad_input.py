@@ -67,6 +67,8 @@ FLAGS = [  # script, flags, what the line names
     (TRAIN, "--classes a b c c", ["different name"]),
     (GLSNN_TRAIN, "--dt 3", ["--dt 3", "tau_m"]),
     (GLSNN_TRAIN, "--in_dropout 1", ["--in_dropout 1", "below 1"]),
+    (TRAIN, "--centre 2", ["--centre 2.0", "0, or 1e-12 to 1"]),
+    (TRAIN, "--centre 0.1 --dale", ["--centre 0.1", "0 with --dale"]),
     (TRAIN, "--in_dropout -0.1", ["--in_dropout -0.1", "at least 0"]),
     (GLSNN_TRAIN, "--weight_decay -0.1", ["--weight_decay", "at least 0"]),
     (GLSNN_TRAIN, "--eta nan", ["--eta"]),

@@ -57,6 +57,9 @@ def as_reference(circuit, values):
         {"dale": True, "hid_dim": (20, 15), "eta": (0.1, 0.1, 0.1)},
         {"dale": True, "synapses": "dense", "eta": (0.1, 0.1)},
         {"dale": True, "encoder": "rate", "weight_std": 0.2, "eta": (0.1, 0.1)},
+        {"centre": 0.05, "hid_dim": (20, 15), "weight_std": 1.0},
+        {"centre": 0.05, "encoder": "rate", "weight_std": 1.0},
+        {"centre": 0.05, "synapses": "dense", "weight_std": 1.0},
     ],
     ids=str,
 )
@@ -74,7 +77,9 @@ def test_scan_equals_loop_and_numpy(make_circuit, values):
 
     weights, biases, feedback, eta, k = as_reference(circuit, start)
     inhibition = [start[f"I{n}.weights"].copy() for n in circuit.layers] if circuit.config.dale else None
-    expected = present(weights, biases, feedback, eta, sent, y, k, inhibition=inhibition)
+    share = circuit.config.centre
+    means = [start[f"W{n}.mean"].copy() for n in circuit.layers] if share else None
+    expected = present(weights, biases, feedback, eta, sent, y, k, inhibition=inhibition, means=means, share=share)
     assert np.abs(weights[0] - start["W1.weights"]).max() > 1e-3, "nothing was learnt"
     for n in circuit.layers:
         for name, reference in ((f"W{n}.weights", weights[n - 1]), (f"W{n}.biases", biases[n - 1])):
@@ -82,6 +87,9 @@ def test_scan_equals_loop_and_numpy(make_circuit, values):
             np.testing.assert_allclose(scanned[name], reference, rtol=1e-4, atol=1e-5)
         if inhibition:
             np.testing.assert_allclose(scanned[f"I{n}.weights"], inhibition[n - 1], rtol=1e-4, atol=1e-5)
+        if means:
+            assert means[n - 1].max() > (0.05 if n == 1 else 0)
+            np.testing.assert_allclose(scanned[f"W{n}.mean"], means[n - 1], rtol=1e-4, atol=1e-5)
     if inhibition:
         assert all(any(np.any(w == 0) for w in kind) for kind in (weights, inhibition)), "no weight reached 0"
     for n in circuit.hidden:

@@ -150,6 +150,8 @@ def test_angles_of_a_network():
 def test_angles_are_those_of_free_weights(make_circuit):
     with pytest.raises(ValueError, match="dale=True: expected False"):
         angles_of(make_circuit(dale=True))
+    with pytest.raises(ValueError, match=r"centre=0\.1: expected 0"):
+        angles_of(make_circuit(centre=0.1))
 
 
 def test_controls_change_the_feedback_alone():

@@ -199,9 +199,9 @@ def test_formats(tmp_path):
     assert read(second) == Config()
     own = read(old | mnist | {"devX": "/my/validX.npy"})
     assert own.dataset is None and own.dataX == Path(mnist["dataX"])
-    with pytest.raises(UserError, match="of format 7; this version reads 1 to 6"):
-        read(values | {"format": 7})
-    with pytest.raises(UserError, match=r"unknown surprise \(format 6\)"):
+    with pytest.raises(UserError, match="of format 8; this version reads 1 to 7"):
+        read(values | {"format": 8})
+    with pytest.raises(UserError, match=r"unknown surprise \(format 7\)"):
         read(values | {"surprise": 1})
     with pytest.raises(UserError, match=r"config\.json: --in_dropout 1\.5: expected at least 0"):
         read(values | {"in_dropout": 1.5})

@@ -29,6 +29,7 @@ CIRCUITS = {
     "bfa_snn-event": (BFA_SNN, BFAConfig, BFA | {"synapses": "event"}),
     "bfa_snn-rate": (BFA_SNN, BFAConfig, BFA | {"encoder": "rate"}),
     "bfa_snn-dale": (BFA_SNN, BFAConfig, BFA | {"synapses": "event", "dale": True}),
+    "bfa_snn-centred": (BFA_SNN, BFAConfig, BFA | {"synapses": "event", "centre": 0.05}),
     "glsnn-direct": (GLSNN, GLSNNConfig, DEEP),
     "glsnn-centred": (GLSNN, GLSNNConfig, DEEP | {"centre": 0.05}),
     "glsnn-bernoulli": (GLSNN, GLSNNConfig, DEEP | {"encoder": "bernoulli", "n_feedback": 1}),

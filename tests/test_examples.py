@@ -6,8 +6,9 @@ from importlib import import_module
 import pytest
 
 MODULES = {
-    "exhibits.common.cells.components": 4,
-    "exhibits.common.cells.events.components": 3,
+    "exhibits.common.cells.components": 3,
+    "exhibits.common.cells.hebbian": 2,
+    "exhibits.common.cells.events.components": 4,
     "exhibits.glsnn.components": 3,
     "exhibits.equilibrium.model": 2,
     "exhibits.common.experiment.angles": 1,

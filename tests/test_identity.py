@@ -95,7 +95,7 @@ def test_run_json_tells_what_numbers_depend_on(run):
     assert log["data"]["dataX"]["shape"] == [120, 36] and len(log["data"]["dataX"]["sha256"]) == 64
     assert log["choices"] == {"synapses": "event", "device": "cpu"} and len(log["digest"]) == 64
     assert (
-        log["format"] == 6
+        log["format"] == 7
         and log["exhibit"] == "bfa_snn"
         and log["versions"]["jax"]
         and log["form"]["picture"] == [6, 6]

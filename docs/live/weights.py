@@ -128,8 +128,8 @@ class Shipped:
         c, sizes = self.config, self.network.sizes
         if (sizes[0], sizes[-1]) != (D, C):
             raise UserError(f"{folder}: {sizes[0]} inputs and {sizes[-1]} classes; expected {D} and {C}, as MNIST has")
-        if self.name == "bfa_snn" and (c.encoder != "bernoulli" or len(c.hid_dim) != 1 or c.dale):
-            expected = "--encoder bernoulli, one hidden layer and no --dale"
+        if self.name == "bfa_snn" and (c.encoder != "bernoulli" or len(c.hid_dim) != 1 or c.dale or c.centre):
+            expected = "--encoder bernoulli, one hidden layer, no --dale and --centre 0"
             raise UserError(f"{folder}: expected {expected}, as the page has no other")
         if self.name == "glsnn" and (c.encoder != "direct" or c.centre):
             raise UserError(f"{folder}: expected --encoder direct and --centre 0, as the page has no other")

@@ -124,10 +124,12 @@ def angles_of(circuit: BFA_SNN) -> Callable[[np.ndarray, np.ndarray, jax.Array],
     Its memory grows with T: it keeps what all cells did at every step. The learning-rate schedule does not affect it.
 
     Raises:
-        ValueError: if inhibitory partners send currents too, which the gradients leave out.
+        ValueError: if inhibitory partners send currents too, or means are subtracted, which the gradients leave out.
     """
     if circuit.config.dale:
         raise ValueError("dale=True: expected False; gradients through inhibitory partners are not computed")
+    if circuit.config.centre:
+        raise ValueError(f"centre={circuit.config.centre}: expected 0; gradients of centred spikes are not computed")
 
     @jax.jit
     def compute(parameters, x, y, valid, key):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from exhibits.common.experiment.config import MOST, AnalysisConfig, TrainingConfig, positive, require
+from exhibits.common.experiment.config import LEAST, MOST, AnalysisConfig, TrainingConfig, positive, require
 from exhibits.common.system.places import writable_home
 
 EXP = writable_home(Path(__file__).resolve().parent, "exp")
@@ -45,6 +45,9 @@ class Network:
     dale: bool = False
     """Whether every synapse keeps its sign: cells excite, and an inhibitory partner of each relays its spikes (our
     choice)."""
+    centre: float = 0.0
+    """How far the slow mean spikes, which synapses subtract, move towards each step's mean while learning; 0: none are
+    subtracted (our choice)."""
     gamma: float = 1.0
     """Gain of the rate codes that the analysis reads out (page)."""
     synapses: Literal["auto", "event", "dense"] = "auto"
@@ -80,6 +83,8 @@ class CircuitConfig(Network, Learning):
         positive(self, "dt", "tau_m", "resist_m", "thr", "surr_c2", "weight_std", "eta_gain", "gamma")
         require(self, "dt", f"at most tau_m ({self.tau_m})", self.dt <= self.tau_m)
         require(self, "dale", "True or False", self.dale in (True, False))
+        require(self, "centre", f"0, or {LEAST:g} to 1", self.centre == 0 or LEAST <= self.centre <= 1)
+        require(self, "centre", "0 with --dale, as what is subtracted has no sign", not (self.dale and self.centre))
         require(self, "refract_time", f"0 to {MOST:g}", 0 <= self.refract_time <= MOST)
         layers = len(self.hid_dim) + 1
         require(
@@ -101,11 +106,12 @@ class Config(CircuitConfig, TrainingConfig):
     """Trains a spiking network by broadcast feedback alignment and keeps its best parameters on the dev set."""
 
     exhibit: ClassVar[str] = "bfa_snn"
-    SHAPED_BY: ClassVar[tuple[str, ...]] = ("hid_dim", "dale")
+    SHAPED_BY: ClassVar[tuple[str, ...]] = ("hid_dim", "dale", "centre")
     ADDED: ClassVar[Mapping[str, Any]] = {
         **TrainingConfig.ADDED,
         "dale": False,  # in format 5
         "in_dropout": 0.0,  # in format 6
+        "centre": 0.0,  # in format 7
     }
 
     exp_dir: Path = EXP

@@ -26,6 +26,7 @@ class BFASNNClassifier(SpikingClassifier):
         out_scale: the same for the layers above.
         feedback_scale: standard deviation of the fixed feedback, times `resist_m` / 0.055.
         dale: whether every synapse keeps its sign.
+        centre: share of a step in the slow mean spikes that synapses subtract; 0: they subtract nothing.
         eta_gain: learning rate of a layer times its number of inputs.
         schedule: "cosine", down to 0 at the end of `fit`, or "constant".
         in_dropout: probability that an input of a training pattern is set to 0; the others become larger, up to 1.
@@ -60,6 +61,7 @@ class BFASNNClassifier(SpikingClassifier):
         out_scale: float = 1.0,
         feedback_scale: float = 1.0,
         dale: bool = False,
+        centre: float = 0.0,
         eta_gain: float = 16.0,
         schedule: str = "cosine",
         in_dropout: float = 0.0,
@@ -73,10 +75,10 @@ class BFASNNClassifier(SpikingClassifier):
         self.tau_m, self.resist_m, self.weight_scale, self.out_scale = tau_m, resist_m, weight_scale, out_scale
         self.feedback_scale, self.dale, self.eta_gain, self.schedule = feedback_scale, dale, eta_gain, schedule
         self.in_dropout, self.batch_size, self.epochs, self.scale = in_dropout, batch_size, epochs, scale
-        self.synapses, self.random_state = synapses, random_state
+        self.centre, self.synapses, self.random_state = centre, synapses, random_state
 
     def _config(self) -> CircuitConfig:
-        same = ("encoder", "input_gain", "T", "burn_in", "tau_m", "resist_m", "dale", "eta_gain", "schedule")
+        same = ("encoder", "input_gain", "T", "burn_in", "tau_m", "resist_m", "dale", "centre", "eta_gain", "schedule")
         for name in ("weight_scale", "out_scale", "feedback_scale"):
             value = getattr(self, name)
             if not (isinstance(value, Real) and 0 < float(value) < np.inf):

@@ -21,6 +21,7 @@ Shown for one hidden layer; a deeper network repeats z1, W2, E2 and d1 with the 
 | dW2         | W2               | (9) W2 <- W2 + eta2 s1^T e2, b2 <- b2 + eta2 e2  | summed over the minibatch   |
 | dW1         | W1               | (10) W1 <- W1 + eta1 s0^T d1, b1 <- b1 + eta1 d1 | summed over the minibatch   |
 | Dale's law  | W1, I1           | (11) j1 + s0 I1, taught like W1; W1 >= 0, I1 <= 0 | only with --dale           |
+| m0          | W1.mean          | (12) s0 - m0 for s0 in (2), (10); m0 <- m0 + centre mean_B(s0 - m0) | with --centre |
 
     forward    z0 --W1--> z1 --W2--> z2
     error                            z2 --> e2 <-- label
@@ -59,11 +60,12 @@ class BFA_SNN(Network[CircuitConfig]):
     def build(self, make: Builder, sizes: tuple[int, ...]) -> None:
         c, out = self.config, len(sizes) - 1
         event = events.chosen(c.synapses)
-        kind = events.kinds(event, signed=c.dale)
+        kind = events.kinds(event, signed=c.dale, centred=c.centre > 0)
         self.choices = {"synapses": "event" if event else "dense"}
         draw = Draw.gaussian(mean=0.0, std=c.weight_std)
         # dmu points downhill and the optimizer descends, so the sign is flipped.
         plastic = {"eta": 1.0, "sign_value": -1.0, "weight_init": draw, "bias_init": Draw.constant(value=0.0)}
+        plastic |= {"share": c.centre} if c.centre else {}
         lif = {name: getattr(c, name) for name in ("tau_m", "resist_m", "thr", "refract_time", "surr_c2")}
         scale = [1.0] * (out - 1) + [c.resist_m]  # d1 shrinks with E2 where weights do with 1 / R
         eta = c.eta or [c.eta_gain / r / n for r, n in zip(scale, sizes, strict=False)]
@@ -79,7 +81,7 @@ class BFA_SNN(Network[CircuitConfig]):
         for n in range(1, out + 1):
             synapse = kind.graded if n == 1 and c.encoder == "rate" else kind.synapse
             to = {"shape": sizes[n - 1 : n + 1], "inputs": s[-1], "pre": s[-1], "post_wght": eta[n - 1]} | plastic
-            W[n] = [make(synapse, f"{name}{n}", **to | sign) for name, sign in signs.items()]  # Eqs. (2), (11)
+            W[n] = [make(synapse, f"{name}{n}", **to | sign) for name, sign in signs.items()]  # Eqs. (2), (11), (12)
             currents = [each.outputs for each in W[n]]
             j = Summation(*currents) if c.dale else currents[0]
             cell = kind.cell if n < out else SecantSLIFCell
@@ -106,6 +108,9 @@ class BFA_SNN(Network[CircuitConfig]):
             x = jnp.minimum(dropout_gate(key, x.shape, self.config.in_dropout) * x, 1.0)
         run[self.input] = self.config.input_gain * x if self.config.encoder == "bernoulli" else x  # Eq. (1)
         run.teach(self.error, y, self._learning_rate_factor(run))  # as updates are linear in the error
+        if run.learn and self.config.centre:
+            for name in self.plastic:
+                run[self[name].valid] = run.valid
 
     def present(self, run: Run, x: jax.Array, y: jax.Array) -> Answer:
         c, window = self.config, self.config.T - self.config.burn_in

@@ -6,13 +6,14 @@ Imports `ngc` and `system`; knows no circuit.
 from exhibits.common.cells.components import (
     GatedErrorCell,
     SecantSLIFCell,
-    SignedHebbianSynapse,
     TransposedSynapse,
     dropout_gate,
     steps_per_spike,
 )
+from exhibits.common.cells.hebbian import CentredHebbianSynapse, SignedHebbianSynapse
 
 __all__ = [
+    "CentredHebbianSynapse",
     "GatedErrorCell",
     "SecantSLIFCell",
     "SignedHebbianSynapse",

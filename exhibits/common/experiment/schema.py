@@ -12,7 +12,7 @@ from msgspec import Meta, Struct, field
 
 from exhibits.common.data.form import ArrayRecord, Digest, Form
 
-FORMAT = 6  # of config.json, run.json and checkpoints; 1 had no number, `ADDED` of a configuration says what came when
+FORMAT = 7  # of config.json, run.json and checkpoints; 1 had no number, `ADDED` of a configuration says what came when
 MAX_EPOCHS = 10_000
 
 Count = Annotated[int, Meta(ge=0)]

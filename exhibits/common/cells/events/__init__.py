@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from exhibits.common.cells import SecantSLIFCell, SignedHebbianSynapse
+from exhibits.common.cells import CentredHebbianSynapse, SecantSLIFCell, SignedHebbianSynapse
 from exhibits.common.ngc import stock
 from exhibits.common.system.errors import UserError
 
@@ -35,19 +35,23 @@ class Kinds(NamedTuple):
     graded: Callable[..., Any]
 
 
-def kinds(event: bool, signed: bool = False) -> Kinds:
+def kinds(event: bool, *, signed: bool = False, centred: bool = False) -> Kinds:
     """What to build a circuit from, event-driven or dense.
 
     Args:
         event: whether event-driven.
         signed: whether synapses take a `sign`, 1 or -1, and keep it.
+        centred: whether synapses take a `share`, and subtract the slow means of their inputs.
     """
-    dense = SignedHebbianSynapse if signed else partial(stock.HebbianSynapse, w_bound=0.0, optim_type="sgd")
+    dense = partial(stock.HebbianSynapse, w_bound=0.0, optim_type="sgd")
+    if signed or centred:
+        dense = CentredHebbianSynapse if centred else SignedHebbianSynapse
     if not event:
         return Kinds(stock.BernoulliCell, SecantSLIFCell, dense, dense)
-    from exhibits.common.cells.events.components import EventBernoulliCell, EventHebbianSynapse, EventSLIFCell
+    from exhibits.common.cells.events import components
 
-    return Kinds(EventBernoulliCell, EventSLIFCell, EventHebbianSynapse, dense)
+    synapse = components.EventCentredSynapse if centred else components.EventHebbianSynapse
+    return Kinds(components.EventBernoulliCell, components.EventSLIFCell, synapse, dense)
 
 
 def chosen(synapses: str) -> bool:

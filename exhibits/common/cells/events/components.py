@@ -127,3 +127,62 @@ class EventHebbianSynapse(SignedHebbianSynapse):
         if self.bias_init is not None:
             self.biases.set(adapted[1])
         self.opt_params.set(self.opt_params.get() + 1.0)
+
+
+class EventCentredSynapse(EventHebbianSynapse):
+    r"""`CentredHebbianSynapse` for binary inputs: the same numbers, up to rounding.
+
+    What is subtracted is the same for all patterns, so that the spikes stay as sparse as they are:
+
+    | outputs <- inputs W + (b - mean W)
+    | W <- W + rate pre^T post - rate mean^T sum_B post
+
+    | --- Input: ---       inputs (B, n) spikes, 0 or 1; valid (B, 1) 0 for padding, which the mean leaves out
+    | --- Plasticity: ---  post (B, m) post-synaptic factor
+    | --- State: ---       as `EventHebbianSynapse`; mean (1, n), 0 at the start
+    | --- Output: ---      outputs (B, m) current
+
+    Args:
+        name: name of the component.
+        shape: (n, m), inputs and outputs.
+        share: fraction of the way that an update moves the mean towards the minibatch's mean.
+        batch_size: patterns presented at once.
+        values: the other arguments of `CentredHebbianSynapse`.
+
+    Examples:
+        >>> from exhibits.common.ngc import DistributionGenerator as Draw
+        >>> from exhibits.common.ngc import alone
+        >>> one, zero = (Draw.constant(value=value) for value in (1.0, 0.0))
+        >>> W, advance = alone(EventCentredSynapse, shape=(3, 2), share=0.5, eta=0.1, weight_init=one, bias_init=zero)
+        >>> W.inputs.set(jnp.array([[1.0, 0.0, 1.0]]))
+        >>> W.mean.set(jnp.array([[0.5, 0.0, 0.0]]))
+        >>> _ = advance()
+        >>> W.outputs.get().tolist()
+        [[1.5, 1.5]]
+    """
+
+    def __init__(self, name: str, shape: tuple[int, int], share: float, batch_size: int = 1, **values):
+        super().__init__(name, shape, batch_size=batch_size, **values)
+        self.share = share
+        self.valid = Compartment(jnp.ones((batch_size, 1)))
+        self.mean = Compartment(jnp.zeros((1, shape[0])))
+
+    @compilable
+    def advance_state(self):
+        weights = self.weights.get()
+        current = self.forward(self.inputs.get(), weights, self.biases.get() - jnp.matmul(self.mean.get(), weights))
+        self.outputs.set(current[0])
+        self.index.set(current[1][0])
+        self.count.set(current[1][1])
+
+    @compilable
+    def evolve(self):
+        events = (self.index.get(), self.count.get())
+        mean = self.mean.get()
+        post = self.post.get()
+        adapted = self.update(events, post, self.weights.get(), self.biases.get(), self.rate, self.sign)
+        self.weights.set(adapted[0] - self.rate * mean.T * jnp.sum(post, axis=0, keepdims=True))
+        self.biases.set(adapted[1])
+        pre = self.inputs.get() - mean
+        self.mean.set(mean + self.share / self.batch_size * jnp.sum(self.valid.get() * pre, axis=0, keepdims=True))
+        self.opt_params.set(self.opt_params.get() + 1.0)
