@@ -27,6 +27,12 @@ from exhibits.common.data.form import ArrayRecord, Form
 from exhibits.common.data.loading import DataSet, Patterns, picture_shape
 from exhibits.common.experiment.evaluation import Readout, interpret
 from exhibits.common.ngc import temporary
+from exhibits.common.system import environment as settings
+
+# Circuits here compile for longer than they run: in the processes of the tests, though not in those that they start,
+# the compiler leaves out most optimizations. Numbers may then differ in the last bit.
+settings.JAX_PINNED["jax_disable_most_optimizations"] = True
+settings.pin()
 
 
 def make_patterns(n: int, n_pixels: int = 36, n_classes: int = 4, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -50,6 +50,7 @@ class Subject:
         kind, config, values = CIRCUITS[name]
         self.name = name
         self.circuit = kind(jax.random.PRNGKey(0), 36, 4, config(**values), n_updates=100)
+        self.circuit.MINIBATCHES_PER_CALL = 2  # one program for any number of patterns: each compiles for half a second
         # Larger parameters than at the start of training, so that every layer of so small a circuit fires.
         rng = np.random.default_rng(0)
         self.start = self.circuit.get_parameters()
@@ -119,7 +120,7 @@ def test_the_size_of_a_chunk_changes_nothing(subject, circuit, monkeypatch):
     told = circuit.read(x, y, jax.random.PRNGKey(0), learn=True)
     after = circuit.get_parameters()
     subject.reset()
-    monkeypatch.setattr(circuit, "MINIBATCHES_PER_CALL", 2)
+    monkeypatch.setattr(circuit, "MINIBATCHES_PER_CALL", 5)
     assert equal(told, circuit.read(x, y, jax.random.PRNGKey(0), learn=True))
     assert equal(after, circuit.get_parameters())
 
@@ -165,7 +166,7 @@ def test_saved_and_loaded_it_predicts_alike(subject, circuit, tmp_path):
 
 def test_layers_fire_and_what_is_counted_agrees(circuit):
     (x, y), key = make_patterns(1), jax.random.PRNGKey(5)
-    out = circuit.read(x, y, key, detail=True)
+    out = circuit.read(np.repeat(x, 16, axis=0), np.repeat(y, 16, axis=0), key, detail=True)
     spikes = circuit.raster(x, y, jax.random.fold_in(key, 0))
     assert list(spikes) == [f"z{n}" for n in range(len(circuit.sizes))]
     for n, cells in enumerate(circuit.sizes):
@@ -174,7 +175,7 @@ def test_layers_fire_and_what_is_counted_agrees(circuit):
             assert 0 < spikes[f"z{n}"].sum() == out[f"spikes{n}"][0]
     for n in circuit.hidden:
         np.testing.assert_array_equal(spikes[f"z{n}"].sum(axis=0), out[f"onsets{n}"][0])
-        assert out[f"rate{n}"].shape == (1, circuit.sizes[n])
+        assert out[f"rate{n}"].shape == (16, circuit.sizes[n])
 
 
 def test_the_exhibit_that_readme_teaches_trains(tmp_path):

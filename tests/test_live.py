@@ -34,6 +34,14 @@ BYTES = 4_000_000  # at most, of everything that a visitor's browser may load
 pytestmark = pytest.mark.skipif(NODE is None, reason="there is no node to run the pages' scripts in")
 
 
+@pytest.fixture(autouse=True, scope="module")
+def as_users_compile():
+    """With all optimizations, which decide where a product and a sum are rounded once."""
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", True)
+
+
 def few_and_many(few: int, many: int):
     """Parameters of a test: a quick number, and a slow one."""
     return [few, pytest.param(many, marks=pytest.mark.slow)]

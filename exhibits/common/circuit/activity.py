@@ -52,8 +52,11 @@ def layer_readouts(layer: int, onsets: jax.Array, every: jax.Array, batch_size: 
         `every<layer>` (B,) share of cells that are active at every step; NaN for all patterns but the first b.
     """
     readouts = {"spikes": onsets.sum(axis=1), "silent": (onsets == 0).mean(axis=1), "every": every.mean(axis=1)}
-    unknown = jnp.full(batch_size, jnp.nan, jnp.float32)
-    return {f"{name}{layer}": unknown.at[: len(onsets)].set(value) for name, value in readouts.items()}
+    unknown = (0, batch_size - len(onsets))
+    return {
+        f"{name}{layer}": jnp.pad(value.astype(jnp.float32), unknown, constant_values=jnp.nan)
+        for name, value in readouts.items()
+    }
 
 
 def mean_activity(activity: Mapping[str, Activity]) -> dict[str, dict[str, float]]:

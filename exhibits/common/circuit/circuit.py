@@ -234,7 +234,7 @@ class Circuit(Generic[Config]):
         def body(m, carry):
             parameters, out = carry
             parameters, readout = minibatch(parameters, m)
-            return parameters, jax.tree.map(lambda all_, one: all_.at[m].set(one), out, readout)
+            return parameters, {name: lax.dynamic_update_index_in_dim(out[name], readout[name], m, 0) for name in out}
 
         shaped, readout = jax.eval_shape(minibatch, parameters, 0)
         out = jax.tree.map(lambda r: jnp.zeros((x.shape[0], *r.shape), r.dtype), readout)
@@ -273,7 +273,8 @@ class Circuit(Generic[Config]):
             layer's cells.
         """
         order = np.arange(len(x)) if order is None else order
-        minibatches = min(self.MINIBATCHES_PER_CALL, -(-len(order) // self.batch_size))
+        # One size for all that is more than a minibatch: another would be compiled anew.
+        minibatches = self.MINIBATCHES_PER_CALL if len(order) > self.batch_size else 1
         program = partial(self._program, learn=learn, detail=detail)
         size = (self.batch_size, minibatches)
         chunks = in_chunks(program, self.get_parameters(), x, y, key, self.n_updates, size, order=order, first=first)
