@@ -55,6 +55,8 @@ class Subject:
         rng = np.random.default_rng(0)
         self.start = self.circuit.get_parameters()
         for n in self.circuit.layers:
+            if f"W{n}.biases" not in self.start:  # a fixed layer of an exhibit that was added
+                continue
             weights, biases = (np.asarray(self.start[f"W{n}.{part}"]) for part in ("weights", "biases"))
             if kind is GLSNN:
                 weights = (weights != 0) * (1.8 * weights + rng.normal(0.05, 0.1, weights.shape))
@@ -143,11 +145,9 @@ def test_every_parameter_moves_or_is_fixed(circuit):
     assert equal(before, circuit.get_parameters()), "without learning nothing moves"
     circuit.read(x, y, jax.random.PRNGKey(0), learn=True)
     after = circuit.get_parameters()
-    learning = {part.name for part, _ in circuit.evolve.method_order}
+    assert circuit.plastic
     for name in before:
-        assert equal(before[name], after[name]) == (name.split(".")[0] not in learning), name
-    assert learning & {f"W{n}" for n in circuit.layers}
-    assert learning <= {f"{kind}{n}" for kind in "WIm" for n in range(len(circuit.sizes))}
+        assert equal(before[name], after[name]) == (name.split(".")[0] not in circuit.plastic), name
 
 
 def test_saved_and_loaded_it_predicts_alike(subject, circuit, tmp_path):

@@ -11,8 +11,8 @@ from drtp_snn import Config as DRTPConfig
 from exhibits.bfa_snn import BFA_SNN
 from exhibits.bfa_snn import Config as BFAConfig
 from exhibits.common.report.diagram import FIXED, LEARNS, Link, draw_circuit, parts_of
-from exhibits.common.scripts.circuits import EXHIBITS, drawing
-from exhibits.common.system.places import REPOSITORY
+from exhibits.common.scripts.circuits import drawing
+from exhibits.common.system.places import REPOSITORY, exhibits
 from exhibits.glsnn import GLSNN
 from exhibits.glsnn import Config as GLSNNConfig
 
@@ -27,7 +27,7 @@ def glsnn(*hid_dim, **values):
     return circuit_of(GLSNN, GLSNNConfig(hid_dim=hid_dim, receptive_field=0, **values))
 
 
-@pytest.mark.parametrize("name", EXHIBITS)
+@pytest.mark.parametrize("name", exhibits())
 def test_the_committed_drawing_is_that_of_the_code(name):
     folder = REPOSITORY / "exhibits" / name
     assert (folder / "figures" / "circuit.svg").read_text() == drawing(name), "run exhibits/common/scripts/circuits.py"

@@ -179,6 +179,7 @@ def test_parameters_that_do_not_fit(network):
         (start | {"Wx.weights": 1}, "Wx.weights: unknown; expected W1.weights"),
         (start | {"W1.weights": start["W1.weights"].T}, "W1.weights: shape (20, 36); expected (36, 20)"),
         (start | {"W1.weights": 0.0}, "W1.weights: shape (); expected (36, 20)"),
+        (start | {"W1.biases": start["W1.biases"] * np.nan}, "W1.biases: has NaN or infinity; expected finite"),
     ):
         with pytest.raises(ValueError) as error:
             network.set_parameters(values)

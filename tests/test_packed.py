@@ -113,6 +113,25 @@ def test_weights_of_other_synapses_are_refused(trained, tmp_path):
         commands.train(name, [*given, f"--exp_dir={tmp_path / 'exp'}", f"--init_from={folder / 'pretrained'}"])
 
 
+def test_a_test_set_given_when_a_run_is_resumed_is_kept(trained, tmp_path, unpictured, capsys):
+    name, _, flags, _ = trained
+    exp, without = f"--exp_dir={tmp_path / 'exp'}", [flag for flag in flags if not flag.startswith("--test")]
+    constant = [] if name == "bfa_snn" else ["--schedule=constant"]
+    commands.train(name, [*without, *constant, "--epochs=1", exp])
+    for given, epochs in ((flags, 2), (without, 3)):
+        commands.train(name, [*given, *constant, f"--epochs={epochs}", "--resume=must", exp])
+    config = json.loads((tmp_path / "exp" / "config.json").read_text())
+    assert {f"--testX={config['testX']}", f"--testY={config['testY']}"} < set(flags) and config["epochs"] == 3
+    commands.analyze(name, [exp])
+    assert "Analysis of the test set, 60 patterns" in capsys.readouterr().out
+
+
+def test_a_packed_network_has_no_curves_to_compare(trained):
+    *_, folder = trained
+    with pytest.raises(UserError, match="pretrained: a packed network"):
+        main(["compare", str(folder / "pretrained")])
+
+
 @pytest.mark.parametrize("damage", ["cut", "flipped", "gone", "stranger"])
 def test_damaged_weights_are_refused_in_one_line(damage, trained, tmp_path):
     _, kind, _, folder = trained

@@ -10,7 +10,6 @@ sys.path.insert(0, str(HERE.parents[1]))  # this repository's, whatever else is 
 
 from exhibits.common.system.errors import UserError, reported
 
-SIZE = {"width": 1180, "height": 740}
 DIGIT = "3"  # the sample that this key gives
 
 
@@ -26,7 +25,12 @@ def main() -> None:
         raise UserError("there is no Chromium on this machine: install it, for instance by apt-get install chromium")
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
-        page = chromium.new_page(viewport=SIZE, device_scale_factor=1.5, reduced_motion="reduce", color_scheme="light")
+        page = chromium.new_page(
+            viewport={"width": 1180, "height": 740},
+            device_scale_factor=1.5,
+            reduced_motion="reduce",
+            color_scheme="light",
+        )
         page.goto((HERE / "index.html").as_uri())
         expect(page.locator("#check")).to_contain_text("20 of 20", timeout=60_000)
         page.locator("#draw .pad").press(DIGIT)

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 
+from exhibits.common.cells import Centring
 from exhibits.common.ngc import Compartment, DistributionGenerator, JaxComponent, compilable, stock
 
 
@@ -33,7 +34,7 @@ def triangular_surrogate(x: jax.Array, a: float) -> jax.Array:
 class TracingSLIFCell(JaxComponent):
     r"""A leaky integrate-and-fire cell without refractory period that traces how its rate depends on its current.
 
-    One Euler step of ``dt`` ms, with ``k = dt / tau_m``:
+    Eqs. (3) to (6). One Euler step of ``dt`` ms, with ``k = dt / tau_m``:
 
     | v     <- v + k (-v + j)                       membrane potential, mV
     | trace <- trace + k (-trace + 1)               dv / dj since the last spike, "eligibility", mV per unit of current
@@ -200,7 +201,7 @@ class AdamSynapse(stock.HebbianSynapse):
         self.opt_params.set(opt_params)
 
 
-class CentringSynapse(AdamSynapse):
+class CentringSynapse(Centring, AdamSynapse):
     r"""`AdamSynapse` that subtracts from each of its inputs the input's slow mean.
 
     | outputs = (inputs - mean) W + b
@@ -232,12 +233,6 @@ class CentringSynapse(AdamSynapse):
     Source: Sejnowski (1977), "Storing covariance with nonlinearly interacting neurons", for the rule; LeCun, Kanter and
     Solla (1991), "Eigenvalues of covariance matrices", for why it is faster.
     """
-
-    def __init__(self, name: str, shape: tuple[int, int], share: float, batch_size: int = 1, **values):
-        super().__init__(name, shape, batch_size=batch_size, **values)
-        self.share = share
-        self.valid = Compartment(jnp.ones((batch_size, 1)))
-        self.mean = Compartment(jnp.zeros((1, shape[0])))
 
     @compilable
     def advance_state(self):

@@ -35,6 +35,8 @@ CHANGES: dict[str, list[dict[str, Any]]] = {
         {"in_dropout": 0.2},
         {"hid_dim": [2000]},
         {"hid_dim": [2000], "in_dropout": 0.2},
+        {"centre": 0.001},
+        {"hid_dim": [2000], "centre": 0.001},
     ],
     "fashion_mnist": [
         {},
@@ -43,6 +45,8 @@ CHANGES: dict[str, list[dict[str, Any]]] = {
         {"eta_gain": 8.0},
         {"in_dropout": 0.1},
         {"hid_dim": [2000]},
+        {"centre": 0.001},
+        {"hid_dim": [2000], "centre": 0.001},
     ],
 }
 
@@ -91,8 +95,8 @@ def run(task: dict) -> dict:
 
 def title(changes: dict[str, Any]) -> str:
     """Changes as flags."""
-    flags = (f"--{name} {value[0] if name == 'hid_dim' else f'{value:g}'}" for name, value in changes.items())
-    return " ".join(flags) or "as it is"
+    shown = {name: value if name == "hid_dim" else [f"{value:g}"] for name, value in changes.items()}
+    return " ".join(f"--{name} {' '.join(map(str, values))}" for name, values in shown.items()) or "as it is"
 
 
 def of(rows: list[dict], dataset: str) -> dict[str, list[dict]]:

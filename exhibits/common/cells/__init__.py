@@ -10,10 +10,11 @@ from exhibits.common.cells.components import (
     dropout_gate,
     steps_per_spike,
 )
-from exhibits.common.cells.hebbian import CentredHebbianSynapse, SignedHebbianSynapse
+from exhibits.common.cells.hebbian import CentredHebbianSynapse, Centring, SignedHebbianSynapse
 
 __all__ = [
     "CentredHebbianSynapse",
+    "Centring",
     "GatedErrorCell",
     "SecantSLIFCell",
     "SignedHebbianSynapse",

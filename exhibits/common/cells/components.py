@@ -51,7 +51,7 @@ def steps_per_spike(refract_time: float, dt: float, T: int) -> int:
 class SecantSLIFCell(stock.SLIFCell):
     r"""ngc-learn's simplified leaky integrate-and-fire (SLIF) cell with the estimator of Samadi et al.
 
-    One Euler step of ``dt`` ms, refractory mask ``m_rfr = (rfr >= refract_time)``:
+    Eqs. (3), (4) and (7) of the BFA-SNN: one Euler step of ``dt`` ms, with m_rfr = (rfr >= refract_time):
 
     | v   <- v + dt / tau_m (-v + R j) m_rfr            membrane potential, mV
     | fired = v > thr

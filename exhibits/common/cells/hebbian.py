@@ -3,6 +3,7 @@ and for inputs that are never negative.
 """
 
 from functools import partial
+from typing import Any
 
 import jax
 from jax import numpy as jnp
@@ -56,7 +57,8 @@ class SignedHebbianSynapse(stock.HebbianSynapse):
         self,
         name: str,
         shape: tuple[int, int],
-        sign: int,
+        sign: int = 0,
+        *,
         eta: float,
         weight_init,
         bias_init,
@@ -100,7 +102,25 @@ def signed(weights: jax.Array, sign: int) -> jax.Array:
     return jnp.where(sign * weights < 0, 0.0, weights)
 
 
-class CentredHebbianSynapse(SignedHebbianSynapse):
+class Centring:
+    """What a synapse has that subtracts from each of its inputs the input's slow mean, over a synapse that does not.
+
+    Args:
+        name: name of the component.
+        shape: (n, m), inputs and outputs.
+        share: fraction of the way that an update moves the mean towards the minibatch's mean.
+        batch_size: patterns presented at once.
+        values: the other arguments of the synapse.
+    """
+
+    def __init__(self, name: str, shape: tuple[int, int], share: float, batch_size: int = 1, **values: Any):
+        super().__init__(name, shape, batch_size=batch_size, **values)  # pyright: ignore[reportCallIssue]
+        self.share, self.batch_size = share, batch_size
+        self.valid = Compartment(jnp.ones((batch_size, 1)))
+        self.mean = Compartment(jnp.zeros((1, shape[0])))
+
+
+class CentredHebbianSynapse(Centring, SignedHebbianSynapse):
     r"""`SignedHebbianSynapse` of either sign that subtracts from each of its inputs the input's slow mean.
 
     | outputs <- (inputs - mean) W + b
@@ -134,12 +154,6 @@ class CentredHebbianSynapse(SignedHebbianSynapse):
     Source: Sejnowski (1977), "Storing covariance with nonlinearly interacting neurons", for the rule; LeCun, Kanter and
     Solla (1991), "Eigenvalues of covariance matrices", for why it is faster.
     """
-
-    def __init__(self, name: str, shape: tuple[int, int], share: float, batch_size: int = 1, **values):
-        super().__init__(name, shape, 0, batch_size=batch_size, **values)
-        self.share = share
-        self.valid = Compartment(jnp.ones((batch_size, 1)))
-        self.mean = Compartment(jnp.zeros((1, shape[0])))
 
     @compilable
     def advance_state(self):

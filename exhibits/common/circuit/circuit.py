@@ -84,9 +84,11 @@ class Circuit(Generic[Config]):
             make = Builder(init_key, self.batch_size)
             self.build(make, self.sizes)
             make.check()
+        if not hasattr(self, "spikes"):
+            raise ValueError("build: expected it to set self.spikes, the compartments with each layer's spikes")
         self.components, self.wires, self.plastic = make.components, make.wires, make.plastic
         self.parameters, self._learning = make.lasting(), make.learning
-        self.set_parameters(self.get_parameters())
+        self._put(self.get_parameters())
         lasting = {path(c) for c in self.parameters.values()}
         compartments = [c for part in self.components.values() for _, c in part.compartments]
         self._rest = {path(c): c.get() for c in compartments if not c.targeted and path(c) not in lasting}
@@ -180,7 +182,7 @@ class Circuit(Generic[Config]):
         """Puts back what `get_parameters` gave.
 
         Raises:
-            ValueError: if one is missing or unknown, or of another shape.
+            ValueError: if one is missing or unknown, of another shape, or not finite.
         """
         for name in values.keys() ^ self.parameters.keys():
             raise ValueError(
@@ -190,6 +192,12 @@ class Circuit(Generic[Config]):
             there, here = (jax.tree.map(np.shape, value) for value in (values[name], compartment.get()))
             if jax.tree.leaves(there) != jax.tree.leaves(here):
                 raise ValueError(f"{name}: shape {there}; expected {here}")
+            if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(values[name])):
+                raise ValueError(f"{name}: has NaN or infinity; expected finite numbers")
+        self._put(values)
+
+    def _put(self, values: Mapping[str, Any]) -> None:
+        for name, compartment in self.parameters.items():
             # With an explicit type: a weakly typed value would have the program compiled twice.
             compartment.set(jax.tree.map(lambda value: jnp.asarray(value, jnp.asarray(value).dtype), values[name]))
 
@@ -280,7 +288,7 @@ class Circuit(Generic[Config]):
         chunks = in_chunks(program, self.get_parameters(), x, y, key, self.n_updates, size, order=order, first=first)
         for parameters, out in chunks:
             if learn:
-                self.set_parameters(parameters)
+                self._put(parameters)
             yield out
 
     def compiled(self, minibatches: int, *, learn: bool, detail: bool) -> jax.stages.Compiled:

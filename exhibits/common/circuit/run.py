@@ -24,7 +24,7 @@ class Answer:
 
     Attributes:
         count: (B, C) steps in which each output cell is active.
-        logit: (B, C) what class probabilities are the softmax of.
+        logit: (B, C) logits: their softmax is the class probabilities.
         rates: (b, H) rate codes of each hidden layer, by its number.
         spikes: (b, n) spikes of each cell of a layer, by its number.
         every: (b, n) whether the cell is active at every step that rate codes are counted over.
@@ -45,7 +45,7 @@ class Run:
 
     Attributes:
         state: values of the circuit's compartments, by path.
-        dt: integration time constant, ms.
+        dt: time step, ms.
         valid: (B, 1) 1 for a pattern, 0 for the padding of a last partial minibatch.
         key: PRNG key of this minibatch.
         learn: whether the synapses adapt.

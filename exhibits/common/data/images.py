@@ -100,7 +100,7 @@ def read_picture(path: Path, size: tuple[int, int], invert: bool = False) -> np.
 
     Raises:
         UserError: if it is no picture, an animation, of numbers whose scale is a guess, or of more pixels than Pillow
-            takes for honest.
+            accepts.
     """
     height, width = size
     try:

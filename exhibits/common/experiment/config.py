@@ -86,7 +86,7 @@ class Running:
     """Folder for everything that the run saves."""
     resume: Literal["auto", "never", "must"] = "auto"
     """auto: resume an interrupted run in exp_dir if there is one; never: set it aside and start anew; must: fail if
-    there is nothing to resume; a finished run goes on if more epochs are asked for and its schedule is constant."""
+    there is nothing to resume; a finished run is resumed if more epochs are asked for and its schedule is constant."""
     checkpoint_minutes: float = 5.0
     """Longest time between checkpoints within an epoch, minutes; 0: only after each epoch."""
     verbosity: int = 0

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from exhibits.common.data.form import Form
-from exhibits.common.experiment.config import TrainingConfig, from_json, to_json
+from exhibits.common.experiment.config import FILES, TrainingConfig, from_json, to_json
 from exhibits.common.experiment.schema import Identity, RunLog
 from exhibits.common.system.errors import UserError
 from exhibits.common.system.files import read_json, replacing, write_json
@@ -133,7 +133,7 @@ def held(config: TrainingConfig, identity: Identity, log: RunLog) -> Iterator[Ru
         elif known is not None:
             _set_aside(exp, known.started)
             if config.resume == "auto" and known.finished and known.epochs_done < config.epochs and config.may_go_on:
-                print(f"It ended after epoch {known.epochs_done}; --resume must goes on with such a run", flush=True)
+                print(f"It ended after epoch {known.epochs_done}; --resume must resumes such a run", flush=True)
             os.close(handle)
             exp.mkdir(exist_ok=True)
             handle = _lock(exp, log.started)
@@ -145,9 +145,19 @@ def held(config: TrainingConfig, identity: Identity, log: RunLog) -> Iterator[Ru
             folder.note()
         if not (folder.resumes and (exp / "config.json").exists()):  # a full disk may have kept it out
             write_json(exp / "config.json", to_json(config))
-        elif (before := from_json(type(config), exp / "config.json")).epochs != config.epochs:
-            write_json(exp / "config.json", to_json(dataclasses.replace(before, epochs=config.epochs)))
-            folder.note(finished=None)
+        else:
+            before = from_json(type(config), exp / "config.json")
+            where = {
+                name: getattr(config, name) for name in ("dataset", *FILES)
+            }  # the same content, or a test set more
+            if config.dataset is None and config.testX is None:
+                where |= {"testX": before.testX, "testY": before.testY}
+            classes = config.classes or before.classes
+            now = dataclasses.replace(before, epochs=config.epochs, classes=classes, **where)
+            if now != before:
+                write_json(exp / "config.json", to_json(now))
+            if now.epochs != before.epochs:
+                folder.note(finished=None)
         yield folder
     finally:
         os.close(handle)

@@ -61,7 +61,7 @@ class StudyConfig:
                 object.__setattr__(self, name, path.expanduser())
         require(self, "epochs", f"1 to {MAX_EPOCHS}", self.epochs is None or 1 <= self.epochs <= MAX_EPOCHS)
         require(self, "seeds", "1 to 100", 1 <= self.seeds <= 100)
-        address = r"((tcp|tls|ws|wss|ucx)://)?[^\s/]+:\d{1,5}"
+        address = r"(tcp://)?[^\s/]+:\d{1,5}"
         known = self.scheduler is None or re.fullmatch(address, self.scheduler)
         require(self, "scheduler", "an address such as tcp://127.0.0.1:8786", bool(known))
 

@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from exhibits.common.experiment import packed
 from exhibits.common.experiment.config import TrainingConfig, to_json
 from exhibits.common.experiment.restoring import exhibit_of, opened
 from exhibits.common.experiment.schema import RunLog
@@ -64,6 +65,8 @@ def _load(folder: Path, name: str) -> Run:
         raise UserError(f"{folder}: a run of no exhibit that is here")
     package = import_module(f"exhibits.{exhibit}")
     config, log, _ = opened(package.Config, folder)
+    if (folder / packed.FILE).exists():
+        raise UserError(f"{folder}: a packed network, without the curves of its training; expected the folder of a run")
     try:
         acc, nll = (np.load(folder / f"{what}.npy", allow_pickle=False) for what in ("acc", "nll"))
     except (OSError, ValueError) as error:

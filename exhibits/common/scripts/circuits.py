@@ -7,8 +7,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3]))  # this repository'
 
 from exhibits.common.system.errors import reported
 
-EXHIBITS = ("bfa_snn", "glsnn")
-
 
 def drawing(name: str) -> str:
     """The circuit of an exhibit's defaults for MNIST, as an SVG document."""
@@ -29,11 +27,11 @@ def main() -> None:
     from exhibits.common.system.commandline import Parser
     from exhibits.common.system.environment import pin
     from exhibits.common.system.files import replacing
-    from exhibits.common.system.places import REPOSITORY
+    from exhibits.common.system.places import REPOSITORY, exhibits
 
     Parser(__doc__).parse_args()
     pin()
-    for name in EXHIBITS:
+    for name in exhibits():
         path = REPOSITORY / "exhibits" / name / "figures" / "circuit.svg"
         with replacing(path) as file:
             file.write(drawing(name).encode())

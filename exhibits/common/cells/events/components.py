@@ -3,7 +3,7 @@
 import jax
 from jax import numpy as jnp
 
-from exhibits.common.cells import SecantSLIFCell, SignedHebbianSynapse
+from exhibits.common.cells import Centring, SecantSLIFCell, SignedHebbianSynapse
 from exhibits.common.cells.events.kernels import draw, forward, slif, update
 from exhibits.common.ngc import Compartment, compilable, stock
 
@@ -13,8 +13,8 @@ class EventBernoulliCell(stock.BernoulliCell):
 
     | s ~ Bernoulli(p)
 
-    The numbers are a function of (key, step, place) alone: each minibatch counts steps from 0 and has a key of its own.
-    Not kept: ``tols`` (time of last spike).
+    `kernels.draw` draws them: numbers are a function of (key, step, place) alone; each minibatch counts steps from 0
+    and has a key of its own. Not kept: ``tols`` (time of last spike).
 
     | --- Input: ---   inputs (B, n) probabilities p in [0, 1]
     | --- State: ---   key (2,) uint32; step () uint32
@@ -49,9 +49,9 @@ class EventBernoulliCell(stock.BernoulliCell):
 class EventSLIFCell(SecantSLIFCell):
     """`SecantSLIFCell` with one pass over its state instead of three, for large populations.
 
-    The same equations and compartments; rounding may differ in the last bit. The kernel does not return the onset,
-    which is where s = 1 and rfr = dt: a step later rfr is at least 2 dt, and a cell that has not fired begins with
-    rfr = refract_time and s = 0.
+    The same equations and compartments, computed by `kernels.slif`; rounding may differ in the last bit. The kernel
+    does not return the onset, which is where s = 1 and rfr = dt: a step later rfr is at least 2 dt, and a cell that has
+    not fired begins with rfr = refract_time and s = 0.
 
     Examples:
         >>> from exhibits.common.ngc import alone
@@ -80,8 +80,9 @@ class EventSLIFCell(SecantSLIFCell):
 class EventHebbianSynapse(SignedHebbianSynapse):
     r"""`SignedHebbianSynapse` for binary inputs, which adds up only what spikes; by default of either sign.
 
-    Gives the same numbers, up to rounding. An input counts as a spike, of size 1, where it is not 0; the pre-synaptic
-    factor is the spikes that ``advance_state`` saw, whatever is wired into ``pre``. Weights change in place.
+    Gives the same numbers, up to rounding: `kernels.forward` adds up currents, `kernels.update` changes the weights, in
+    place. An input counts as a spike, of size 1, where it is not 0; the pre-synaptic factor is the spikes that
+    ``advance_state`` saw, whatever is wired into ``pre``.
 
     | --- Input: ---       inputs (B, n) spikes, 0 or 1
     | --- Plasticity: ---  post (B, m) post-synaptic factor
@@ -129,7 +130,7 @@ class EventHebbianSynapse(SignedHebbianSynapse):
         self.opt_params.set(self.opt_params.get() + 1.0)
 
 
-class EventCentredSynapse(EventHebbianSynapse):
+class EventCentredSynapse(Centring, EventHebbianSynapse):
     r"""`CentredHebbianSynapse` for binary inputs: the same numbers, up to rounding.
 
     What is subtracted is the same for all patterns, so that the spikes stay as sparse as they are:
@@ -160,12 +161,6 @@ class EventCentredSynapse(EventHebbianSynapse):
         >>> W.outputs.get().tolist()
         [[1.5, 1.5]]
     """
-
-    def __init__(self, name: str, shape: tuple[int, int], share: float, batch_size: int = 1, **values):
-        super().__init__(name, shape, batch_size=batch_size, **values)
-        self.share = share
-        self.valid = Compartment(jnp.ones((batch_size, 1)))
-        self.mean = Compartment(jnp.zeros((1, shape[0])))
 
     @compilable
     def advance_state(self):
