@@ -84,8 +84,6 @@ class Circuit(Generic[Config]):
             make = Builder(init_key, self.batch_size)
             self.build(make, self.sizes)
             make.check()
-        if not hasattr(self, "spikes"):
-            raise ValueError("build: expected it to set self.spikes, the compartments with each layer's spikes")
         self.components, self.wires, self.plastic = make.components, make.wires, make.plastic
         self.parameters, self._learning = make.lasting(), make.learning
         self._put(self.get_parameters())
