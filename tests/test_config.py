@@ -1,6 +1,7 @@
 """Command lines and config.json."""
 
 import dataclasses
+import io
 import json
 import re
 from pathlib import Path
@@ -173,6 +174,17 @@ def test_flags_that_do_not_exist_are_told_their_neighbour(args, said):
         from_command_line(Config, args.split())
     assert str(refused.value).startswith(said) and str(refused.value).endswith("(--help lists the flags)")
     assert ("did you mean" in said) == ("did you mean" in str(refused.value))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_a_recipe_that_does_not_exist_is_told_those_that_do(encoding, monkeypatch):
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(io.BytesIO(), encoding=encoding))  # decides on tyro's frames
+    with pytest.raises(UserError) as refused:
+        from_command_line(Config, ["--recipe", "Best"])
+    said = (
+        r"invalid choice 'Best' for argument '--recipe'\. Expected one of \('\w+', '\w+'\)\. \(--help lists the flags\)"
+    )
+    assert re.fullmatch(said, str(refused.value)), refused.value
 
 
 @pytest.mark.parametrize("data", [[], ["--dataset", "fashion_mnist"], [*OWN, "--classes", "a", "b"]], ids=str)

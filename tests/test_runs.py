@@ -230,6 +230,15 @@ def test_a_sweep_that_cannot_be_is_refused_before_anything_is_trained(flags, wor
     assert not (tmp_path / "out").exists()
 
 
+def test_a_flag_without_a_value_is_swept_by_true_and_false(tmp_path):
+    points = sweep.grid("bfa_snn", ["--dale", "True", "False", "--seed", "1"], tmp_path)
+    assert [(vars(point.config)["dale"], point.config.seed) for point in points] == [(True, 1), (False, 1)]
+    (point,) = sweep.grid("bfa_snn", ["--dale", "--seed", "1"], tmp_path)
+    assert vars(point.config)["dale"]
+    with pytest.raises(UserError, match="--dale yes: expected True, False or both"):
+        sweep.grid("bfa_snn", ["--dale", "yes"], tmp_path)
+
+
 def test_names_of_folders():
     assert (
         sweep.folder_of({"eta_gain": "16", "hid_dim": "500,500", "seed": "1"}) == "eta_gain=16,hid_dim=500-500,seed=1"

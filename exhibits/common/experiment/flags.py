@@ -113,6 +113,9 @@ def _unknown_flag(kind: type, args: Sequence[str]) -> str:
 
 def _first_message(boxed: str) -> str:
     """The first message of tyro's framed report, unframed and in one line."""
+    boxed = re.sub(r"'None', |, 'None'", "", boxed)  # what stands for a recipe that was not given is no choice
+    if len(parts := re.split(r"^\s*-{9,}\s*$", boxed, flags=re.MULTILINE)) > 1:  # frames where output is ASCII
+        return " ".join(parts[1].split())
     lines = []
     for line in boxed.splitlines():
         text = line.strip("│╭╮╰╯─ ")

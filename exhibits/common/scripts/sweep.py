@@ -1,4 +1,5 @@
-"""Trains an exhibit for every combination of some values of its flags, here or on a Dask cluster."""
+"""Trains an exhibit for every combination of some values of its flags, here or on a Dask cluster; flags without a value,
+such as --dale, are swept by True and False."""
 
 import dataclasses
 import hashlib
@@ -95,14 +96,19 @@ def grid(exhibit: str, flags: Sequence[str], out: Path) -> list[Point]:
             raise UserError(f"{word}: expected a flag, such as --seed 1 2 3")
         else:
             values[list(values)[-1]].append(word)
+    kind = import_module(f"exhibits.{exhibit}").Config
+    switches = {field.name for field in dataclasses.fields(kind) if isinstance(field.default, bool)}
     for name, given in values.items():
         if name in RUNNING or name == "join_dev":
             raise UserError(f"--{name}: is the sweep's own; leave it out")
         if not given:
-            raise UserError(f"--{name}: expected one or more values")
+            if name not in switches:
+                raise UserError(f"--{name}: expected one or more values")
+            given.append("True")
+        if name in switches and not set(given) <= {"True", "False"}:
+            raise UserError(f"--{name} {' '.join(given)}: expected True, False or both")
         if len(set(given)) < len(given):
             raise UserError(f"--{name} {' '.join(given)}: expected different values")
-    kind = import_module(f"exhibits.{exhibit}").Config
     points = []
     for chosen in itertools.product(*values.values()):
         named = dict(zip(values, chosen, strict=True))
@@ -112,7 +118,13 @@ def grid(exhibit: str, flags: Sequence[str], out: Path) -> list[Point]:
 
 def config_of(kind: type[TrainingConfig], values: Mapping[str, str], folder: Path) -> TrainingConfig:
     """The configuration of a run, from the values of its flags."""
-    args = [part for name, value in values.items() for part in (f"--{name}", *value.split(","))]
+    fields = {field.name: field.default for field in dataclasses.fields(kind)}
+    args = []
+    for name, value in values.items():
+        if isinstance(fields.get(name), bool):  # a flag without a value
+            args += [f"--{name}"] if value == "True" else []
+        else:
+            args += [f"--{name}", *value.split(",")]
     return dataclasses.replace(from_command_line(kind, args), exp_dir=folder)
 
 
