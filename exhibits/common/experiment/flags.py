@@ -57,6 +57,7 @@ def _parse(kind: type[C], args: Sequence[str], prog: str | None, recipe: str = "
         if stop.code in (0, None):
             raise
         message = _unknown_flag(kind, args) or _first_message(said.getvalue())
+        message = re.sub(r"'None', |, 'None'", "", message)  # it stands for what was not given, and is no choice
         raise UserError(f"{message} (--help lists the flags)") from None
     if isinstance(given, kind):
         return given, ""
@@ -113,7 +114,6 @@ def _unknown_flag(kind: type, args: Sequence[str]) -> str:
 
 def _first_message(boxed: str) -> str:
     """The first message of tyro's framed report, unframed and in one line."""
-    boxed = re.sub(r"'None', |, 'None'", "", boxed)  # what stands for a recipe that was not given is no choice
     if len(parts := re.split(r"^\s*-{9,}\s*$", boxed, flags=re.MULTILINE)) > 1:  # frames where output is ASCII
         return " ".join(parts[1].split())
     lines = []

@@ -1,5 +1,5 @@
-"""Trains an exhibit for every combination of some values of its flags, here or on a Dask cluster; flags without a value,
-such as --dale, are swept by True and False."""
+"""Trains an exhibit for every combination of some values of its flags, here or on a Dask cluster; flags without a
+value, such as --dale, are swept by True and False."""
 
 import dataclasses
 import hashlib
