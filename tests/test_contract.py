@@ -138,7 +138,7 @@ def test_learning_resumes_where_it_stopped(subject, circuit):
     assert equal(after, circuit.get_parameters())
 
 
-def test_every_parameter_moves_or_is_fixed(circuit):
+def test_every_parameter_moves_or_is_fixed(subject, circuit):
     x, y = make_patterns(80)
     before = circuit.get_parameters()
     circuit.read(x, y, jax.random.PRNGKey(0))
@@ -146,6 +146,9 @@ def test_every_parameter_moves_or_is_fixed(circuit):
     circuit.read(x, y, jax.random.PRNGKey(0), learn=True)
     after = circuit.get_parameters()
     assert circuit.plastic
+    if subject.name not in ADDED:
+        assert circuit.plastic & {f"W{n}" for n in circuit.layers}
+        assert circuit.plastic <= {f"{kind}{n}" for kind in "WIm" for n in range(len(circuit.sizes))}
     for name in before:
         assert equal(before[name], after[name]) == (name.split(".")[0] not in circuit.plastic), name
 

@@ -235,10 +235,6 @@ class CentringSynapse(Centring, AdamSynapse):
     """
 
     @compilable
-    def advance_state(self):
-        self.outputs.set(jnp.matmul(self.inputs.get() - self.mean.get(), self.weights.get()) + self.biases.get())
-
-    @compilable
     def evolve(self):
         mean = self.mean.get()
         pre = self.pre.get() - mean
@@ -249,7 +245,7 @@ class CentringSynapse(Centring, AdamSynapse):
         self.weights.set(weights)
         self.biases.set(biases)
         self.opt_params.set(opt_params)
-        self.mean.set(mean + self.share / self.batch_size * jnp.sum(self.valid.get() * pre, axis=0, keepdims=True))
+        self.mean.set(self.moved(mean, pre, self.valid.get()))
 
 
 def hebbian_gradients(mask: jax.Array, pre: jax.Array, post: jax.Array) -> list[jax.Array]:

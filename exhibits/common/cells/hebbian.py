@@ -115,9 +115,18 @@ class Centring:
 
     def __init__(self, name: str, shape: tuple[int, int], share: float, batch_size: int = 1, **values: Any):
         super().__init__(name, shape, batch_size=batch_size, **values)  # pyright: ignore[reportCallIssue]
-        self.share, self.batch_size = share, batch_size
+        self.moved = partial(moved, step=share / batch_size)
         self.valid = Compartment(jnp.ones((batch_size, 1)))
         self.mean = Compartment(jnp.zeros((1, shape[0])))
+
+    @compilable
+    def advance_state(self):
+        self.outputs.set(jnp.matmul(self.inputs.get() - self.mean.get(), self.weights.get()) + self.biases.get())
+
+
+def moved(mean: jax.Array, pre: jax.Array, valid: jax.Array, step: float) -> jax.Array:
+    """The mean (1, n) after a minibatch whose inputs differ from it by pre (B, n); padding, valid = 0, is left out."""
+    return mean + step * jnp.sum(valid * pre, axis=0, keepdims=True)
 
 
 class CentredHebbianSynapse(Centring, SignedHebbianSynapse):
@@ -156,15 +165,11 @@ class CentredHebbianSynapse(Centring, SignedHebbianSynapse):
     """
 
     @compilable
-    def advance_state(self):
-        self.outputs.set(jnp.matmul(self.inputs.get() - self.mean.get(), self.weights.get()) + self.biases.get())
-
-    @compilable
     def evolve(self):
         mean = self.mean.get()
         pre = self.pre.get() - mean
         post = self.post.get()
         self.weights.set(self.weights.get() + self.rate * jnp.matmul(pre.T, post))
         self.biases.set(self.biases.get() + self.rate * jnp.sum(post, axis=0, keepdims=True))
-        self.mean.set(mean + self.share / self.batch_size * jnp.sum(self.valid.get() * pre, axis=0, keepdims=True))
+        self.mean.set(self.moved(mean, pre, self.valid.get()))
         self.opt_params.set(self.opt_params.get() + 1.0)

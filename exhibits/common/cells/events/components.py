@@ -179,5 +179,5 @@ class EventCentredSynapse(Centring, EventHebbianSynapse):
         self.weights.set(adapted[0] - self.rate * mean.T * jnp.sum(post, axis=0, keepdims=True))
         self.biases.set(adapted[1])
         pre = self.inputs.get() - mean
-        self.mean.set(mean + self.share / self.batch_size * jnp.sum(self.valid.get() * pre, axis=0, keepdims=True))
+        self.mean.set(self.moved(mean, pre, self.valid.get()))
         self.opt_params.set(self.opt_params.get() + 1.0)
