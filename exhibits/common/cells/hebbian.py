@@ -113,6 +113,11 @@ class Centring:
         values: the other arguments of the synapse.
     """
 
+    inputs: Compartment
+    weights: Compartment
+    biases: Compartment
+    outputs: Compartment
+
     def __init__(self, name: str, shape: tuple[int, int], share: float, batch_size: int = 1, **values: Any):
         super().__init__(name, shape, batch_size=batch_size, **values)  # pyright: ignore[reportCallIssue]
         self.moved = partial(moved, step=share / batch_size)
