@@ -83,7 +83,7 @@ def asked_to_stop(bench: Bench, number: signal.Signals, twice: bool = False) -> 
         time.sleep(0.002)
         running.send_signal(number)
     code, _, err = finish(running)
-    stopped = code in ((130, -number) if twice else (130,)) and "Traceback" not in err
+    stopped = code in ((128 + number, -number) if twice else (128 + number,)) and "Traceback" not in err
     return [stopped and bench.goes_on(exp)]
 
 

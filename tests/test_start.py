@@ -101,7 +101,7 @@ def test_a_signal_to_sim_reaches_the_training(number, museum):
     assert line_of(running) == "training\n"
     running.send_signal(number)
     running.communicate(timeout=20)
-    assert running.returncode in (-number, 130)
+    assert running.returncode in (-number, 128 + number)
     left = []
     for _ in range(50):  # whoever of its session is left
         left = run("ps", "-o", "pid=", "--sid", running.pid).stdout.split()

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from exhibits.common.system.errors import UserError
-from exhibits.common.system.files import write_array
+from exhibits.common.system.files import make_folder, write_array
 
 SETS = ("data", "dev", "test")
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
@@ -64,7 +64,7 @@ def prepare_images(
         for kind, path in zip(sets, rng.permutation(np.array(paths, object)), strict=True):
             patterns[kind].append(read_picture(path, size, invert))
             labels[kind].append(label)
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     for name in SETS:
         order = rng.permutation(len(labels[name]))
         write_array(out / f"{name}X.npy", np.stack(patterns[name])[order])

@@ -25,6 +25,7 @@ from exhibits.common.system.files import read_arrays, read_some_arrays, write_ar
 FILE = Path("default") / "arrays.npz"
 RECORD = "record"
 MAX_RECORD_BYTES = 1 << 24
+LARGEST = 1e18  # of a parameter
 # Files of a checkpoint that may be deleted with it; Orbax, which format 1 was written with, left the others.
 OURS = (FILE, Path("_CHECKPOINT_METADATA"), Path("commit_success.txt"), Path("default/commit_success.txt"))
 
@@ -150,7 +151,7 @@ class ParameterStore:
         """
         found = read_some_arrays(self.folder / str(step) / FILE, (RECORD, *format1.NAMES), MAX_RECORD_BYTES)
         if RECORD in found:
-            return msgspec.json.decode(found[RECORD].tobytes(), type=Record)
+            return Record.decoded(found[RECORD].tobytes())
         return Record(None, format1.progress(found)) if len(found) == len(format1.NAMES) else None
 
     def load(
@@ -182,7 +183,7 @@ class ParameterStore:
                 if check is not None:
                     check(record)
                 arrays = read_arrays(path / FILE, names, extra=MAX_RECORD_BYTES)
-                refuse_what_is_not_finite(arrays)
+                refuse_absurd(arrays)
             except Exception as error:  # whatever zipfile finds
                 wrong.append(f"{path}: damaged, or not of this run ({reason(error)})")
                 continue
@@ -217,11 +218,15 @@ def _named(arrays: dict[str, Any]) -> dict[str, Any]:
     return {jax.tree_util.keystr(path, simple=True, separator="."): np.asarray(leaf) for path, leaf in leaves}
 
 
-def refuse_what_is_not_finite(arrays: dict[str, np.ndarray]) -> None:
-    """Raises a ValueError for NaN or infinity."""
+def refuse_absurd(arrays: dict[str, np.ndarray]) -> None:
+    """Raises a ValueError for NaN, infinity, and numbers whose products float32 cannot hold."""
     for name, array in arrays.items():
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
+        if array.dtype.kind != "f":
+            continue
+        if not np.isfinite(array).all():
             raise ValueError(f"{name} holds NaN or infinity")
+        if np.abs(array).max(initial=0.0) > LARGEST:
+            raise ValueError(f"{name} holds numbers beyond {LARGEST:g}")
 
 
 def _remove(checkpoint: Path) -> None:

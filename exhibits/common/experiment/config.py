@@ -224,8 +224,8 @@ class AnalysisConfig:
     """What every analysis has; the circuit's values come from the training run."""
 
     dataX: Path | None = None
-    """Patterns of another set than the run's own test set, a .npy file; goes with dataY. Without a test set, the
-    run's development set is analyzed."""
+    """Patterns to analyze instead of the run's own test set, a .npy file; goes with dataY. Results of another set go to
+    a folder analysis-NAME in exp_dir. If not given and the run has no test set, its development set is analyzed."""
     dataY: Path | None = None
     """Labels of that set, a .npy file."""
     classes: tuple[str, ...] = ()

@@ -56,7 +56,8 @@ def restore(circuit: Circuit, exp: Path, identity: Identity | None = None) -> Re
     """
     if (exp / packed.FILE).exists():
         parameters, record = packed.load(exp / packed.FILE, circuit.get_parameters())
-        if identity and record.identity and (others := list(record.identity.differences(identity))):
+        assert record.identity is not None  # or load had refused it
+        if identity and (others := list(record.identity.differences(identity))):
             raise UserError(f"{exp / packed.FILE}: of another run, differs in {', '.join(others)}; put the file back")
         best = record.progress.best
     else:
@@ -143,6 +144,10 @@ def opened(kind: type[C], exp: Path) -> tuple[C, RunLog, Callable[[Form], Identi
             raise UserError(f"{exp}: a run of {found}; expected one of {kind.exhibit}") from None
         raise
     log = read_json(exp / "run.json", RunLog)
+    for name, there, expected in (("exhibit", log.exhibit, kind.exhibit), ("seed", log.seed, config.seed)):
+        if there not in (None, "", expected):  # format 1 told neither
+            which = f"{name} ({there} there, {expected} here)"
+            raise UserError(f"{exp}: run.json and config.json differ in {which}; put back the one that was changed")
     for name, value in log.choices.items():
         if name in vars(config):  # whatever it would be here
             config = dataclasses.replace(config, **{name: value})

@@ -186,6 +186,7 @@ def refuse_links(exp: Path) -> None:
     for store in (CHECKPOINTS, INITIAL):
         if not (exp / store).is_symlink():
             places += (exp / store).rglob("*")  # which does not follow links
+    places += exp.glob("analysis-*")
     for place in places:
         if place.is_symlink():
             raise UserError(f"{place}: is a link; replace it with the file or folder that it points to")

@@ -176,10 +176,22 @@ class Progress(Struct):
 
 
 class Record(Struct):
-    """What a checkpoint holds beside its arrays."""
+    """What a checkpoint holds beside its arrays; those of format 1 did not tell of which run they are."""
 
     identity: Identity | None
     progress: Progress
+
+    @classmethod
+    def decoded(cls, text: bytes) -> "Record":
+        """What was written as JSON.
+
+        Raises:
+            ValueError: if it cannot be.
+        """
+        record = msgspec.json.decode(text, type=cls)
+        if record.identity is None:
+            raise ValueError("names no run")
+        return record
 
 
 class RunLog(Struct, kw_only=True):
@@ -208,6 +220,13 @@ class RunLog(Struct, kw_only=True):
     best_dev_acc: Share | None = None
     best_dev_nll: NonNegative | None = None
     activity: dict[str, Activity] = field(default_factory=dict)
+
+    def __post_init__(self):
+        first = self.format == 1
+        if first != (self.form is None) or (first and (self.digest or self.data)):
+            raise ValueError(f"format {self.format} {'with' if first else 'without'} a record of its data")
+        if (self.best_epoch or 0) > self.epochs_done:
+            raise ValueError(f"best epoch {self.best_epoch} of {self.epochs_done}")
 
 
 class StudyRow(Struct, omit_defaults=True, kw_only=True):

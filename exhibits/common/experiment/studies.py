@@ -22,7 +22,7 @@ from exhibits.common.data.loading import Patterns, digest_of, load_folder
 from exhibits.common.experiment.config import require
 from exhibits.common.experiment.schema import MAX_EPOCHS, StudyRow
 from exhibits.common.system.errors import UserError
-from exhibits.common.system.files import locked, read_json, write_json
+from exhibits.common.system.files import locked, make_folder, read_json, write_json
 from exhibits.common.system.places import REPOSITORY
 from exhibits.common.system.scripts import load_script
 
@@ -122,7 +122,7 @@ def run_study(script: Path, tasks: Sequence[Task], config: StudyConfig, kind: ty
     missing = [task for task in tasks if _identity(task) not in known]
     failures = []
     if missing and not config.plot_only:
-        _make(rows_folder)
+        make_folder(rows_folder)
         bar = tqdm(total=len(tasks), initial=len(tasks) - len(missing), unit="task", desc=path.stem, smoothing=0)
         with bar:
             for task, row in outcomes(script, missing, config.scheduler):
@@ -138,7 +138,7 @@ def run_study(script: Path, tasks: Sequence[Task], config: StudyConfig, kind: ty
     rows = [known[_identity(task)] for task in tasks if _identity(task) in known]
     if not rows:
         raise UserError(f"{path}: no row of this study yet; run it without --plot_only first")
-    _make(figures_folder)
+    make_folder(figures_folder)
     return rows
 
 
@@ -158,13 +158,6 @@ def _known(path: Path, kind: type) -> dict[str, Row]:
         return {}
     rows = read_json(path, dict[Literal["rows"], list[kind]], "the rows of this study; move it away to start anew")
     return {_identity(row["task"]): row for row in msgspec.to_builtins(rows).get("rows", [])}
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{folder}: {error.strerror}; expected a folder that can be written to") from None
 
 
 def outcomes(script: Path, tasks: Sequence[Task], scheduler: str | None) -> Iterator[tuple[Task, Row | UserError]]:

@@ -26,7 +26,7 @@ from exhibits.common.experiment.runfolder import CHECKPOINTS, INITIAL, RunFolder
 from exhibits.common.experiment.schema import FORMAT, Activity, Best, Identity, Progress, Record, RunLog, Tally
 from exhibits.common.system.environment import settings
 from exhibits.common.system.errors import UserError
-from exhibits.common.system.interruption import CODE, stoppable
+from exhibits.common.system.interruption import stoppable
 
 TIMED_SECONDS = 2.0  # of learning, before it is said how long it takes
 EVALUATION = 1.2  # time of an epoch over that of learning
@@ -76,7 +76,7 @@ def fit(circuit: Circuit, config: TrainingConfig, data: DataSet) -> tuple[float,
     Raises:
         UserError: if `exp_dir` cannot be written to or is not for this run, or the weights diverge; what was saved
             before stays.
-        SystemExit: with code 130, after Ctrl-C, SIGTERM or SIGHUP and a checkpoint.
+        SystemExit: with code 128 + the signal's number, after Ctrl-C, SIGTERM or SIGHUP and a checkpoint.
     """
     if config.tensorboard:
         require_board()
@@ -140,7 +140,7 @@ class _Run:
         data: DataSet,
         identity: Identity,
         folder: RunFolder,
-        stopping: Callable[[], bool],
+        stopping: Callable[[], int],
     ):
         self.circuit, self.config, self.data, self.identity = circuit, config, data, identity
         self.train, self.dev, self.sample = data.train, data.dev, sample_of(data.train)
@@ -346,4 +346,4 @@ class _Run:
             file=sys.stderr,
             flush=True,
         )
-        sys.exit(CODE)
+        sys.exit(128 + self.stopping())  # as a shell reports a program that the signal ended

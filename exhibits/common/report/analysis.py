@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import time
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -32,7 +33,7 @@ from exhibits.common.report.diagram import draw_circuit, parts_of
 from exhibits.common.report.page import write_report
 from exhibits.common.report.pictures import Album, add_curves, caption_of
 from exhibits.common.system.errors import UserError
-from exhibits.common.system.files import write_json
+from exhibits.common.system.files import make_folder, write_json
 
 MISCLASSIFIED = 25  # patterns shown, at most
 
@@ -49,6 +50,7 @@ class Subject:
         classes: names of the classes.
         identity: of the run.
         log: its record.
+        folder: where results and pictures go.
     """
 
     config: TrainingConfig
@@ -58,11 +60,12 @@ class Subject:
     classes: tuple[str, ...]
     identity: Identity
     log: RunLog
+    folder: Path
 
 
 def subject(kind: type[TrainingConfig], analysis: AnalysisConfig) -> Subject:
     """The run of a folder and the set that is to be presented: the one that was given, else the run's own test set,
-    else its development set.
+    else its development set. What is written of another set goes to a folder of its own in the run's.
 
     Args:
         kind: of the run's configuration.
@@ -75,15 +78,19 @@ def subject(kind: type[TrainingConfig], analysis: AnalysisConfig) -> Subject:
     config, log, identity_of = opened(kind, exp)
     if not os.access(exp, os.W_OK):
         raise UserError(f"--exp_dir {exp}: not writable; expected a folder that the pictures can be saved in")
+    name, of, folder = "dev", "development set", exp
+    if "testX" in config.files():
+        name, of = "test", "test set"
+    elif config.join_dev:
+        of += " (part of the training set)"
     if analysis.dataX is not None and analysis.dataY is not None:  # or neither is
-        of = f"set {analysis.dataX.name}"
-        patterns, form, _ = read_patterns(analysis.dataX, analysis.dataY, log.form)
+        patterns, form, records = read_patterns(analysis.dataX, analysis.dataY, log.form)
+        own = [log.data[field].sha256 for field in (f"{name}X", f"{name}Y") if field in log.data]
+        if log.format > 1 and own != [record.sha256 for record in records]:  # 1 did not record them
+            of = f"set {analysis.dataX.name}"
+            folder = exp / f"analysis-{analysis.dataX.stem}"
+            print(f"Not the run's own {name} set: what is written goes to {folder}", flush=True)
     else:
-        name, of = "dev", "development set"
-        if "testX" in config.files():
-            name, of = "test", "test set"
-        elif config.join_dev:
-            of += " (part of the training set)"
         patterns, form, records = load_patterns(config, name, log.form)
         for name, record in records.items():
             if name in log.data and record.sha256 != log.data[name].sha256:
@@ -94,7 +101,7 @@ def subject(kind: type[TrainingConfig], analysis: AnalysisConfig) -> Subject:
     if config.classes != analysis.classes and analysis.classes:
         config = dataclasses.replace(config, classes=analysis.classes)
     identity = identity_of(form)
-    return Subject(config, form, patterns, of, class_names(config, form), identity, log)
+    return Subject(config, form, patterns, of, class_names(config, form), identity, log, folder)
 
 
 def evaluate(trained: Restored, patterns: Patterns, of: str, key: jax.Array) -> tuple[dict[str, Any], Readout, Any]:
@@ -144,6 +151,8 @@ def calibration_of(readout: Readout, probability: np.ndarray) -> Calibration:
 def analyze(kind: type[TrainingConfig], model: type[Network], analysis: AnalysisConfig, stem: str) -> None:
     """Evaluates a trained circuit, prints the results, and writes `<stem>_analysis.json`, pictures and `report.html`.
 
+    They go to the run's folder, or to one in it if they are of another set than the run's own.
+
     Pictures, `<stem>_<what>`: likelihood and accuracy (by epoch), confusion, reliability, misclassified, raster and
     potentials (of the first pattern), rates (activity by layer), receptive_fields, codes (t-SNE of the last hidden
     layer's rate codes). `report.html` shows them all in one file.
@@ -174,14 +183,15 @@ def analyze(kind: type[TrainingConfig], model: type[Network], analysis: Analysis
         print(f" => NLL = {result['nll_calibrated']}  calibrated: {how}")
     spikes = ", ".join(f"{name} {mean:.1f}" for name, mean in result["spikes_per_pattern"].items())
     print(f" => Spikes per pattern: {spikes}", flush=True)
-    write_json(exp / f"{stem}_analysis.json", result)
+    make_folder(seen.folder)
+    write_json(seen.folder / f"{stem}_analysis.json", result)
 
-    album = Album(exp, stem, caption_of(seen.config, network.summary, trained.epoch), analysis.format)
-    add_curves(album, seen.config, seen.log)
+    album = Album(seen.folder, stem, caption_of(seen.config, network.summary, trained.epoch), analysis.format)
+    add_curves(album, exp, seen.config, seen.log)
     _add_predictions(album, seen, result, readout, calibrated, trained.temperature)
     _add_cells(album, seen, network, readout)
     _add_codes(album, seen, readout, analysis.tsne_patterns)
-    page = exp / "report.html"
+    page = seen.folder / "report.html"
     write_report(page, seen.config, seen.log, result, album, draw_circuit(network), time.perf_counter() - start)
     print("Pictures:", *(picture.path for picture in album.pictures.values()), sep="\n  ")
     print(f"Report: {page}", flush=True)

@@ -112,15 +112,16 @@ def _curve(path: Path) -> np.ndarray:
     return values
 
 
-def add_curves(album: Album, config: TrainingConfig, log: RunLog) -> None:
+def add_curves(album: Album, exp: Path, config: TrainingConfig, log: RunLog) -> None:
     """Draws the learning curves: NLL and accuracy by epoch.
 
     Args:
         album: to add them to.
+        exp: the run's folder.
         config: of the run.
         log: its record.
     """
-    curves = curves_of(album.folder)
+    curves = curves_of(exp)
     if not curves:
         return
     learned = log.data["dataX"].shape[0] if "dataX" in log.data else 0

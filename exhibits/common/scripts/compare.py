@@ -8,6 +8,7 @@ from tabulate import tabulate
 from exhibits.common.report import comparison
 from exhibits.common.report.plots import save
 from exhibits.common.system.commandline import Parser
+from exhibits.common.system.files import make_folder
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -19,7 +20,7 @@ def main(args: Sequence[str] | None = None) -> None:
     options = parser.parse_args(args)
     runs = comparison.load(options.runs)
     table = comparison.rows(runs)
-    options.out.mkdir(parents=True, exist_ok=True)
+    make_folder(options.out)
     comparison.write_csv(table, options.out / "compare.csv")
     save(comparison.draw(runs), options.out / "compare.png")
     shown = [{name: value for name, value in row.items() if name != "hardware"} for row in table]

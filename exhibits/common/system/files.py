@@ -155,6 +155,18 @@ def npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
     return shape, dtype
 
 
+def make_folder(folder: Path) -> None:
+    """Makes a folder, and those above it, where there is none.
+
+    Raises:
+        UserError: if it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: {error.strerror}; expected a folder that can be written to") from None
+
+
 def write_json(path: Path, value: Any) -> None:
     """Writes a JSON file, indented. Numbers that are not finite become null."""
     with replacing(path) as file:

@@ -5,7 +5,6 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 
-CODE = 130  # what a shell reports of a program that Ctrl-C ended
 AFTERWARDS = {
     signal.SIGINT: signal.SIG_DFL,
     signal.SIGTERM: signal.SIG_DFL,
@@ -14,24 +13,25 @@ AFTERWARDS = {
 
 
 @contextlib.contextmanager
-def stoppable() -> Iterator[Callable[[], bool]]:
-    """A function that tells whether the process was asked to stop since the block began.
+def stoppable() -> Iterator[Callable[[], int]]:
+    """A function that gives the number of the signal that asked the process to stop since the block began; 0 if none.
 
     A signal that the process was started to ignore, as nohup does with SIGHUP, stays ignored.
     """
-    asked = threading.Event()
+    asked = 0
     if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
-        yield asked.is_set
+        yield lambda: 0
         return
 
     def ask(number: int, _: object) -> None:
-        asked.set()
+        nonlocal asked
+        asked = number
         signal.signal(number, AFTERWARDS[signal.Signals(number)])
 
     wanted = [number for number in AFTERWARDS if signal.getsignal(number) != signal.SIG_IGN]
     before = {number: signal.signal(number, ask) for number in wanted}
     try:
-        yield asked.is_set
+        yield lambda: asked
     finally:
         for number, handler in before.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
