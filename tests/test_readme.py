@@ -10,9 +10,10 @@ from conftest import make_patterns, one_line, run
 
 from exhibits.common.experiment.schema import StudyRow
 from exhibits.common.experiment.studies import run_study
-from exhibits.common.report.results import Row, marks, measure, show, shown, stored_row, table
+from exhibits.common.report.results import Row, marks, show, shown
 from exhibits.common.system.errors import UserError
 from exhibits.common.system.files import read_json
+from exhibits.common.system.places import exhibits
 from exhibits.common.system.scripts import load_script
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -21,15 +22,20 @@ BENCHMARKS = REPOSITORY / "benchmarks"
 BFA, GLSNN = (REPOSITORY / "exhibits" / name for name in ("bfa_snn", "glsnn"))
 
 
-@pytest.mark.parametrize("exhibit", ["bfa_snn", "glsnn"])
-def test_results_table(exhibit):
-    folder = REPOSITORY / "exhibits" / exhibit
-    results = load_script(folder / "results.py")
-    expected = table(results.ROWS, folder / "results", results.REFERENCES)
-    assert shown(folder / "README.md") == expected
-    assert shown(REPOSITORY / "README.md", f"{exhibit} results") == results.at_a_glance()
-    for row in results.ROWS:
-        runs = stored_row(row, folder / "results", results.config_of(row)).runs  # refused if measured with other values
+WITH_RESULTS = [name for name in exhibits() if (REPOSITORY / "exhibits" / name / "results.py").exists()]
+
+
+def test_exhibits_have_results():
+    assert {"bfa_snn", "glsnn"} <= set(WITH_RESULTS)
+
+
+@pytest.mark.parametrize("exhibit", WITH_RESULTS)
+def test_results_tables(exhibit):
+    results = load_script(REPOSITORY / "exhibits" / exhibit / "results.py").RESULTS
+    for readme, name, text in results.tables():
+        assert shown(readme, name) == text
+    for row in results.rows:
+        runs = results.stored(row).runs  # refused if measured with other values
         assert [run["seed"] for run in runs] == list(row.seeds)
 
 
@@ -145,24 +151,26 @@ def test_a_row_is_trained_tested_and_shown(tmp_path, monkeypatch):
             np.save(tmp_path / f"{stem}{part}.npy", array)
     stems = {"data": "train", "dev": "dev", "test": "test"}
     data = {f"{kind}{part}": tmp_path / f"{stem}{part}.npy" for kind, stem in stems.items() for part in "XY"}
-    data["dataset"] = None
     results = load_script(BFA / "results.py")
     values = {"hid_dim": (10,), "T": 12, "burn_in": 2, "epochs": 1, "batch_size": 8}
+    values |= data | {"dataset": None}
     row = Row("tiny", "a tiny circuit", values, seeds=(1, 2))
     script = tmp_path / "results.py"
     script.write_text(f"""
+from dataclasses import replace
 from pathlib import Path, PosixPath
 from exhibits.common.report.results import Row
 from exhibits.common.system.scripts import load_script
 
 results = load_script(Path({str(BFA / "results.py")!r}))
-results.ROWS = [Row("tiny", "a tiny circuit", {values | data!r}, seeds=(1, 2))]
 results.Config.exp_dir = Path({str(tmp_path / "exp")!r})
-run = results.run
+row = Row("tiny", "a tiny circuit", {values!r}, seeds=(1, 2))
+run = replace(results.RESULTS, script=Path(__file__), rows=[row]).run
 """)
+    tiny = replace(results.RESULTS, script=script, rows=[row], at_a_glance=["tiny"])
 
     def measured(row):
-        measure(script, [row], lambda row: results.config_of(replace(row, values={**row.values, **data})))
+        tiny.measure([row])
 
     monkeypatch.setattr(results.Config, "exp_dir", results.Config.exp_dir)  # the script's lasts for this test
     measured(row)
@@ -179,7 +187,8 @@ run = results.run
 
     begin, end = marks("results")
     (tmp_path / "README.md").write_text(f"before\n{begin}\nold\n{end}\nafter\n")
-    shown_table = table([row], tmp_path / "results", results.REFERENCES)
+    (readme, _, shown_table), (_, name, short) = tiny.tables()
+    assert readme == tmp_path / "README.md" and name == "bfa_snn results" and "| a tiny circuit | 2 |" in short
     show(tmp_path / "README.md", shown_table)
     assert shown(tmp_path / "README.md") == shown_table
     text = (tmp_path / "README.md").read_text()

@@ -1,7 +1,6 @@
 """Trains and tests every row of the results table and puts the table into the READMEs: `make results EXHIBIT=glsnn`."""
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -10,39 +9,37 @@ sys.path.insert(0, str(HERE.parents[1]))  # this repository's, whatever else is 
 from exhibits.common.system.errors import reported
 
 with reported():  # a package may be missing
-    from exhibits.common.report.results import (
-        Row,
-        choose,
-        glance,
-        measure,
-        read_arguments,
-        show,
-        table,
-        train_and_test,
-    )
-    from exhibits.common.system.places import REPOSITORY
+    from exhibits.common.report.results import Results, Row
     from exhibits.glsnn.config import Config
 
 SEEDS = (1234, 1235, 1236)
-UNCENTRED = {"dataset": "fashion_mnist", "centre": 0.0, "hid_dropout": 0.1}
+UNCENTRED = {"centre": 0.0, "hid_dropout": 0.1}
 ROWS = [
     Row("mnist", "MNIST, 50,000", seeds=SEEDS),
     Row("mnist-60000", "MNIST, all 60,000", {"join_dev": True}, SEEDS, calibrated_by="mnist"),
     Row("whole", "MNIST, 50,000, `--receptive_field 0`", {"receptive_field": 0}, SEEDS),
-    Row("fashion", "Fashion-MNIST, 50,000", {"dataset": "fashion_mnist"}, SEEDS),
+    Row("fashion", "Fashion-MNIST, 50,000", recipe="fashion_mnist", seeds=SEEDS),
     Row(
         "fashion-60000",
         "Fashion-MNIST, all 60,000",
-        {"dataset": "fashion_mnist", "join_dev": True},
+        {"join_dev": True},
         SEEDS,
+        recipe="fashion_mnist",
         calibrated_by="fashion",
     ),
-    Row("fashion-uncentred", "Fashion-MNIST, 50,000, `--centre 0 --hid_dropout 0.1`", UNCENTRED, SEEDS),
+    Row(
+        "fashion-uncentred",
+        "Fashion-MNIST, 50,000, `--centre 0 --hid_dropout 0.1`",
+        UNCENTRED,
+        SEEDS,
+        recipe="fashion_mnist",
+    ),
     Row(
         "fashion-uncentred-60000",
         "Fashion-MNIST, all 60,000, `--centre 0 --hid_dropout 0.1`",
         UNCENTRED | {"join_dev": True},
         SEEDS,
+        recipe="fashion_mnist",
         calibrated_by="fashion-uncentred",
     ),
     Row("bernoulli", "MNIST, 50,000, `--encoder bernoulli`", {"encoder": "bernoulli", "in_dropout": 0.0}),
@@ -56,31 +53,9 @@ REFERENCES = [
 ]
 
 
-def config_of(row: Row) -> Config:
-    """The configuration of a row."""
-    return replace(Config.RECIPES[row.values.get("dataset", "mnist")], **row.values)
-
-
-def run(task: dict) -> dict:
-    """Trains, keeps the best epoch on dev or else the last one, measures once on test."""
-    (row,) = choose(ROWS, [task["row"]])
-    return train_and_test(config_of(row), task)
-
-
-def at_a_glance() -> str:
-    """The table of the museum's README."""
-    return glance(table(choose(ROWS, GLANCE), HERE / "results", REFERENCES))
-
-
-def main() -> None:
-    """Measures what is missing and writes the table."""
-    given = read_arguments(__doc__, ROWS)
-    if not given.table:
-        measure(Path(__file__), choose(ROWS, given.rows), config_of, given.scheduler)
-    show(HERE / "README.md", table(ROWS, HERE / "results", REFERENCES))
-    show(REPOSITORY / "README.md", at_a_glance(), "glsnn results")
-
+RESULTS = Results(Path(__file__), Config, ROWS, GLANCE, REFERENCES)
+run = RESULTS.run  # what a worker of a cluster calls
 
 if __name__ == "__main__":
     with reported():
-        main()
+        RESULTS.main(__doc__)

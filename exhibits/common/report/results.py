@@ -4,9 +4,8 @@
 what is there. The README's tables stand between marks and are never written by hand.
 """
 
-import argparse
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
@@ -20,7 +19,8 @@ from exhibits.common.experiment.schema import ResultsRow, SeedResult, to_plain
 from exhibits.common.experiment.studies import outcomes
 from exhibits.common.system.commandline import Parser
 from exhibits.common.system.errors import UserError
-from exhibits.common.system.files import locked, read_json, replacing, write_json
+from exhibits.common.system.files import locked, make_folder, read_json, replacing, write_json
+from exhibits.common.system.places import REPOSITORY
 
 GLANCE = ("recipe", "seeds", "test accuracy (%)", "training", "hardware")
 
@@ -37,7 +37,8 @@ class Row:
     Attributes:
         name: of its JSON file.
         title: as the table shows it.
-        values: fields of the configuration that differ from the defaults.
+        values: fields of the configuration that differ from the recipe.
+        recipe: its name; the exhibit's first one if not given.
         seeds: to train with.
         calibrated_by: row whose run of the same seed gives the temperature of the calibrated NLL, where no development
             set is left to fit it on.
@@ -47,90 +48,170 @@ class Row:
     title: str
     values: Mapping[str, Any] = field(default_factory=dict)
     seeds: Sequence[int] = (1234,)
+    recipe: str = ""
     calibrated_by: str = ""
 
 
-def read_arguments(doc: str | None, rows: Sequence[Row]) -> argparse.Namespace:
-    """What an exhibit's `results.py` was given: names of `rows`, `table` (only write it), `scheduler`."""
-    parser = Parser(doc)
-    names = ", ".join(row.name for row in rows)
-    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"rows to measure, some of {names} (default: all)")
-    parser.add_argument("--table", action="store_true", help="measure nothing, only write the table")
-    parser.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask scheduler; this process if not given")
-    return parser.parse_args()
+@dataclass(frozen=True)
+class Results:
+    """The results of an exhibit: which rows its tables have, how they are measured, and where they are shown.
 
-
-def choose(rows: Sequence[Row], names: Sequence[str]) -> list[Row]:
-    """The rows with these names, or all if none is named."""
-    by_name = {row.name: row for row in rows}
-    for name in names:
-        if name not in by_name:
-            raise UserError(f"{name}: no row of the results table; expected some of {', '.join(by_name)}")
-    return [by_name[name] for name in names] or list(rows)
-
-
-def measure(
-    script: Path, rows: Sequence[Row], config_of: Callable[[Row], TrainingConfig], scheduler: str | None = None
-) -> None:
-    """Runs what is missing and appends each seed to its row's file as soon as it is there, beside those of others.
-
-    Args:
-        script: the exhibit's `results.py`, with results/ beside it; its `run` takes a task, `row`, `seed` and
-            `temperature` (of the calibrated NLL; None: to be fitted), and gives what `train_and_test` does.
-        rows: of the results table.
-        config_of: the configuration of a row.
-        scheduler: address of a Dask scheduler; this process if None.
-
-    Raises:
-        UserError: after all other trainings, if some failed.
+    Attributes:
+        script: the exhibit's `results.py`, with results/ and README.md beside it; its `run` is this one's.
+        kind: of the exhibit's configuration.
+        rows: in the order of the table.
+        at_a_glance: names of the rows that the museum's README shows.
+        references: published rows: title, accuracy (%), NLL (nats), training time and hardware, as texts.
     """
-    folder = script.parent / "results"
-    folder.mkdir(exist_ok=True)
-    by_name = {row.name: row for row in rows}
-    failures = []
-    for wave in ([row for row in rows if not row.calibrated_by], [row for row in rows if row.calibrated_by]):
-        tasks = [task for row in wave for task in _missing(row, stored_row(row, folder, config_of(row)), folder)]
-        for task, result in outcomes(script, tasks, scheduler):
-            row, seed = by_name[task["row"]], task["seed"]
-            if isinstance(result, UserError):
-                failures.append(f"{row.name}, seed {seed}: {result}")
-                continue
-            print(f"{row.title}, seed {seed}: test {100 * result['acc']:.2f} %", flush=True)
-            with locked(folder):  # another process may measure another seed
-                found = stored_row(row, folder, config_of(row))
-                found.runs = [done for done in found.runs if done.get("seed") != seed] + [result]
-                found.runs.sort(key=lambda done: done.get("seed", 0))
-                write_json(folder / f"{row.name}.json", found)
-    if failures:
-        raise UserError(f"{len(failures)} trainings failed, the rest is in {folder}; {failures[0]}")
 
+    script: Path
+    kind: type[TrainingConfig]
+    rows: Sequence[Row]
+    at_a_glance: Sequence[str]
+    references: Sequence[Sequence[str]]
 
-def stored_row(row: Row, folder: Path, config: TrainingConfig) -> ResultsRow:
-    """A row as stored, or without runs if it has no file.
+    @property
+    def folder(self) -> Path:
+        """Where the JSON files are."""
+        return self.script.parent / "results"
 
-    Args:
-        row: of the results table.
-        folder: where its JSON file is, or will be.
-        config: of the row; a field newer than the file counts as stored with its value in `ADDED`.
+    def main(self, doc: str | None) -> None:
+        """Measures what is missing and writes the tables, from the command line."""
+        parser = Parser(doc)
+        names = ", ".join(row.name for row in self.rows)
+        parser.add_argument("rows", nargs="*", metavar="ROW", help=f"rows to measure, some of {names} (default: all)")
+        parser.add_argument("--table", action="store_true", help="measure nothing, only write the table")
+        parser.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask scheduler; this process if not given")
+        options = parser.parse_args()
+        if not options.table:
+            self.measure(self.choose(options.rows), options.scheduler)
+        for readme, name, text in self.tables():
+            show(readme, text, name)
 
-    Raises:
-        UserError: if the file was measured with another configuration, such as an older recipe, or on other data.
-    """
-    path = folder / f"{row.name}.json"
-    values = {name: value for name, value in to_json(config).items() if name not in (*WITHOUT_EFFECT, "format", "seed")}
-    here = ResultsRow(row.title, values, [], data_digest(config))
-    if not path.exists():
-        return here
-    there = read_json(path, ResultsRow, "a row of a results table")
-    before = {name: value for name, value in config.ADDED.items() if name in values} | there.config
-    if names := sorted(name for name in before.keys() | values.keys() if before.get(name) != values.get(name)):
-        raise UserError(
-            f"{path}: measured with other values of {', '.join(names)} than row {row.name} has now; move it away "
-            "to measure again"
+    def tables(self) -> list[tuple[Path, str, str]]:
+        """Each README that shows results, the name of its marks, and the table that belongs between them."""
+        full = self.table(self.rows)
+        short = glance(self.table(self.choose(self.at_a_glance)))
+        return [
+            (self.script.with_name("README.md"), "results", full),
+            (REPOSITORY / "README.md", f"{self.kind.exhibit} results", short),
+        ]
+
+    def choose(self, names: Sequence[str]) -> list[Row]:
+        """The rows with these names, or all if none is named."""
+        by_name = {row.name: row for row in self.rows}
+        for name in names:
+            if name not in by_name:
+                raise UserError(f"{name}: no row of the results table; expected some of {', '.join(by_name)}")
+        return [by_name[name] for name in names] or list(self.rows)
+
+    def config_of(self, row: Row) -> TrainingConfig:
+        """The configuration of a row."""
+        recipes = self.kind.RECIPES
+        return replace(recipes[row.recipe or next(iter(recipes))], **row.values)
+
+    def run(self, task: Mapping[str, Any]) -> dict[str, Any]:
+        """Trains, keeps the best epoch on dev or else the last one, measures once on test.
+
+        Args:
+            task: the row's name, a seed, and the temperature of the calibrated NLL; None: the one that is fitted on
+                dev.
+        """
+        (row,) = self.choose([task["row"]])
+        return train_and_test(self.config_of(row), task)
+
+    def measure(self, rows: Sequence[Row], scheduler: str | None = None) -> None:
+        """Runs what is missing and appends each seed to its row's file as soon as it is there, beside those of others.
+
+        Args:
+            rows: of the results table.
+            scheduler: address of a Dask scheduler; this process if None.
+
+        Raises:
+            UserError: after all other trainings, if some failed.
+        """
+        make_folder(self.folder)
+        by_name = {row.name: row for row in rows}
+        failures = []
+        for wave in ([row for row in rows if not row.calibrated_by], [row for row in rows if row.calibrated_by]):
+            tasks = [task for row in wave for task in _missing(row, self.stored(row), self.folder)]
+            for task, result in outcomes(self.script, tasks, scheduler):
+                row, seed = by_name[task["row"]], task["seed"]
+                if isinstance(result, UserError):
+                    failures.append(f"{row.name}, seed {seed}: {result}")
+                    continue
+                print(f"{row.title}, seed {seed}: test {100 * result['acc']:.2f} %", flush=True)
+                with locked(self.folder):  # another process may measure another seed
+                    found = self.stored(row)
+                    found.runs = [done for done in found.runs if done.get("seed") != seed] + [result]
+                    found.runs.sort(key=lambda done: done.get("seed", 0))
+                    write_json(self.folder / f"{row.name}.json", found)
+        if failures:
+            raise UserError(f"{len(failures)} trainings failed, the rest is in {self.folder}; {failures[0]}")
+
+    def stored(self, row: Row) -> ResultsRow:
+        """A row as stored, or without runs if it has no file; a field newer than the file has its value in `ADDED`.
+
+        Raises:
+            UserError: if the file was measured with another configuration, such as an older recipe, or on other data.
+        """
+        config, path = self.config_of(row), self.folder / f"{row.name}.json"
+        ignored = (*WITHOUT_EFFECT, "format", "seed")
+        values = {name: value for name, value in to_json(config).items() if name not in ignored}
+        here = ResultsRow(row.title, values, [], data_digest(config))
+        if not path.exists():
+            return here
+        there = read_json(path, ResultsRow, "a row of a results table")
+        before = {name: value for name, value in config.ADDED.items() if name in values} | there.config
+        if names := sorted(name for name in before.keys() | values.keys() if before.get(name) != values.get(name)):
+            raise UserError(
+                f"{path}: measured with other values of {', '.join(names)} than row {row.name} has now; move it away "
+                "to measure again"
+            )
+        if there.data != here.data:
+            raise UserError(
+                f"{path}: measured on other data than row {row.name} has now; move it away to measure again"
+            )
+        return there
+
+    def table(self, rows: Sequence[Row]) -> str:
+        """Rows as a Markdown table: mean and standard deviation over seeds, below published numbers.
+
+        Rows without a file are left out.
+        """
+        lines = [
+            "| recipe | seeds | dev accuracy (%) | test accuracy (%) | test NLL (nats) | calibrated NLL | best epoch "
+            "| training | hardware |",
+            "|---|---|---|---|---|---|---|---|---|",
+        ]
+        lines += [
+            f"| {title} | | | {acc} | {nll} | | | {time} | {device} |"
+            for title, acc, nll, time, device in self.references
+        ]
+        paths = {row.title: self.folder / f"{row.name}.json" for row in rows}
+        return "\n".join(
+            [*lines, *(_line(title, seed_results(path)) for title, path in paths.items() if path.exists())]
         )
-    if there.data != here.data:
-        raise UserError(f"{path}: measured on other data than row {row.name} has now; move it away to measure again")
-    return there
+
+
+def _line(title: str, runs: Sequence[SeedResult]) -> str:
+    """A row of the results table."""
+    epochs = ", ".join(str(run.epoch) for run in runs)
+    minutes = statistics.mean(run.seconds for run in runs) / 60
+    hardware = ", ".join(sorted({run.device for run in runs}))
+    dev = [100 * run.best_dev_acc for run in runs if run.best_dev_acc is not None]
+    cells = [
+        title,
+        str(len(runs)),
+        spread(dev, 2) if dev else "used for training",
+        spread([100 * run.acc for run in runs], 2),
+        spread([run.nll for run in runs], 3),
+        spread([run.nll_calibrated for run in runs], 3),
+        epochs,
+        f"{minutes:.1f} min",
+        hardware,
+    ]
+    return f"| {' | '.join(cells)} |"
 
 
 def _missing(row: Row, found: ResultsRow, folder: Path) -> Iterator[dict[str, Any]]:
@@ -187,46 +268,6 @@ def seed_results(path: Path) -> list[SeedResult]:
         return msgspec.convert(runs, list[SeedResult])
     except msgspec.ValidationError as error:
         raise UserError(f"{path}: {error}; expected a row of a results table") from None
-
-
-def table(rows: Sequence[Row], folder: Path, references: Sequence[Sequence[str]]) -> str:
-    """The results as a Markdown table: mean and standard deviation over seeds, below published numbers.
-
-    Args:
-        rows: in the order of the table; those without a file are left out.
-        folder: where the JSON files are.
-        references: published rows: title, accuracy (%), NLL (nats), training time and hardware, as texts.
-    """
-    lines = [
-        "| recipe | seeds | dev accuracy (%) | test accuracy (%) | test NLL (nats) | calibrated NLL | best epoch "
-        "| training | hardware |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
-    lines += [
-        f"| {title} | | | {acc} | {nll} | | | {time} | {device} |" for title, acc, nll, time, device in references
-    ]
-    for row in rows:
-        path = folder / f"{row.name}.json"
-        if not path.exists():
-            continue
-        runs = seed_results(path)
-        epochs = ", ".join(str(run.epoch) for run in runs)
-        minutes = statistics.mean(run.seconds for run in runs) / 60
-        hardware = ", ".join(sorted({run.device for run in runs}))
-        dev = [100 * run.best_dev_acc for run in runs if run.best_dev_acc is not None]
-        cells = [
-            row.title,
-            str(len(runs)),
-            spread(dev, 2) if dev else "used for training",
-            spread([100 * run.acc for run in runs], 2),
-            spread([run.nll for run in runs], 3),
-            spread([run.nll_calibrated for run in runs], 3),
-            epochs,
-            f"{minutes:.1f} min",
-            hardware,
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
 
 
 def glance(full: str) -> str:
