@@ -290,8 +290,8 @@ def _cell(curves: list, target: float) -> str:
     """Seconds, or what was reached instead."""
     if (seconds := seconds_until(curves, target)) is not None:
         return f"{seconds:.0f}"
-    seconds, best = (statistics.median(values) for values in zip(*map(_highest, curves), strict=True))
-    return f"not reached ({100 * best:.2f} % after {seconds:.0f} s)"
+    seconds, highest = (statistics.median(values) for values in zip(*map(_highest, curves), strict=True))
+    return f"not reached ({100 * highest:.2f} % after {seconds:.0f} s)"
 
 
 def _highest(curve: list) -> tuple[float, float]:

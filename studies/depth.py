@@ -127,8 +127,8 @@ def draw(rows: list[dict]) -> "Figure":
 
     with museum_style():
         figure = new_figure(10, 4.6)
-        everything, best = figure.subplots(1, 2)
-        ends: dict[Axes, dict[str, tuple[float, float, str]]] = {everything: {}, best: {}}
+        everything, zoomed = figure.subplots(1, 2)
+        ends: dict[Axes, dict[str, tuple[float, float, str]]] = {everything: {}, zoomed: {}}
         for number, (name, points) in enumerate(curves(rows).items()):
             if not points:
                 continue
@@ -136,20 +136,20 @@ def draw(rows: list[dict]) -> "Figure":
             epochs, seeds = max(task["epochs"] for task in tasks), len({task["seed"] for task in tasks})
             label = f"{fill(METHODS[name].title, 22)}\n({epochs} epochs, {seeds} seed{'s' if seeds > 1 else ''})"
             near = min(map(mean, points.values())) > ZOOM
-            for axes in (everything, best) if near else (everything,):
+            for axes in (everything, zoomed) if near else (everything,):
                 draw_seeds(axes, points, label, COLORS[number], MARKERS[number])
             last = max(points)
-            ends[best if near else everything][label] = (last, mean(points[last]), COLORS[number])
-        if ends[best]:
-            last, top, _ = max(ends[best].values(), key=lambda end: end[1])
+            ends[zoomed if near else everything][label] = (last, mean(points[last]), COLORS[number])
+        if ends[zoomed]:
+            last, top, _ = max(ends[zoomed].values(), key=lambda end: end[1])
             ends[everything]["the others, see b"] = (last, top, "0.3")
         everything.axhline(10, color="0.5", linestyle=":", linewidth=1)
         everything.annotate(
             "chance", (DEPTHS[0], 10), (0, 3), textcoords="offset points", color="0.4", fontsize="small"
         )
         everything.set(title="a  all methods", ylabel="accuracy on the development set (%)", ylim=(0, 103))
-        best.set(title=f"b  above {ZOOM} %")
-        for axes in (everything, best):
+        zoomed.set(title=f"b  above {ZOOM} %")
+        for axes in (everything, zoomed):
             axes.set(xlabel="hidden layers", xticks=DEPTHS)
             label_ends(axes, ends[axes], gap=0.16)
     return figure

@@ -19,6 +19,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +36,9 @@ with reported():  # a package may be missing
     from exhibits.common.data.datasets import read_idx
     from exhibits.common.data.loading import read_patterns
     from exhibits.common.experiment.checkpoints import ParameterStore
-    from exhibits.common.experiment.config import from_json, to_json
+    from exhibits.common.experiment.config import TrainingConfig, from_json, to_json
     from exhibits.common.system.commandline import Parser
-    from exhibits.glsnn.config import Config
+    from exhibits.common.system.places import exhibits
 
 MAX_BYTES = 1 << 30
 MAX_SECONDS = 10
@@ -133,9 +134,9 @@ JSON = st.recursive(
 
 
 @st.composite
-def config_files(draw: st.DrawFn) -> bytes:
+def config_files(draw: st.DrawFn, kind: type[TrainingConfig]) -> bytes:
     """A configuration some of whose fields hold anything."""
-    values: dict[str, Any] = to_json(Config())
+    values: dict[str, Any] = to_json(kind())
     for name in draw(st.lists(st.sampled_from(sorted(values)), max_size=3)):
         values[name] = draw(JSON)
     return json.dumps(values).encode()
@@ -155,12 +156,12 @@ def check_idx(folder: Path, content: bytes) -> None:
     assert read_idx(folder / "images").dtype == np.uint8
 
 
-def check_config(folder: Path, content: bytes) -> None:
+def check_config(kind: type[TrainingConfig], folder: Path, content: bytes) -> None:
     """A run's configuration from a stranger."""
     path = folder / "config.json"
     path.write_bytes(content)
-    config = from_json(Config, path)
-    assert from_json(Config, path) == config
+    config: Any = from_json(kind, path)
+    assert from_json(kind, path) == config
     assert type(config.hid_dim) is tuple and isinstance(config.exp_dir, Path)
 
 
@@ -243,10 +244,13 @@ def damaged(*honest: bytes) -> st.SearchStrategy[bytes]:
 TARGETS = {
     ".npy": Target(npy_files() | damaged(npy(Y), npy(np.asfortranarray(Y, ">f8"))), check_npy),
     "IDX": Target(idx_files() | damaged(IDX, gzip.compress(IDX)), check_idx),
-    "config.json": Target(config_files() | config_files().flatmap(edited), check_config),
     "checkpoint": Target(checkpoints(), check_checkpoint),
     "arrays.npz": Target(archives() | archives().flatmap(edited), check_archive),
 }
+for name in exhibits():
+    Config = import_module(f"exhibits.{name}").Config
+    files = config_files(Config)
+    TARGETS[f"config.json of {name}"] = Target(files | files.flatmap(edited), functools.partial(check_config, Config))
 
 
 def fuzz(target: Target, folder: Path, examples: int, start: int) -> int:

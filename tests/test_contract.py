@@ -1,6 +1,6 @@
 """What every circuit keeps to, whatever it computes: run on both exhibits, and on the one that README teaches."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib import import_module
 
 import jax
@@ -12,11 +12,14 @@ from drtp_snn import Config as DRTPConfig
 
 from exhibits.bfa_snn.config import CircuitConfig as BFAConfig
 from exhibits.bfa_snn.model import BFA_SNN
+from exhibits.common.data.loading import load_for_training
 from exhibits.common.experiment.checkpoints import ParameterStore
+from exhibits.common.experiment.config import AnalysisConfig, TrainingConfig
 from exhibits.common.experiment.evaluation import interpret
 from exhibits.common.experiment.flags import from_command_line
 from exhibits.common.experiment.schema import Progress, Record
 from exhibits.common.experiment.training import fit
+from exhibits.common.report.analysis import analyze
 from exhibits.common.system import places
 from exhibits.glsnn.config import CircuitConfig as GLSNNConfig
 from exhibits.glsnn.model import GLSNN
@@ -191,3 +194,24 @@ def test_the_exhibit_that_readme_teaches_trains(tmp_path):
     untrained, dev = DRTP_SNN.for_analysis(config, data.form), data.dev
     assert dev is not None
     assert interpret(untrained.read(*dev, jax.random.PRNGKey(0)), dev.y).correct.mean() < 0.7
+
+
+def test_an_exhibit_without_a_hidden_layer_is_analyzed(tmp_path, capsys):
+    @dataclass(frozen=True)
+    class Flat(DRTPConfig):
+        hid_dim: tuple[int, ...] = ()
+
+        def __post_init__(self):
+            TrainingConfig.__post_init__(self)
+
+    files = {f"{name}{part}": tmp_path / f"{name}{part}.npy" for name in ("data", "dev") for part in "XY"}
+    arrays = [*make_patterns(60, seed=0), *make_patterns(20, seed=1)]
+    for path, array in zip(files.values(), arrays, strict=True):
+        np.save(path, array)
+    config = Flat(epochs=1, T=20, burn_in=4, exp_dir=tmp_path / "exp", **files)
+    data = load_for_training(config)
+    fit(DRTP_SNN.for_training(config, data), config, data)
+    analyze(Flat, DRTP_SNN, AnalysisConfig(exp_dir=tmp_path / "exp"), "flat")
+    assert "Analysis of the development set, 20 patterns" in capsys.readouterr().out
+    pictures = {path.stem for path in (tmp_path / "exp").glob("flat_*.??g")}
+    assert {"flat_raster", "flat_potentials", "flat_receptive_fields"} < pictures and "flat_codes" not in pictures

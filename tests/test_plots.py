@@ -40,7 +40,7 @@ def legend(axes: Any) -> list[str]:
 
 def test_the_best_epoch_is_marked_on_a_logarithmic_axis():
     train, dev = [2.3, 0.5, 0.2, 0.1], [2.3, 0.6, 0.3, 0.4]
-    axes = laid_out(plots.draw_likelihood(train, dev, best=2, sample=10_000))
+    axes = laid_out(plots.draw_likelihood(train, dev, best_epoch=2, sample=10_000))
     first, second, best = axes.get_lines()
     np.testing.assert_array_equal(first.get_xydata(), np.c_[range(4), train])
     np.testing.assert_array_equal(second.get_ydata(), dev)
@@ -50,7 +50,7 @@ def test_the_best_epoch_is_marked_on_a_logarithmic_axis():
 
 
 def test_accuracy_is_in_percent_and_begins_after_the_first_epoch():
-    axes = laid_out(plots.draw_accuracy([0.1, 0.9, 0.95], [0.08, 0.85, 0.9], best=2))
+    axes = laid_out(plots.draw_accuracy([0.1, 0.9, 0.95], [0.08, 0.85, 0.9], best_epoch=2))
     train, dev, _ = axes.get_lines()
     np.testing.assert_allclose(train.get_xydata(), [[1, 90], [2, 95]])
     np.testing.assert_allclose(dev.get_xydata(), [[1, 85], [2, 90]])
@@ -58,7 +58,7 @@ def test_accuracy_is_in_percent_and_begins_after_the_first_epoch():
 
 
 def test_curves_without_a_development_set_or_with_perfect_scores():
-    axes = laid_out(plots.draw_likelihood([2.0, 0.0], [np.nan, np.nan], best=1))
+    axes = laid_out(plots.draw_likelihood([2.0, 0.0], [np.nan, np.nan], best_epoch=1))
     assert legend(axes) == ["train", "epoch 1, the last"] and axes.get_yscale() == "linear"
 
 

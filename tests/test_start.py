@@ -312,7 +312,11 @@ def test_files_go_elsewhere_only_if_they_must(tmp_path, monkeypatch):
     monkeypatch.setattr(datasets, "ARRAYS", {"dataX": "thirdX"})
     there = datasets.folder_of("mnist")
     assert there == elsewhere / "data" / "mnist" and datasets.files("mnist") == {"dataX": there / "thirdX.npy"}
-    assert datasets.known(there / "thirdX.npy", "dataX") == datasets.known(mnist / "thirdX.npy", "dataX") == "mnist"
-    assert datasets.known(tmp_path / "data" / "mnist" / "thirdX.npy", "dataX") is None
+    assert (
+        datasets.dataset_of(there / "thirdX.npy", "dataX")
+        == datasets.dataset_of(mnist / "thirdX.npy", "dataX")
+        == "mnist"
+    )
+    assert datasets.dataset_of(tmp_path / "data" / "mnist" / "thirdX.npy", "dataX") is None
     monkeypatch.setattr(datasets, "ARRAYS", {})  # all that there are, are there
     assert datasets.folder_of("mnist") == mnist

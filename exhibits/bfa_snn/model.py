@@ -106,7 +106,7 @@ class BFA_SNN(Network[CircuitConfig]):
         if run.learn and self.config.in_dropout:
             key = jax.random.fold_in(run.key, 2**31)  # far from the numbers that cells fold in
             x = jnp.minimum(dropout_gate(key, x.shape, self.config.in_dropout) * x, 1.0)
-        run[self.input] = self.config.input_gain * x if self.config.encoder == "bernoulli" else x  # Eq. (1)
+        run[self.input] = self.config.input_gain * x if self.config.encoder == "bernoulli" else x
         run.teach(self.error, y, self._learning_rate_factor(run))  # as updates are linear in the error
         if run.learn and self.config.centre:
             for name in self.plastic:

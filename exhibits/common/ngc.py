@@ -76,11 +76,11 @@ def temporary() -> Iterator[None]:
     run.
     """
     registers = [value for owner in (stateManager, contextManager) for value in vars(owner).values()]
-    before = [(register, set(register)) for register in registers if isinstance(register, dict)]
+    registered = [(register, set(register)) for register in registers if isinstance(register, dict)]
     try:
         yield
     finally:
-        for register, names in before:
+        for register, names in registered:
             for name in register.keys() - names:
                 del register[name]
 

@@ -101,7 +101,7 @@ class GLSNN(Network[CircuitConfig]):
         self.feedback = make.advance("feedback", *downwards)
         self.cascade = [(make.advance(f"drive{n}", W[n]), make.advance(f"spike{n}", z[n])) for n in W]
         self.evolve = make.evolve("evolve", *(W[n] for n in e))
-        self.rates = [W[1].inputs, *(cell.rate for cell in z.values())]  # Eqs. (1), (4)
+        self.rates = [W[1].inputs, *(cell.rate for cell in z.values())]
         self.spikes = [self.z0.outputs if self.z0 else W[1].inputs, *(cell.s for cell in z.values())]
         self.W, self.z, self.error, self.unroll = W, z, e[out], min(c.T, self.UNROLL)
 
@@ -139,7 +139,7 @@ class GLSNN(Network[CircuitConfig]):
         keys = jax.random.split(run.key, len(self.sizes))
         if self.z0:
             run[self.z0.inputs], run[self.z0.key] = x, keys[-1]
-            x = run.steps(c.T, self.encode, spikes=self.z0.outputs).spikes / c.T  # Eq. (1)
+            x = run.steps(c.T, self.encode, spikes=self.z0.outputs).spikes / c.T
         if run.learn:
             for n in list(self.z)[:-1]:
                 run[self.z[n].gate] = dropout_gate(keys[n], (c.batch_size, self.sizes[n]), c.hid_dropout)
@@ -150,7 +150,7 @@ class GLSNN(Network[CircuitConfig]):
                 run[synapse.eta] = eta
                 if c.centre:
                     run[synapse.valid] = run.valid
-        run[self.rates[0]] = x
+        run[self.rates[0]] = x  # Eq. (1)
 
     def forward(self, run: Run) -> None:
         """Forward phase, from layer to layer."""

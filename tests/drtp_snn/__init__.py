@@ -103,7 +103,7 @@ class DRTP_SNN(Network[Config]):
 
     def present(self, run: Run, x: jax.Array, y: jax.Array) -> Answer:
         c, window = self.config, self.config.T - self.config.burn_in
-        run[self.z0.inputs] = c.input_gain * x  # Eq. (1)
+        run[self.z0.inputs] = c.input_gain * x
         run.teach(self.e, run.valid * y)  # a label of 0 projects nothing, so padding teaches the hidden layers nothing
         early = run.steps(c.burn_in, self.advance, count=self.out.s, active=self.sent)
         late = run.steps(window, self.advance, self.evolve, count=self.out.s, active=self.sent, current=self.out.j)

@@ -136,8 +136,8 @@ def draw(rows: list[dict]) -> "Figure":
                 axes.plot(learned, [place] * len(learned), "o", color=COLORS[1], markerfacecolor="none")
                 axes.plot(dev, [place] * len(dev), "o", color=COLORS[0])
             if found:
-                best = last(next(iter(found.values())), "acc")
-                axes.axvline(sum(best) / len(best), color="0.5", linestyle=":", linewidth=1, zorder=0)
+                baseline = last(next(iter(found.values())), "acc")
+                axes.axvline(sum(baseline) / len(baseline), color="0.5", linestyle=":", linewidth=1, zorder=0)
             axes.set(yticks=range(len(found)), ylim=(len(found) - 0.5, -0.5), xlabel="accuracy (%)")
             axes.set_yticklabels(list(found), fontsize="small")
             axes.set_title(f"{letter}  {TITLES[dataset]}")

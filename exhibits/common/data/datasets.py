@@ -136,7 +136,7 @@ def of_folder(folder: Path) -> Name | None:
     return name if name in SOURCES and folder in (DATA / name, folder_of(name)) else None
 
 
-def known(path: Path, field: str) -> Name | None:
+def dataset_of(path: Path, field: str) -> Name | None:
     """Name of the data set whose array for that field a file is, under whatever spelling; None if it is another."""
     path = Path(os.path.realpath(path.parent)) / path.name
     return of_folder(path.parent) if is_array_of(path, field) else None
@@ -208,17 +208,19 @@ def _patterns(pixels: np.ndarray) -> np.ndarray:
 
 def _locate(name: Name, source: Path | None) -> list[Path]:
     """Paths of the four IDX files, downloaded if there is no other way."""
-    known = SOURCES[name]
-    folders = known.folders if source is None else (source,)
+    published = SOURCES[name]
+    folders = published.folders if source is None else (source,)
     for folder in folders:
         try:
             if found := idx_files(folder):
                 return found
         except OSError as error:
-            raise UserError(f"{folder}: {error.strerror}; expected a folder that can be read; {known.hint}") from None
-    if source is not None or known.url is None:
-        raise UserError(f"{folders[-1]}: expected {', '.join(FILES)}, each as it is or as .gz; {known.hint}")
-    return _download(known, known.url)
+            raise UserError(
+                f"{folder}: {error.strerror}; expected a folder that can be read; {published.hint}"
+            ) from None
+    if source is not None or published.url is None:
+        raise UserError(f"{folders[-1]}: expected {', '.join(FILES)}, each as it is or as .gz; {published.hint}")
+    return _download(published, published.url)
 
 
 def idx_files(folder: Path) -> list[Path]:
@@ -233,17 +235,17 @@ def idx_files(folder: Path) -> list[Path]:
     return there if len(there) == len(FILES) else []
 
 
-def _download(known: Source, url: str) -> list[Path]:
+def _download(published: Source, url: str) -> list[Path]:
     import pooch
 
     files = [f"{file}.gz" for file in FILES]
-    registry = {file: f"md5:{md5}" for file, md5 in zip(files, known.download_md5, strict=True)}
+    registry = {file: f"md5:{md5}" for file, md5 in zip(files, published.download_md5, strict=True)}
     fetcher = pooch.create(pooch.os_cache("snn-museum"), url, registry=registry)
     try:
         return [Path(fetcher.fetch(file)) for file in files]
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:120]
-        raise UserError(f"{url}: download failed ({reason}); {known.hint}") from None
+        raise UserError(f"{url}: download failed ({reason}); {published.hint}") from None
 
 
 def read_idx(path: Path, md5: str | None = None) -> np.ndarray:

@@ -44,14 +44,10 @@ def positive(config: object, *names: str) -> None:
 
 @dataclass(frozen=True)
 class Training:
-    """How long it learns, and from which seed."""
+    """How long it learns."""
 
     epochs: int = 30
     """Passes through the training set."""
-    seed: int = 1234
-    """Seed of everything that is drawn at random."""
-    init_from: Path | None = None
-    """Folder of a trained network of these sizes, whose weights this one begins with: a run's, or a pretrained one."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +75,16 @@ class Data:
 
 
 @dataclass(frozen=True)
+class Start:
+    """What it begins with."""
+
+    seed: int = 1234
+    """Seed of everything that is drawn at random."""
+    init_from: Path | None = None
+    """Folder of a trained network of these sizes, whose weights this one begins with: a run's, or a pretrained one."""
+
+
+@dataclass(frozen=True)
 class Running:
     """Where it saves and what it says; no number depends on it."""
 
@@ -98,7 +104,7 @@ class Running:
 
 
 @dataclass(frozen=True)
-class TrainingConfig(Training, Data, Running):
+class TrainingConfig(Training, Start, Data, Running):
     """What every training has, whatever the circuit."""
 
     exhibit: ClassVar[str] = ""  # the name of its folder
@@ -144,7 +150,7 @@ class TrainingConfig(Training, Data, Running):
 
     def _nearest(self) -> tuple[str, list[str]]:
         """Name of the recipe from which the fewest of the circuit's fields differ, and these fields."""
-        apart = {f.name for part in (Training, Data, Running) for f in dataclasses.fields(part)}
+        apart = {f.name for part in (Training, Start, Data, Running) for f in dataclasses.fields(part)}
         differing = {
             name: [
                 n
@@ -195,9 +201,9 @@ def _normalize_paths(config: object) -> None:
 def _settle_data(config: TrainingConfig) -> None:
     """All files are of one data set: a known one, or all of those for training and development are given."""
     given = {name: path for name in FILES if (path := getattr(config, name)) is not None}
-    known = {datasets.known(path, name) for name, path in given.items()}
-    if len(known) == 1 and None not in known and config.dataset in (None, *known):
-        object.__setattr__(config, "dataset", known.pop())
+    names = {datasets.dataset_of(path, name) for name, path in given.items()}
+    if len(names) == 1 and None not in names and config.dataset in (None, *names):
+        object.__setattr__(config, "dataset", names.pop())
         for name in FILES:
             object.__setattr__(config, name, None)
         return
@@ -312,7 +318,7 @@ def _as_path(kind: type, value: Any) -> Any:
 def _data_of_format_1(values: Mapping[str, Any]) -> dict[str, Any]:
     """Format 1 named the files of known data sets too, in whatever copy of this repository wrote it."""
     paths = {name: Path(str(values[name])) for name in FILES[:4]}
-    known = {path.parent.name for name, path in paths.items() if datasets.is_array_of(path, name)}
-    if len(known) == 1 and all(datasets.is_array_of(path, name) for name, path in paths.items()):
-        return dict.fromkeys(FILES) | {"dataset": known.pop()}
+    names = {path.parent.name for name, path in paths.items() if datasets.is_array_of(path, name)}
+    if len(names) == 1 and all(datasets.is_array_of(path, name) for name, path in paths.items()):
+        return dict.fromkeys(FILES) | {"dataset": names.pop()}
     return {"dataset": None}

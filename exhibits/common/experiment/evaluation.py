@@ -60,8 +60,8 @@ def fit_temperature(logit: np.ndarray, y: np.ndarray) -> float:
     def loss(log_temperature: float) -> float:
         return float(negative_log_likelihood(logit, y, np.exp(log_temperature)).mean())
 
-    best = minimize_scalar(loss, bounds=np.log([0.01, 100.0]), method="bounded")
-    return float(np.exp(best.x))  # pyright: ignore[reportAttributeAccessIssue]  (an OptimizeResult; SciPy has no types)
+    minimum = minimize_scalar(loss, bounds=np.log([0.01, 100.0]), method="bounded")
+    return float(np.exp(minimum.x))  # pyright: ignore[reportAttributeAccessIssue]  (an OptimizeResult; SciPy has no types)
 
 
 @dataclass(frozen=True)

@@ -48,15 +48,15 @@ def from_command_line(kind: type[C], args: Sequence[str] | None = None, prog: st
 def _parse(kind: type[C], args: Sequence[str], prog: str | None, recipe: str = "") -> tuple[C, str]:
     """The configuration that flags give, what they leave out being that of a recipe; and the recipe that they name."""
     flags, default = _flags(kind, recipe)
-    said = io.StringIO()
+    captured = io.StringIO()
     options: dict[str, Any] = {"use_underscores": True, "config": (tyro.conf.FlagCreatePairsOff,)}
     try:
-        with contextlib.redirect_stderr(said):
+        with contextlib.redirect_stderr(captured):
             given = tyro.cli(flags, args=args, prog=prog, default=default, description=kind.__doc__, **options)
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
-        message = _unknown_flag(kind, args) or _first_message(said.getvalue())
+        message = _unknown_flag(kind, args) or _first_message(captured.getvalue())
         message = re.sub(r"'None', |, 'None'", "", message)  # it stands for what was not given, and is no choice
         raise UserError(f"{message} (--help lists the flags)") from None
     if isinstance(given, kind):
@@ -77,8 +77,8 @@ def _flags(kind: type, recipe: str) -> tuple[type, Any]:
     parts = parts_of(kind)
     if len(parts) < 2:
         return kind, None
-    known = {field.name for part in parts for field in dataclasses.fields(part)}
-    if alone := [field.name for field in dataclasses.fields(kind) if field.name not in known]:
+    names = {field.name for part in parts for field in dataclasses.fields(part)}
+    if alone := [field.name for field in dataclasses.fields(kind) if field.name not in names]:
         raise TypeError(
             f"{kind.__name__}.{alone[0]}: belongs in a dataclass of the circuit's values, which Config extends"
         )
@@ -101,14 +101,14 @@ def _flags(kind: type, recipe: str) -> tuple[type, Any]:
 
 def _unknown_flag(kind: type, args: Sequence[str]) -> str:
     """What to say of the first flag that is not a field's; empty if all are."""
-    known = [*HELP, *(f"--{field.name}" for field in dataclasses.fields(kind))]
-    known += ["--recipe"] if getattr(kind, "RECIPES", {}) else []
+    names = [*HELP, *(f"--{field.name}" for field in dataclasses.fields(kind))]
+    names += ["--recipe"] if getattr(kind, "RECIPES", {}) else []
     for arg in args:
         flag = arg.partition("=")[0]
         if not re.match("--?[A-Za-z]", flag) or flag.lower() in ("-h", "-inf", "-infinity", "-nan"):
             continue
-        if f"--{flag.removeprefix('--').replace('-', '_')}" not in known:
-            return f"{flag}: unknown flag{did_you_mean(flag, known)}"
+        if f"--{flag.removeprefix('--').replace('-', '_')}" not in names:
+            return f"{flag}: unknown flag{did_you_mean(flag, names)}"
     return ""
 
 

@@ -114,9 +114,9 @@ def held(config: TrainingConfig, identity: Identity, log: RunLog) -> Iterator[Ru
     """
     exp = config.exp_dir
     # Before anything is written there.
-    known = _known(exp) if exp.is_dir() else None
+    found = _log_of(exp) if exp.is_dir() else None
     if config.resume == "must":
-        _refuse_what_cannot_go_on(config, known)
+        _refuse_what_cannot_go_on(config, found)
     try:
         exp.mkdir(parents=True, exist_ok=True)
         if not os.access(exp, os.W_OK):
@@ -125,19 +125,19 @@ def held(config: TrainingConfig, identity: Identity, log: RunLog) -> Iterator[Ru
         raise UserError(f"--exp_dir {exp}: {error.strerror}; expected a folder that can be written to") from None
     handle = _lock(exp, log.started)
     try:
-        known = _known(exp)
-        wanted = known is not None and (config.resume == "must" or (config.resume == "auto" and not known.finished))
-        resumed = known if wanted else None
+        found = _log_of(exp)
+        wanted = found is not None and (config.resume == "must" or (config.resume == "auto" and not found.finished))
+        resumed = found if wanted else None
         if resumed is not None:
             _refuse_another_run(config, identity, resumed)
-        elif known is not None:
-            _set_aside(exp, known.started)
-            if config.resume == "auto" and known.finished and known.epochs_done < config.epochs and config.may_go_on:
-                print(f"It ended after epoch {known.epochs_done}; --resume must resumes such a run", flush=True)
+        elif found is not None:
+            _set_aside(exp, found.started)
+            if config.resume == "auto" and found.finished and found.epochs_done < config.epochs and config.may_go_on:
+                print(f"It ended after epoch {found.epochs_done}; --resume must resumes such a run", flush=True)
             os.close(handle)
             exp.mkdir(exist_ok=True)
             handle = _lock(exp, log.started)
-            if _known(exp) is not None:
+            if _log_of(exp) is not None:
                 raise UserError(f"--exp_dir {exp}: another run has begun there; give another --exp_dir")
         folder = RunFolder(exp, handle, resumed or log, resumes=resumed is not None)
         _write_owner(exp, log.started)
@@ -146,37 +146,37 @@ def held(config: TrainingConfig, identity: Identity, log: RunLog) -> Iterator[Ru
         if not (folder.resumes and (exp / "config.json").exists()):  # a full disk may have kept it out
             write_json(exp / "config.json", to_json(config))
         else:
-            before = from_json(type(config), exp / "config.json")
+            recorded = from_json(type(config), exp / "config.json")
             where = {
                 name: getattr(config, name) for name in ("dataset", *FILES)
             }  # the same content, or a test set more
             if config.dataset is None and config.testX is None:
-                where |= {"testX": before.testX, "testY": before.testY}
-            classes = config.classes or before.classes
-            now = dataclasses.replace(before, epochs=config.epochs, classes=classes, **where)
-            if now != before:
+                where |= {"testX": recorded.testX, "testY": recorded.testY}
+            classes = config.classes or recorded.classes
+            now = dataclasses.replace(recorded, epochs=config.epochs, classes=classes, **where)
+            if now != recorded:
                 write_json(exp / "config.json", to_json(now))
-            if now.epochs != before.epochs:
+            if now.epochs != recorded.epochs:
                 folder.note(finished=None)
         yield folder
     finally:
         os.close(handle)
 
 
-def _refuse_what_cannot_go_on(config: TrainingConfig, known: RunLog | None) -> None:
+def _refuse_what_cannot_go_on(config: TrainingConfig, found: RunLog | None) -> None:
     """Refuses `resume="must"` where there is no run to go on with."""
     exp = config.exp_dir
-    if known is None:
+    if found is None:
         raise UserError(f"--resume must: no interrupted run in {exp}; expected one of this configuration")
-    if known.finished and config.epochs <= known.epochs_done:
+    if found.finished and config.epochs <= found.epochs_done:
         raise UserError(
-            f"--resume must: the run in {exp} is finished, after {known.epochs_done} epochs; ask for more --epochs"
+            f"--resume must: the run in {exp} is finished, after {found.epochs_done} epochs; ask for more --epochs"
         )
     same = from_json(type(config), exp / "config.json").may_go_on == config.may_go_on  # else that is what is said
-    if known.finished and same and not config.may_go_on:
+    if found.finished and same and not config.may_go_on:
         raise UserError(
             f"--resume must: the run in {exp} is finished, and its learning rates fell to 0 along its "
-            f"{known.epochs_done} epochs; begin a new run with its weights: --init_from {exp} and another --exp_dir"
+            f"{found.epochs_done} epochs; begin a new run with its weights: --init_from {exp} and another --exp_dir"
         )
 
 
@@ -192,22 +192,22 @@ def refuse_links(exp: Path) -> None:
             raise UserError(f"{place}: is a link; replace it with the file or folder that it points to")
 
 
-def _refuse_another_run(config: TrainingConfig, identity: Identity, known: RunLog) -> None:
+def _refuse_another_run(config: TrainingConfig, identity: Identity, found: RunLog) -> None:
     """Refuses to resume a run whose numbers would not be those of an uninterrupted one."""
     exp = config.exp_dir
     if not (exp / "config.json").exists():
         return
-    if config.epochs < known.epochs_done:
+    if config.epochs < found.epochs_done:
         raise UserError(
-            f"--epochs {config.epochs}: the run in {exp} has done {known.epochs_done}; ask for as many or more"
+            f"--epochs {config.epochs}: the run in {exp} has done {found.epochs_done}; ask for as many or more"
         )
-    before = recorded_identity(from_json(type(config), exp / "config.json"), known, identity.form)
-    if names := _differences(before, identity):
+    recorded = recorded_identity(from_json(type(config), exp / "config.json"), found, identity.form)
+    if names := _differences(recorded, identity):
         raise UserError(
             f"--exp_dir {exp}: holds a run that differs in {', '.join(names)}; "
             "resume it with its own settings and data, give another --exp_dir, or set it aside with --resume never"
         )
-    if known.format == 1:
+    if found.format == 1:
         print(
             f"The run in {exp} began in format 1, which did not record its data and settings, so that "
             "these cannot be checked; from here on, this version trains and measures it",
@@ -250,7 +250,7 @@ def _owner(exp: Path) -> str:
         return file.read(200).decode(errors="replace").strip()
 
 
-def _known(exp: Path) -> RunLog | None:
+def _log_of(exp: Path) -> RunLog | None:
     """What run.json says; None if the folder is empty but for hidden files, as a kill at the very start leaves it."""
     refuse_links(exp)
     if all(path.name.startswith(".") for path in exp.iterdir()):

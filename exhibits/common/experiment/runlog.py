@@ -36,10 +36,12 @@ def versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
     return {package: version(package) for package in packages}
 
 
-def changed_versions(before: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+def changed_versions(recorded: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
     """Name, version then and version now of the packages that are not what they were."""
     now = versions()
-    yield from ((name, before[name], now[name]) for name in now.keys() & before.keys() if now[name] != before[name])
+    yield from (
+        (name, recorded[name], now[name]) for name in now.keys() & recorded.keys() if now[name] != recorded[name]
+    )
 
 
 def hardware() -> str:

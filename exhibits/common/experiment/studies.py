@@ -62,8 +62,8 @@ class StudyConfig:
         require(self, "epochs", f"1 to {MAX_EPOCHS}", self.epochs is None or 1 <= self.epochs <= MAX_EPOCHS)
         require(self, "seeds", "1 to 100", 1 <= self.seeds <= 100)
         address = r"(tcp://)?[^\s/]+:\d{1,5}"
-        known = self.scheduler is None or re.fullmatch(address, self.scheduler)
-        require(self, "scheduler", "an address such as tcp://127.0.0.1:8786", bool(known))
+        valid = self.scheduler is None or re.fullmatch(address, self.scheduler)
+        require(self, "scheduler", "an address such as tcp://127.0.0.1:8786", bool(valid))
 
     @property
     def official(self) -> bool:
@@ -118,8 +118,8 @@ def run_study(script: Path, tasks: Sequence[Task], config: StudyConfig, kind: ty
     """
     rows_folder, figures_folder = config.folders(script)
     path = rows_folder / f"{script.stem}.json"
-    known = _known(path, kind)
-    missing = [task for task in tasks if _identity(task) not in known]
+    stored = _stored(path, kind)
+    missing = [task for task in tasks if _identity(task) not in stored]
     failures = []
     if missing and not config.plot_only:
         make_folder(rows_folder)
@@ -130,12 +130,12 @@ def run_study(script: Path, tasks: Sequence[Task], config: StudyConfig, kind: ty
                     failures.append(f"{json.dumps(task)}: {row}")
                 else:
                     with locked(rows_folder):  # other processes keep their rows there too
-                        known = _known(path, kind) | {_identity(task): {"task": task} | row}
-                        write_json(path, {"rows": list(known.values())})
+                        stored = _stored(path, kind) | {_identity(task): {"task": task} | row}
+                        write_json(path, {"rows": list(stored.values())})
                 bar.update()
     if failures:
         raise UserError(f"{len(failures)} of {len(missing)} tasks failed, the rest is in {path}; {failures[0]}")
-    rows = [known[_identity(task)] for task in tasks if _identity(task) in known]
+    rows = [stored[_identity(task)] for task in tasks if _identity(task) in stored]
     if not rows:
         raise UserError(f"{path}: no row of this study yet; run it without --plot_only first")
     make_folder(figures_folder)
@@ -153,7 +153,7 @@ def _identity(task: Task) -> str:
     return json.dumps({name: value for name, value in task.items() if name != "data"}, sort_keys=True)
 
 
-def _known(path: Path, kind: type) -> dict[str, Row]:
+def _stored(path: Path, kind: type) -> dict[str, Row]:
     if not path.exists():
         return {}
     rows = read_json(path, dict[Literal["rows"], list[kind]], "the rows of this study; move it away to start anew")

@@ -148,10 +148,13 @@ class _Run:
         self.history = HistoryFiles(folder, config.tensorboard)
         self.keys = Keys.of(config.seed)
         self.progress = Progress()
-        self.start = self.saved = time.perf_counter()
+        self.start = self.saved_at = time.perf_counter()
         self.timed: tuple[float, int] | tuple[()] | None = ()  # when the first call had ended, and calls since then
         self.named: set[str] = set()  # layers that were said to be dead
-        self.before = (0, {})  # --debug_nans: patterns learned from in the epoch before this chunk, parameters then
+        self.chunk_start = (
+            0,
+            {},
+        )  # --debug_nans: patterns learned from in the epoch before this chunk, parameters then
         self.checkpoints = ParameterStore(folder.path / CHECKPOINTS, keep=2, identity=identity, check=folder.check)
         self.best_saved = 0  # step of the best epoch's checkpoint when the last one was saved
         self.whole = jax.jit(lambda tree: {name: jnp.isfinite(value).all() for name, value in tree.items()})
@@ -194,7 +197,7 @@ class _Run:
         progress, config, circuit = self.progress, self.config, self.circuit
         n = len(self.train.x)
         begin = time.perf_counter()
-        self.before = (progress.partial.n, circuit.get_parameters())
+        self.chunk_start = (progress.partial.n, circuit.get_parameters())
         with EpochBar(f"epoch {epoch}/{config.epochs}", n, progress.partial.n) as bar:
             learn_epoch(circuit, self.train, config.seed, epoch, bar, progress.partial, self._after_chunk)
             progress.partial = Tally()
@@ -242,9 +245,9 @@ class _Run:
         progress.history.add(train, dev)
         activity = mean_activity(seen.activity)
         for layer, values in activity.items():
-            known = progress.activity.setdefault(layer, Activity())
+            curves = progress.activity.setdefault(layer, Activity())
             for name, value in values.items():
-                by_epoch = getattr(known, name)
+                by_epoch = getattr(curves, name)
                 by_epoch += [None] * (len(progress.history.acc) - 1 - len(by_epoch))  # format 1 did not measure it
                 by_epoch.append(float(f"{value:.4g}"))
         self.folder.note(activity=progress.activity)
@@ -260,13 +263,13 @@ class _Run:
         """After each call of the circuit's program: refuses to go on, stops, or saves if it is time."""
         self._refuse_what_is_not_finite()
         self._say_how_long()
-        self.before = (self.progress.partial.n, self.circuit.get_parameters())
+        self.chunk_start = (self.progress.partial.n, self.circuit.get_parameters())
         if self.progress.partial.n == len(self.train.x):
             return
         if self.stopping():
             self._checkpoint()
             self._stop()
-        if time.perf_counter() - self.saved > 60 * self.config.checkpoint_minutes > 0:
+        if time.perf_counter() - self.saved_at > 60 * self.config.checkpoint_minutes > 0:
             self._checkpoint()
 
     def _say_how_long(self) -> None:
@@ -284,8 +287,8 @@ class _Run:
             left = -(-len(self.train.x) // size) * (self.config.epochs - self.progress.epoch)
             expected = EVALUATION * left * passed / calls
             epochs = self.config.epochs - self.progress.epoch
-            said = "1 epoch takes" if epochs == 1 else f"{epochs} epochs take"
-            print(f"{said} about {duration(expected)}", flush=True)
+            takes = "1 epoch takes" if epochs == 1 else f"{epochs} epochs take"
+            print(f"{takes} about {duration(expected)}", flush=True)
 
     def _refuse_what_is_not_finite(self) -> None:
         epoch, partial = self.progress.epoch + 1, self.progress.partial
@@ -302,7 +305,7 @@ class _Run:
     def _first_not_finite(self, epoch: int) -> str:
         if not self.config.debug_nans:
             return " (--debug_nans shows where)"
-        first, parameters = self.before
+        first, parameters = self.chunk_start
         self.circuit.set_parameters(parameters)
         order, key = order_and_key(self.config.seed, epoch, len(self.train.x))
         found = first_not_finite(self.circuit, *self.train, key, order=order, first=first)
@@ -312,7 +315,7 @@ class _Run:
         """Saves where the run is. The best epoch's checkpoint stays, and that of the best epoch until then."""
         progress, now = self.progress, time.perf_counter()
         progress.seconds += now - self.start
-        self.start = self.saved = now
+        self.start = self.saved_at = now
         step = progress.epoch * len(self.train.x) + progress.partial.n
         arrays = {"parameters": self.circuit.get_parameters()}
         self.checkpoints.save(step, arrays, {self.best_saved, progress.best.step}, Record(self.identity, progress))

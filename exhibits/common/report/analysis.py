@@ -190,7 +190,8 @@ def analyze(kind: type[TrainingConfig], model: type[Network], analysis: Analysis
     add_curves(album, exp, seen.config, seen.log)
     _add_predictions(album, seen, result, readout, calibrated, trained.temperature)
     _add_cells(album, seen, network, readout)
-    _add_codes(album, seen, readout, analysis.tsne_patterns)
+    if readout.rates:  # there is a hidden layer
+        _add_codes(album, seen, readout, analysis.tsne_patterns)
     page = seen.folder / "report.html"
     write_report(page, seen.config, seen.log, result, album, draw_circuit(network), time.perf_counter() - start)
     print("Pictures:", *(picture.path for picture in album.pictures.values()), sep="\n  ")
@@ -266,8 +267,9 @@ def _add_cells(album: Album, seen: Subject, network: Network, readout: Readout) 
             burn_in=burn_in,
         )
         album.add("potentials", potentials, "Membrane potentials of a few cells, with threshold and spikes.")
-    rates = plots.draw_rates(readout.onsets, dt * network.n_steps, f"{seen.of}, {len(y):,} patterns")
-    album.add("rates", rates, "How active the cells of the hidden layers are.")
+    if readout.onsets:
+        rates = plots.draw_rates(readout.onsets, dt * network.n_steps, f"{seen.of}, {len(y):,} patterns")
+        album.add("rates", rates, "How active the cells of the hidden layers are.")
     if shape:
         synapses = parts_of(network).forward[1]  # those of opposite sign add up
         weights = np.sum([np.asarray(network[name].weights.get()) for name in synapses], axis=0)

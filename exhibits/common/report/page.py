@@ -88,10 +88,10 @@ def activity(log: RunLog, result: dict[str, Any]) -> list[dict[str, Any]]:
     rows = []
     for layer, spikes in result["spikes_per_pattern"].items():
         row: dict[str, Any] = {"layer": layer, "analyzed": f"{spikes:,.1f}"}
-        known = log.activity.get(layer)
+        measured = log.activity.get(layer)
         for when, epoch in (("before", 0), ("trained", result["epoch"])):
             for what in ("spikes_per_pattern", "silent", "every_step"):
-                values = getattr(known, what) if known else []
+                values = getattr(measured, what) if measured else []
                 value = values[epoch] if epoch < len(values) else None
                 text = ""  # not measured, as in the first versions
                 if value is not None:

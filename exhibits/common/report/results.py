@@ -162,8 +162,8 @@ class Results:
         if not path.exists():
             return here
         there = read_json(path, ResultsRow, "a row of a results table")
-        before = {name: value for name, value in config.ADDED.items() if name in values} | there.config
-        if names := sorted(name for name in before.keys() | values.keys() if before.get(name) != values.get(name)):
+        stored = {name: value for name, value in config.ADDED.items() if name in values} | there.config
+        if names := sorted(name for name in stored.keys() | values.keys() if stored.get(name) != values.get(name)):
             raise UserError(
                 f"{path}: measured with other values of {', '.join(names)} than row {row.name} has now; move it away "
                 "to measure again"

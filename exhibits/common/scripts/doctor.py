@@ -101,9 +101,9 @@ def main(args: Sequence[str] | None = None) -> int:
             np.save(Path(folder) / f"{name}.npy", array[:PATTERNS])
         for name in exhibits():
             (script,) = (REPOSITORY / "exhibits" / name).glob("train_*.py")
-            said = self_test(script, Path(folder))
-            failures += "FAILED" in said
-            line(name, said)
+            outcome = self_test(script, Path(folder))
+            failures += "FAILED" in outcome
+            line(name, outcome)
     return failures
 
 

@@ -33,8 +33,8 @@ def main(args: Sequence[str] | None = None) -> None:
     parser.prog = "python -m exhibits pack"
     parser.add_argument("run", type=Path, help="folder of the run")
     parser.add_argument("target", type=Path, help="folder to make, such as exhibits/bfa_snn/pretrained/best")
-    before, after = pack(**vars(options := parser.parse_args(args)))
-    print(f"{options.target}: test accuracy {after:.4f}, {before:.4f} before rounding")
+    exact, rounded = pack(**vars(options := parser.parse_args(args)))
+    print(f"{options.target}: test accuracy {rounded:.4f}, {exact:.4f} before rounding")
 
 
 def pack(run: Path, target: Path) -> tuple[float, float]:
@@ -58,7 +58,7 @@ def pack(run: Path, target: Path) -> tuple[float, float]:
     circuit = getattr(package, package.MODEL).for_analysis(config, log.form)
     test, *_ = load_patterns(config, "test", log.form)
     key = Keys.of(config.seed).test
-    before, *_ = evaluate(restore(circuit, run, identity_of(log.form)), test, "test set", key)
+    exact, *_ = evaluate(restore(circuit, run, identity_of(log.form)), test, "test set", key)
     with ParameterStore(run / CHECKPOINTS) as store:
         _, progress, _ = load_snapshot(store, circuit)
         record = store.record(progress.best.step)
@@ -69,11 +69,11 @@ def pack(run: Path, target: Path) -> tuple[float, float]:
         packed.save(folder / packed.FILE, circuit.get_parameters(), record)
         write_json(folder / "config.json", to_json(dataclasses.replace(config, exp_dir=Path("exp"))))
         write_json(folder / "run.json", _without_paths(log))
-        after, *_ = evaluate(restore(circuit, folder), test, "test set", key)
-        write_json(folder / "measured.json", after)
-        if after["acc"] < before["acc"] - MAX_LOSS:
+        rounded, *_ = evaluate(restore(circuit, folder), test, "test set", key)
+        write_json(folder / "measured.json", rounded)
+        if rounded["acc"] < exact["acc"] - MAX_LOSS:
             raise UserError(
-                f"{run}: rounding lowers test accuracy from {before['acc']:.4f} to {after['acc']:.4f}, by more than "
+                f"{run}: rounding lowers test accuracy from {exact['acc']:.4f} to {rounded['acc']:.4f}, by more than "
                 f"{MAX_LOSS:.4f}; nothing was packed"
             )
         try:
@@ -81,7 +81,7 @@ def pack(run: Path, target: Path) -> tuple[float, float]:
             shutil.move(folder, target)
         except OSError as error:
             raise UserError(f"{target}: {error.strerror}; expected a new folder that can be made") from None
-    return before["acc"], after["acc"]
+    return exact["acc"], rounded["acc"]
 
 
 def _without_paths(log: RunLog) -> RunLog:

@@ -61,8 +61,8 @@ def main(args: Sequence[str] | None = None) -> None:
     out = options.out.expanduser().resolve()
     points = grid(options.exhibit, flags, out)
     study = StudyConfig(scheduler=options.scheduler, out_dir=out)
-    known: dict[tuple[Path, ...], tuple[str, Form]] = {}
-    tasks = [task_of(options.exhibit, point, known) for point in points]
+    data_of: dict[tuple[Path, ...], tuple[str, Form]] = {}
+    tasks = [task_of(options.exhibit, point, data_of) for point in points]
     failed = None
     try:
         rows = run_study(Path(__file__), tasks, study, SweepRow)
@@ -136,7 +136,7 @@ def folder_of(values: dict[str, str]) -> str:
     return name
 
 
-def task_of(exhibit: str, point: Point, known: dict[tuple[Path, ...], tuple[str, Form]]) -> dict[str, Any]:
+def task_of(exhibit: str, point: Point, data_of: dict[tuple[Path, ...], tuple[str, Form]]) -> dict[str, Any]:
     """What a row's numbers depend on, and the folder of its run.
 
     Args:
@@ -145,10 +145,10 @@ def task_of(exhibit: str, point: Point, known: dict[tuple[Path, ...], tuple[str,
         known: digest and form of data by their files, which are read once for all points; added to.
     """
     files = tuple(point.config.files().values())
-    if files not in known:
+    if files not in data_of:
         data = load_for_training(point.config)
-        known[files] = hashlib.sha256("".join(data.learned.values()).encode()).hexdigest(), data.form
-    digest, form = known[files]
+        data_of[files] = hashlib.sha256("".join(data.learned.values()).encode()).hexdigest(), data.form
+    digest, form = data_of[files]
     return {
         "exhibit": exhibit,
         "flags": point.values,

@@ -23,13 +23,13 @@ class Parser(argparse.ArgumentParser):
         unknown = message.removeprefix("unrecognized arguments: ")
         if unknown != message:
             flag = unknown.split()[0].partition("=")[0]
-            known = [name for action in self._actions for name in action.option_strings]
-            message = f"{flag}: unknown flag{did_you_mean(flag, known)}"
+            flags = [name for action in self._actions for name in action.option_strings]
+            message = f"{flag}: unknown flag{did_you_mean(flag, flags)}"
         raise UserError(f"{message} (--help says more)")
 
 
-def did_you_mean(flag: str, known: list[str]) -> str:
+def did_you_mean(flag: str, flags: list[str]) -> str:
     """A hint at the known flag that is spelled most like this one; empty if none is."""
-    spelled = {name.replace("-", "_"): name for name in known}
+    spelled = {name.replace("-", "_"): name for name in flags}
     near = difflib.get_close_matches(flag.replace("-", "_"), spelled, n=1, cutoff=0.7)
     return f"; did you mean {spelled[near[0]]}?" if near else ""

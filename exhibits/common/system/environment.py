@@ -100,9 +100,11 @@ def pin() -> None:
         asked = {name: value for name, value in os.environ.items() if name.startswith("JAX_") and value}
         if not asked:
             raise
-        said = ", ".join(f"{name}={value}" for name, value in asked.items())
+        listed = ", ".join(f"{name}={value}" for name, value in asked.items())
         reason = " ".join(str(error).split())[:200] or "nothing of that name is there"
-        raise UserError(f"{said}: JAX does not start with it ({reason}); unset it, or set JAX_PLATFORMS=cpu") from None
+        raise UserError(
+            f"{listed}: JAX does not start with it ({reason}); unset it, or set JAX_PLATFORMS=cpu"
+        ) from None
 
 
 def prepare_numba() -> None:
@@ -165,8 +167,8 @@ def _refuse_bad_values() -> None:
         program = "import jax; jax.devices()"
         tried = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
         if tried.returncode and "Traceback" not in tried.stderr:
-            said = tried.stderr.strip().partition("\n")[0].rpartition("] ")[2][:200]
-            raise UserError(f"XLA_FLAGS={os.environ['XLA_FLAGS']}: XLA does not start with it ({said}); unset it")
+            complaint = tried.stderr.strip().partition("\n")[0].rpartition("] ")[2][:200]
+            raise UserError(f"XLA_FLAGS={os.environ['XLA_FLAGS']}: XLA does not start with it ({complaint}); unset it")
 
 
 def _user_folder(variable: str, fallback: str) -> Path:

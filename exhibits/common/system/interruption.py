@@ -29,9 +29,9 @@ def stoppable() -> Iterator[Callable[[], int]]:
         signal.signal(number, AFTERWARDS[signal.Signals(number)])
 
     wanted = [number for number in AFTERWARDS if signal.getsignal(number) != signal.SIG_IGN]
-    before = {number: signal.signal(number, ask) for number in wanted}
+    handlers = {number: signal.signal(number, ask) for number in wanted}
     try:
         yield lambda: asked
     finally:
-        for number, handler in before.items():
+        for number, handler in handlers.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)

@@ -53,9 +53,9 @@ class Forgiving:
 def forgiving() -> Iterator[None]:
     """In the block, standard output and error forgive; afterwards they are as before, with nothing left in a buffer."""
     _open_descriptors()
-    before = {name: getattr(sys, name) for name in STREAMS}
+    streams = {name: getattr(sys, name) for name in STREAMS}
     for name, descriptor in STREAMS.items():
-        stream = before[name] or open(descriptor, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+        stream = streams[name] or open(descriptor, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
         if not isinstance(stream, Forgiving):
             with contextlib.suppress(AttributeError, OSError, ValueError):
                 stream.reconfigure(errors="backslashreplace")  # whatever the terminal's encoding and a file's name
@@ -63,7 +63,7 @@ def forgiving() -> Iterator[None]:
     try:
         yield
     finally:
-        for name, stream in before.items():
+        for name, stream in streams.items():
             getattr(sys, name).flush()
             if stream is not None:
                 setattr(sys, name, stream)

@@ -14,18 +14,20 @@ X = TypeVar("X", int, float)
 
 
 @styled
-def draw_likelihood(train: Values, dev: Values, best: int = 0, sample: int = 0, *, axes: Axes | None = None) -> Axes:
+def draw_likelihood(
+    train: Values, dev: Values, best_epoch: int = 0, sample: int = 0, *, axes: Axes | None = None
+) -> Axes:
     """Negative log likelihood of training and development set by epoch, on a logarithmic scale.
 
     Args:
         train: NLL of the training set (nats); element 0 was measured before training.
         dev: of the development set; all NaN if there was none.
-        best: the epoch that was kept; 0 for none.
+        best_epoch: the epoch that was kept; 0 for none.
         sample: patterns of the training set that its values were measured on.
         axes: to draw into; a new figure if not given.
     """
     axes = own_axes(axes, 5.5, 4.2)
-    values = _by_epoch(axes, train, dev, best, sample, first=0)
+    values = _by_epoch(axes, train, dev, best_epoch, sample, first=0)
     axes.set(xlabel="epoch (0: before training)", ylabel="negative log likelihood (nats)")
     if (values > 0).all():
         axes.set_yscale("log")
@@ -38,40 +40,46 @@ def draw_likelihood(train: Values, dev: Values, best: int = 0, sample: int = 0, 
 
 
 @styled
-def draw_accuracy(train: Values, dev: Values, best: int = 0, sample: int = 0, *, axes: Axes | None = None) -> Axes:
+def draw_accuracy(
+    train: Values, dev: Values, best_epoch: int = 0, sample: int = 0, *, axes: Axes | None = None
+) -> Axes:
     """Accuracy of training and development set by epoch, from the first one on; what it was before is in the legend.
 
     Args:
         train: shares of the training patterns that are predicted right; element 0 was measured before training.
         dev: of the development set; all NaN if there was none.
-        best: the epoch that was kept; 0 for none.
+        best_epoch: the epoch that was kept; 0 for none.
         sample: patterns of the training set that its values were measured on.
         axes: to draw into; a new figure if not given.
     """
     axes = own_axes(axes, 5.5, 4.2)
-    _by_epoch(axes, 100 * np.asarray(train, float), 100 * np.asarray(dev, float), best, sample, first=1, unit=" %")
+    _by_epoch(
+        axes, 100 * np.asarray(train, float), 100 * np.asarray(dev, float), best_epoch, sample, first=1, unit=" %"
+    )
     axes.set(xlabel="epoch", ylabel="accuracy (%)")
     return axes
 
 
-def _by_epoch(axes: Axes, train: Values, dev: Values, best: int, sample: int, first: int, unit: str = "") -> np.ndarray:
+def _by_epoch(
+    axes: Axes, train: Values, dev: Values, best_epoch: int, sample: int, first: int, unit: str = ""
+) -> np.ndarray:
     """Both curves and the epoch that was kept; gives all values that were drawn."""
-    drawn, known = [], False
+    drawn, labelled = [], False
     what = f"train ({sample:,} patterns)" if sample else "train"
     for label, values, color, line in ((what, train, COLORS[1], "s--"), ("dev", dev, COLORS[0], "o-")):
         values = np.asarray(values, float)
         if np.isnan(values).all():
             continue  # there was no development set
-        known |= label == "dev"
+        labelled |= label == "dev"
         shown = first if len(values) > first else 0
         if shown:
             label += f", {values[0]:.1f}{unit} before training"
         epochs = np.arange(shown, len(values))
         axes.plot(epochs, values[shown:], line, markersize=3, linewidth=1.3, color=color, label=label)
         drawn.append(values[shown:])
-    if 0 < best < len(train):
-        why = "the best on dev" if known else "the last"
-        axes.axvline(best, color="0.4", linestyle=":", linewidth=1.2, label=f"epoch {best}, {why}")
+    if 0 < best_epoch < len(train):
+        why = "the best on dev" if labelled else "the last"
+        axes.axvline(best_epoch, color="0.4", linestyle=":", linewidth=1.2, label=f"epoch {best_epoch}, {why}")
     if first == len(train) - 1:  # a single point: around it, a range that has whole numbers
         axes.set_xlim(first - 1, first + 1)
     axes.locator_params(axis="x", integer=True)

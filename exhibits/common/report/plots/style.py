@@ -123,18 +123,18 @@ def save(drawn: Axes | Mapping[str, Axes] | Figure, path: Path, caption: str = "
         figure.savefig(file, format=path.suffix[1:], **options)
 
 
-def data_uri(drawn: Axes | Mapping[str, Axes] | Figure, saved: Path) -> str:
+def data_uri(drawn: Axes | Mapping[str, Axes] | Figure, path: Path) -> str:
     """The figure in the resolution of a screen, as a page can hold it.
 
     Args:
         drawn: a figure, or what a drawing function returned.
-        saved: what `save` wrote of it: an image is scaled down, in a fraction of the time of drawing.
+        path: what `save` wrote of it: an image is scaled down, in a fraction of the time of drawing.
     """
-    file, kind = io.BytesIO(), "jpeg" if saved.suffix == ".jpg" else "png"
+    file, kind = io.BytesIO(), "jpeg" if path.suffix == ".jpg" else "png"
     with museum_style(), _reporting_missing_characters():
-        if saved.suffix in (".jpg", ".png"):
+        if path.suffix in (".jpg", ".png"):
             share = SCREEN_DPI / matplotlib.rcParams["savefig.dpi"]
-            with Image.open(saved) as image:
+            with Image.open(path) as image:
                 size = round(share * image.width), round(share * image.height)
                 image.resize(size, Image.Resampling.LANCZOS).save(file, kind, quality=JPEG_QUALITY)
         else:
