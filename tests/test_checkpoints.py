@@ -52,7 +52,7 @@ def test_a_damaged_save_is_said_and_the_one_before_serves(tmp_path, capsys):
     assert store.load(ARRAYS)[0] == 1
     err = capsys.readouterr().err
     assert err.startswith(f"{tmp_path / '2'}: damaged") and err.endswith("going back to 1\n") and err.count("\n") == 1
-    with pytest.raises(UserError, match=r"damaged.*; restore the original.*train again with --resume never"):
+    with pytest.raises(UserError, match=r"damaged.*; put back the original.*train again with --resume never"):
         store.load(ARRAYS, 2)
 
 

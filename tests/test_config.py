@@ -138,10 +138,10 @@ def test_help_begins_with_what_is_changed_most(capsys):
     with pytest.raises(SystemExit):
         from_command_line(bfa_config.Config, ["--recipe", "best", "-h"])
     said = capsys.readouterr().out
-    flags = ("--recipe", "--epochs", "--seed", "--hid_dim", "--eta_gain", "--dataset", "--exp_dir")
+    flags = ("--recipe", "--epochs", "--hid_dim", "--eta_gain", "--seed", "--dataset", "--exp_dir")
     places = [said.index(f"{flag} ") for flag in flags]
     assert places == sorted(places) and "(default: 64.0)" in said
-    groups = ["training", "network", "learning", "data", "running"]
+    groups = ["training", "network", "learning", "start", "data", "running"]
     assert re.findall(rf"({'|'.join(groups)}) options", said) == groups
 
 

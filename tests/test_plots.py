@@ -189,6 +189,7 @@ def test_single_seeds_have_no_bars():
 def test_labels_at_the_ends_of_curves_do_not_overlap():
     axes: Any = Figure().subplots()
     axes.set(xlim=(0, 1), ylim=(0, 1))
+    plots.label_ends(axes, {})  # nothing to name
     plots.label_ends(axes, {"a": (1, 0.5, "k"), "b": (1, 0.51, "k"), "c": (1, 0.1, "k"), "d": (1, 1.0, "k")}, gap=0.1)
     heights = {text.get_text(): text.get_position()[1] for text in axes.texts}
     assert heights["b"] - heights["a"] > 0.0999 and heights["a"] < 0.5 < heights["b"]

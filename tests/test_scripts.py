@@ -132,19 +132,20 @@ def test_analysis_in_a_new_process_finds_the_best_parameters(trained_exhibit, da
     # On the development set with the development key's other draw, accuracy must be about that of training's end.
     done = run(exhibit.analyze, *analysis_flags(data, exp))
     assert done.returncode == 0, done.stderr
+    out = exp / "analysis-testX"  # the run had no test set
     found = re.search(r"^ => NLL = (\S+)  Acc = (\S+)$", done.stdout, re.MULTILINE)
     assert found, done.stdout
-    result = json.loads((exp / f"{exhibit.stem}_analysis.json").read_text())
+    result = json.loads((out / f"{exhibit.stem}_analysis.json").read_text())
     assert [result["nll"], result["acc"]] == [float(found[1]), float(found[2])]
     assert result["acc"] > 0.7 and result["patterns"] == 41
     assert np.trace(result["confusion"]) == round(result["acc"] * 41) and np.sum(result["confusion"]) == 41
     spiking = ["z0", "z1", "z2"] if exhibit.stem == "bfasnn" else ["z1", "z2"]
     assert list(result["spikes_per_pattern"]) == spiking and min(result["spikes_per_pattern"].values()) > 0
     for name in ("confusion", "codes", "raster", "rates", "receptive_fields"):
-        assert (exp / f"{exhibit.stem}_{name}.jpg").read_bytes()[:2] == b"\xff\xd8"
+        assert (out / f"{exhibit.stem}_{name}.jpg").read_bytes()[:2] == b"\xff\xd8"
     for name in ("reliability", "misclassified", "potentials"):
-        assert (exp / f"{exhibit.stem}_{name}.png").read_bytes()[:4] == b"\x89PNG"
-    assert (exp / "report.html").read_text().startswith("<!doctype html>")
+        assert (out / f"{exhibit.stem}_{name}.png").read_bytes()[:4] == b"\x89PNG"
+    assert (out / "report.html").read_text().startswith("<!doctype html>")
 
 
 @pytest.mark.slow

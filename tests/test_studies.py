@@ -335,3 +335,11 @@ def test_changes_study_measures_what_is_learned_and_what_is_not(small_data):
     assert study.title(task["changes"]) == "--hid_dim 9 --in_dropout 0.25 --T 24"
     shown = f"| MNIST | `--hid_dim 9 --in_dropout 0.25 --T 24` | {100 * row['train_acc'][-1]:.2f} | "
     assert study.table([row]).splitlines()[-1].startswith(shown)
+
+
+def test_rows_without_what_a_study_draws_are_refused(toy, tmp_path):
+    config = StudyConfig(out_dir=tmp_path / "out")
+    tasks = config.tasks([{"a": 1}], epochs=1)
+    assert run_study(toy, tasks, config, ToyRow, measured=("value",))[0]["value"] == 10
+    with pytest.raises(UserError, match=r"toy\.json: rows without angle; move it away"):
+        run_study(toy, tasks, config, ToyRow, measured=("value", "angle"))

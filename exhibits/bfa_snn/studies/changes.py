@@ -138,7 +138,7 @@ def draw(rows: list[dict]) -> "Figure":
             if found:
                 baseline = last(next(iter(found.values())), "acc")
                 axes.axvline(sum(baseline) / len(baseline), color="0.5", linestyle=":", linewidth=1, zorder=0)
-            axes.set(yticks=range(len(found)), ylim=(len(found) - 0.5, -0.5), xlabel="accuracy (%)")
+            axes.set(yticks=range(len(found)), ylim=(max(len(found), 1) - 0.5, -0.5), xlabel="accuracy (%)")
             axes.set_yticklabels(list(found), fontsize="small")
             axes.set_title(f"{letter}  {TITLES[dataset]}")
         for label, color, face in (("training set", COLORS[1], "none"), ("development set", COLORS[0], COLORS[0])):
@@ -150,7 +150,7 @@ def draw(rows: list[dict]) -> "Figure":
 def main() -> None:
     """Runs what is missing, draws, and updates the page of the study if this is what it reports."""
     config = from_command_line(Study)
-    rows = run_study(Path(__file__), grid(config), config)
+    rows = run_study(Path(__file__), grid(config), config, measured=("train_acc",))
 
     from exhibits.common.report.plots import save
 

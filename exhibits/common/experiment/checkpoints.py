@@ -179,7 +179,7 @@ class ParameterStore:
             try:
                 record = self.record(step)
                 if others := self._differences(record):
-                    raise ValueError(f"of another run, differs in {', '.join(others)}")
+                    raise ValueError(f"differs from config.json and run.json in {', '.join(others)}")
                 if check is not None:
                     check(record)
                 arrays = read_arrays(path / FILE, names, extra=MAX_RECORD_BYTES)
@@ -191,7 +191,7 @@ class ParameterStore:
                 print(f"{each}; going back to {step}", file=sys.stderr)
             self._own |= {each for each in steps if each == step or self._is_own(each)}
             return step, jax.tree.unflatten(kind, arrays.values()), record
-        raise UserError(f"{wrong[0]}; restore the original file, or train again with --resume never")
+        raise UserError(f"{wrong[0]}; put back the original files, or train again with --resume never")
 
     def _differences(self, record: Record | None) -> list[str]:
         """In what a save is of another run; empty if it is of this one, or as old as not to tell."""

@@ -245,7 +245,7 @@ def _owner(exp: Path) -> str:
     try:
         handle = os.open(exp / ".lock", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
-        return "it has just begun"
+        return "which one, its .lock does not say"
     with os.fdopen(handle, "rb") as file:
         return file.read(200).decode(errors="replace").strip()
 

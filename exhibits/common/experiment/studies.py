@@ -101,7 +101,13 @@ class StudyConfig:
         return [point | rest | {"seed": FIRST_SEED + n} for point in points for n in range(n_seeds)]
 
 
-def run_study(script: Path, tasks: Sequence[Task], config: StudyConfig, kind: type = StudyRow) -> list[Row]:
+def run_study(
+    script: Path,
+    tasks: Sequence[Task],
+    config: StudyConfig,
+    kind: type = StudyRow,
+    measured: Sequence[str] = (),
+) -> list[Row]:
     """Runs the tasks whose rows are missing and keeps each row as soon as it is there, beside those of others.
 
     Args:
@@ -109,12 +115,13 @@ def run_study(script: Path, tasks: Sequence[Task], config: StudyConfig, kind: ty
         tasks: of the study's grid.
         config: the command line.
         kind: what a row is, as msgspec can decode it.
+        measured: fields that all rows of this study have, though not those of every study.
 
     Returns:
         The rows of these tasks that there are, in the order of the grid.
 
     Raises:
-        UserError: if the scheduler cannot be reached, or after all other tasks, if some failed.
+        UserError: if the scheduler cannot be reached, a row lacks a field, or after all other tasks, if some failed.
     """
     rows_folder, figures_folder = config.folders(script)
     path = rows_folder / f"{script.stem}.json"
@@ -138,6 +145,8 @@ def run_study(script: Path, tasks: Sequence[Task], config: StudyConfig, kind: ty
     rows = [stored[_identity(task)] for task in tasks if _identity(task) in stored]
     if not rows:
         raise UserError(f"{path}: no row of this study yet; run it without --plot_only first")
+    if lacking := sorted({name for name in measured for row in rows if name not in row}):
+        raise UserError(f"{path}: rows without {', '.join(lacking)}; move it away to measure them again")
     make_folder(figures_folder)
     return rows
 

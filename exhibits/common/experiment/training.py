@@ -284,9 +284,8 @@ class _Run:
         if passed > TIMED_SECONDS:
             self.timed = None
             size = self.circuit.batch_size * self.circuit.MINIBATCHES_PER_CALL
-            left = -(-len(self.train.x) // size) * (self.config.epochs - self.progress.epoch)
-            expected = EVALUATION * left * passed / calls
             epochs = self.config.epochs - self.progress.epoch
+            expected = EVALUATION * epochs * -(-len(self.train.x) // size) * passed / calls
             takes = "1 epoch takes" if epochs == 1 else f"{epochs} epochs take"
             print(f"{takes} about {duration(expected)}", flush=True)
 
@@ -344,9 +343,6 @@ class _Run:
 
     def _stop(self) -> NoReturn:
         self.checkpoints.wait()
-        print(
-            f"Stopped in {self.folder.path}: {self._where()}; the same command resumes it",
-            file=sys.stderr,
-            flush=True,
-        )
+        where = f"Stopped in {self.folder.path}: {self._where()}"
+        print(f"{where}; the same command resumes it", file=sys.stderr, flush=True)
         sys.exit(128 + self.stopping())  # as a shell reports a program that the signal ended

@@ -49,8 +49,10 @@ def pack(run: Path, target: Path) -> tuple[float, float]:
     """
     package = import_module(f"exhibits.{exhibit_of(run)}")
     config, log, identity_of = opened(package.Config, run)
-    if not log.finished or log.form is None or "testX" not in config.files():
-        raise UserError(f"{run}: expected a finished run with a test set")
+    if not log.finished or log.form is None:
+        raise UserError(f"{run}: not finished, after {log.epochs_done} epochs; the command that began it resumes it")
+    if "testX" not in config.files():
+        raise UserError(f"{run}: has no test set; train with --testX --testY, or on a known data set")
     if (run / packed.FILE).exists():
         raise UserError(f"{run}: is packed already; expected the folder of a training run")
     if target.exists() or target.is_symlink():

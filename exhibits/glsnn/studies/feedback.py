@@ -241,7 +241,7 @@ def draw_controls(rows: list[dict]) -> "Figure":
             if chosen:
                 acc = {n: [100 * row["acc"][n - 1] for row in chosen] for n in range(1, len(chosen[0]["acc"]) + 1)}
                 draw_seeds(accuracy, acc, *style)
-            if name != "none" and chosen:
+            if chosen := [row for row in chosen if "angles" in row]:
                 random = [f"W{n}" for n in range(1, LAYERS[0] - 1)]  # the layers that random feedback reaches
                 each = [angle_curves([row]) for row in chosen]
                 epochs = range(len(chosen[0]["angles"]))
@@ -336,9 +336,9 @@ def main() -> None:
     shallowest = f"{LAYERS[0] - 1} hidden layers, initial gain {GAINS[0]:g}"
     save(draw_feedback(rows), folder / "feedback.png", trained)
     save(draw_controls(rows), folder / "controls.png", f"{trained}; other layers: one seed a choice; {shallowest}")
-    if untaught := by_seed(rows, control="gain"):
+    if untaught := [row for row in by_seed(rows, control="gain") if "spikes" in row]:
         save(draw_activity(untaught), folder / "activity.png", f"{about}; development set; 1 seed")
-    if measured := controls(rows, "fixed"):
+    if measured := [row for row in controls(rows, "fixed") if "angles" in row]:
         batch = f"all feedback, {CircuitConfig().batch_size} patterns of the development set"
         save(draw_angles(measured), folder / "angles.png", f"{about}; {shallowest}; {batch}; {len(measured)} seeds")
     if config.official:

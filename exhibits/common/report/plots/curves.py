@@ -121,6 +121,8 @@ def label_ends(axes: Axes, ends: Mapping[str, tuple[float, float, str]], gap: fl
         ends: by label, x and y of the end and the colour.
         gap: least distance of two labels, as a share of the axes' height.
     """
+    if not ends:
+        return
     to_axes = axes.transData + axes.transAxes.inverted()
     places = {label: to_axes.transform((x, y)) for label, (x, y, _) in ends.items()}
     order = sorted(places, key=lambda label: places[label][1])
