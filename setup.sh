@@ -22,7 +22,7 @@ case ${1:-} in
     ;;
   --docs)
     extra="[docs]"
-    modules="$modules sphinx myst_nb furo jupytext"
+    modules="$modules sphinx myst_nb furo jupytext sphinx-mathjax-offline"
     ;;
 esac
 

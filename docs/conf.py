@@ -22,6 +22,7 @@ pin()  # autodoc imports what computes
 project = "Museum of spiking neural networks"
 author = copyright = "The authors of the museum of spiking neural networks"
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax"]
+extensions += ["sphinx-mathjax-offline"]  # MathJax from the site itself, not from elsewhere
 exclude_patterns = ["_build", "live"]
 html_theme = "furo"
 html_title = project

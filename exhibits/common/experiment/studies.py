@@ -68,7 +68,7 @@ class StudyConfig:
     @property
     def official(self) -> bool:
         """Whether this is the study that its page reports."""
-        return self.out_dir is None and self.grid_values == StudyConfig().grid_values
+        return self.out_dir is None and self.grid_values == type(self)().grid_values
 
     @property
     def grid_values(self) -> tuple:
