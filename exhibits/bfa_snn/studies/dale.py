@@ -40,6 +40,9 @@ SYNAPSES = ("W1", "I1", "W2", "I2")
 class Study(StudyConfig):
     """Compares BFA-SNNs of one hidden layer of 1000 cells with free weights and with weights that keep their sign."""
 
+    seeds: int = 5
+    """Seeds for each point of the grid: 1234, 1235, ..."""
+
 
 def grid(config: StudyConfig) -> list[dict]:
     """The tasks of the study."""
