@@ -154,7 +154,7 @@ def test_a_row_is_trained_tested_and_shown(tmp_path, monkeypatch):
     results = load_script(BFA / "results.py")
     values = {"hid_dim": (10,), "T": 12, "burn_in": 2, "epochs": 1, "batch_size": 8}
     values |= data | {"dataset": None}
-    row = Row("tiny", "a tiny circuit", values, seeds=(1, 2))
+    row = Row("tiny", "a tiny circuit", values, (1, 2), "page")
     script = tmp_path / "results.py"
     script.write_text(f"""
 from dataclasses import replace
@@ -164,7 +164,7 @@ from exhibits.common.system.scripts import load_script
 
 results = load_script(Path({str(BFA / "results.py")!r}))
 results.Config.exp_dir = Path({str(tmp_path / "exp")!r})
-row = Row("tiny", "a tiny circuit", {values!r}, seeds=(1, 2))
+row = Row("tiny", "a tiny circuit", {values!r}, (1, 2), "page")
 run = replace(results.RESULTS, script=Path(__file__), rows=[row]).run
 """)
     tiny = replace(results.RESULTS, script=script, rows=[row], at_a_glance=["tiny"])
@@ -207,6 +207,7 @@ run = replace(results.RESULTS, script=Path(__file__), rows=[row]).run
     np.save(tmp_path / "trainY.npy", np.roll(np.load(tmp_path / "trainY.npy"), 1, axis=0))
     with pytest.raises(UserError, match="on other data"):
         measured(row)
+    assert [name for _, name, _ in replace(tiny, at_a_glance=()).tables()] == ["results"]
     later = Row("later", "all patterns", values | {"T": 13}, seeds=(3,), calibrated_by="tiny")
     with pytest.raises(UserError, match="measure tiny with this seed first"):
         measured(later)

@@ -38,7 +38,7 @@ class Row:
         name: of its JSON file.
         title: as the table shows it.
         values: fields of the configuration that differ from the recipe.
-        recipe: its name; the exhibit's first one if not given.
+        recipe: its name; the defaults if not given.
         seeds: to train with.
         calibrated_by: row whose run of the same seed gives the temperature of the calibrated NLL, where no development
             set is left to fit it on.
@@ -60,15 +60,15 @@ class Results:
         script: the exhibit's `results.py`, with results/ and README.md beside it; its `run` is this one's.
         kind: of the exhibit's configuration.
         rows: in the order of the table.
-        at_a_glance: names of the rows that the museum's README shows.
+        at_a_glance: names of the rows that the museum's README shows, if it shows any.
         references: published rows: title, accuracy (%), NLL (nats), training time and hardware, as texts.
     """
 
     script: Path
     kind: type[TrainingConfig]
     rows: Sequence[Row]
-    at_a_glance: Sequence[str]
-    references: Sequence[Sequence[str]]
+    at_a_glance: Sequence[str] = ()
+    references: Sequence[Sequence[str]] = ()
 
     @property
     def folder(self) -> Path:
@@ -90,12 +90,11 @@ class Results:
 
     def tables(self) -> list[tuple[Path, str, str]]:
         """Each README that shows results, the name of its marks, and the table that belongs between them."""
-        full = self.table(self.rows)
-        short = glance(self.table(self.choose(self.at_a_glance)))
-        return [
-            (self.script.with_name("README.md"), "results", full),
-            (REPOSITORY / "README.md", f"{self.kind.exhibit} results", short),
-        ]
+        shown = [(self.script.with_name("README.md"), "results", self.table(self.rows))]
+        if self.at_a_glance:
+            short = glance(self.table(self.choose(self.at_a_glance)))
+            shown.append((REPOSITORY / "README.md", f"{self.kind.exhibit} results", short))
+        return shown
 
     def choose(self, names: Sequence[str]) -> list[Row]:
         """The rows with these names, or all if none is named."""
@@ -107,8 +106,8 @@ class Results:
 
     def config_of(self, row: Row) -> TrainingConfig:
         """The configuration of a row."""
-        recipes = self.kind.RECIPES
-        return replace(recipes[row.recipe or next(iter(recipes))], **row.values)
+        recipe = self.kind.RECIPES[row.recipe] if row.recipe else self.kind()
+        return replace(recipe, **row.values)
 
     def run(self, task: Mapping[str, Any]) -> dict[str, Any]:
         """Trains, keeps the best epoch on dev or else the last one, measures once on test.
