@@ -45,7 +45,7 @@ bench-peers: setup ## the same network in snnTorch and SpikingJelly, in an envir
 faults: setup ## tries what a training run survives: kills, full disks, damaged files (half an hour)
 	@"$(python)" tests/faults.py
 
-fuzz: setup ## throws damaged and made-up files at everything that loads one (50 minutes)
+fuzz: setup ## throws damaged and made-up files at everything that loads one (an hour)
 	@"$(python)" tests/fuzz.py
 
 doctor: setup ## versions, hardware, data, a self-test of every exhibit: what to paste into a bug report

@@ -47,7 +47,7 @@ def killed_at_random(bench: Bench, n: int, dice: random.Random) -> list[bool]:
         if done:  # and once more from the start
             survived.append(bench.numbers(exp) == bench.expected)
             shutil.rmtree(exp)
-    last = not exp.exists() or bench.goes_on(exp)
+    last = not exp.exists() or bench.resumes(exp)
     return [all([*survived, last])] * n
 
 
@@ -70,7 +70,7 @@ def killed_while_saving(bench: Bench, n: int, dice: random.Random) -> list[bool]
             if bench.numbers(exp) != bench.expected:
                 return [False] * n
             shutil.rmtree(exp)
-    return [bench.goes_on(exp)] * n
+    return [bench.resumes(exp)] * n
 
 
 def asked_to_stop(bench: Bench, number: signal.Signals, twice: bool = False) -> list[bool]:
@@ -84,7 +84,7 @@ def asked_to_stop(bench: Bench, number: signal.Signals, twice: bool = False) -> 
         running.send_signal(number)
     code, _, err = finish(running)
     stopped = code in ((128 + number, -number) if twice else (128 + number,)) and "Traceback" not in err
-    return [stopped and bench.goes_on(exp)]
+    return [stopped and bench.resumes(exp)]
 
 
 def output_lost(bench: Bench) -> list[bool]:
@@ -118,7 +118,7 @@ def damaged_checkpoint(bench: Bench, how: str) -> list[bool]:
         data = bytearray(path.read_bytes())
         data[len(data) // 2] ^= 4
         path.write_bytes(data[: len(data) // 3] if how == "truncated" else data)
-    return [bench.goes_on(exp), refused(bench.start(copy))]
+    return [bench.resumes(exp), refused(bench.start(copy))]
 
 
 def folder_deleted(bench: Bench) -> list[bool]:
@@ -137,7 +137,7 @@ def folder_moved(bench: Bench) -> list[bool]:
     running = bench.start(exp)
     wait_for(lambda: epochs_done(exp) >= 2, running)
     exp.rename(new)
-    return [refused(running) and not exp.exists() and bench.goes_on(new)]
+    return [refused(running) and not exp.exists() and bench.resumes(new)]
 
 
 def lock_removed(bench: Bench) -> list[bool]:
@@ -160,7 +160,7 @@ def data_replaced(bench: Bench) -> list[bool]:
     np.save(path, 1 - array)
     said = refused(bench.start(exp))
     np.save(path, array)
-    return [said and bench.goes_on(exp)]
+    return [said and bench.resumes(exp)]
 
 
 def config_edited(bench: Bench) -> list[bool]:
@@ -171,7 +171,7 @@ def config_edited(bench: Bench) -> list[bool]:
     path.write_text(json.dumps(json.loads(text) | {"thr": 0.01}))
     said = refused(bench.start(exp))
     path.write_text(text)
-    return [said and bench.goes_on(exp)]
+    return [said and bench.resumes(exp)]
 
 
 def linked(bench: Bench) -> list[bool]:
@@ -187,7 +187,7 @@ def linked(bench: Bench) -> list[bool]:
         said = refused(bench.start(exp)) and (precious / "7" / "file").read_text() == "mine"
         (exp / name).unlink()
         (bench.folder / f"own {name}").rename(exp / name)
-        survived.append(said and bench.goes_on(exp))
+        survived.append(said and bench.resumes(exp))
     return survived
 
 

@@ -63,7 +63,7 @@ class Bench:
         history = [(exp / f"{name}.npy").read_bytes() for name in HISTORY]
         return [*history, str(trained.epoch).encode(), *(np.asarray(each).tobytes() for each in weights)]
 
-    def goes_on(self, exp: Path) -> bool:
+    def resumes(self, exp: Path) -> bool:
         """Whether the same command ends with the uninterrupted run's numbers."""
         code, _, _ = finish(self.start(exp))
         return code == 0 and self.numbers(exp) == self.expected

@@ -247,10 +247,16 @@ TARGETS = {
     "checkpoint": Target(checkpoints(), check_checkpoint),
     "arrays.npz": Target(archives() | archives().flatmap(edited), check_archive),
 }
-for name in exhibits():
-    Config = import_module(f"exhibits.{name}").Config
-    files = config_files(Config)
-    TARGETS[f"config.json of {name}"] = Target(files | files.flatmap(edited), functools.partial(check_config, Config))
+
+
+def configuration(name: str) -> Target:
+    """The config.json of an exhibit's runs."""
+    kind = import_module(f"exhibits.{name}").Config
+    files = config_files(kind)
+    return Target(files | files.flatmap(edited), functools.partial(check_config, kind))
+
+
+TARGETS |= {f"{name}/config.json": configuration(name) for name in exhibits()}
 
 
 def fuzz(target: Target, folder: Path, examples: int, start: int) -> int:

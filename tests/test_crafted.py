@@ -1,4 +1,4 @@
-"""Files of a run that cannot be, with valid checksums and of valid JSON, are refused by name."""
+"""Inconsistent files of a run, with valid checksums and valid JSON, are refused by name."""
 
 import json
 import os
@@ -40,7 +40,7 @@ def set_to(*path, value):
     return of_record(part)
 
 
-def of_no_run(record):
+def without_identity(record):
     text = json.dumps(json.loads(record.tobytes()) | {"identity": None})
     return np.frombuffer(text.encode(), np.uint8)
 
@@ -65,20 +65,20 @@ CRAFTED = {
     "a history of no epochs": set_to("history", "acc", value=[]),
     "seconds below 0": set_to("seconds", value=-5.0),
     "weights of 1e38": lambda m: m["parameters.W1.weights"].fill(1e38),
-    "a record of no run": lambda m: m.update(record=of_no_run(m["record"])),
+    "a record without identity": lambda m: m.update(record=without_identity(m["record"])),
     "no record": lambda m: m.pop("record"),
     "a record of noise": lambda m: m.update(record=np.arange(200, dtype=np.uint8)),
 }
-HALF = ("half a minibatch", "a billion patterns")  # an analysis does not look at
+PARTIAL = ("half a minibatch", "a billion patterns")  # which an analysis does not read
 
 
 @pytest.mark.parametrize("name", CRAFTED)
-def test_checkpoints_that_cannot_be_are_refused(name, run, circuit):
+def test_inconsistent_checkpoints_are_refused(name, run, circuit):
     spoil(run / "exp", CRAFTED[name])
     store = ParameterStore(run / "exp" / "checkpoints")
     with pytest.raises(UserError, match=r"exp/checkpoints/.*--resume never"):
         load_snapshot(store, circuit, within=(2, 120))
-    if name not in HALF:
+    if name not in PARTIAL:
         with pytest.raises(UserError, match=r"exp/checkpoints/"):
             load_snapshot(store, circuit)
 
@@ -108,7 +108,7 @@ def test_scripts_refuse_such_checkpoints(run, refused):
     ],
     ids=str,
 )
-def test_records_of_other_types_or_that_cannot_be_are_refused(change, run, refused):
+def test_inconsistent_records_are_refused(change, run, refused):
     path = run / "exp" / "run.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     refused(command(TRAIN, run), "run.json")
@@ -119,7 +119,8 @@ def test_records_of_other_types_or_that_cannot_be_are_refused(change, run, refus
 def test_a_record_of_another_run_is_refused(change, run, refused):
     path = run / "exp" / "run.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
-    refused(analysis(run), "run.json and config.json differ in", *change)
+    for script in (analysis(run), command(TRAIN, run)):
+        refused(script, "run.json and config.json differ in", *change)
 
 
 def test_a_fifo_for_a_file_of_the_run_is_not_waited_for(run, refused):

@@ -15,14 +15,14 @@ EXAMPLES = {".npy": 200, "IDX": 200, "checkpoint": 40, "arrays.npz": 100}
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_files_load_or_are_refused(name, tmp_path):
-    fuzz(TARGETS[name], tmp_path, EXAMPLES.get(name, 100), start=0)
+    fuzz(TARGETS[name], tmp_path, EXAMPLES.get(name, 200), start=0)
 
 
 def test_honest_files_load(tmp_path):
     honest = {".npy": npy(Y), "IDX": IDX, "checkpoint": checkpoint()}
     for name in exhibits():
         config = import_module(f"exhibits.{name}").Config()
-        honest[f"config.json of {name}"] = json.dumps(to_json(config)).encode()
+        honest[f"{name}/config.json"] = json.dumps(to_json(config)).encode()
     honest["arrays.npz"] = honest["checkpoint"]["4/default/arrays.npz"]
     for name, target in TARGETS.items():
         target.check(tmp_path, honest[name])

@@ -40,7 +40,8 @@ def test_a_finished_run_is_analyzed(exhibit, data, tmp_path, monkeypatch, capsys
     then = json.loads((exp / f"{stem}_analysis.json").read_text())
     flags = [f"--dataX={data / 'testX.npy'}", f"--dataY={data / 'testY.npy'}", f"--exp_dir={exp}"]
     assert start(monkeypatch, [str(script), *flags]) == 0
-    now = json.loads((exp / f"{stem}_analysis.json").read_text())
+    assert then == json.loads((exp / f"{stem}_analysis.json").read_text())  # format 1 does not tell its test set
+    now = json.loads((exp / "analysis-testX" / f"{stem}_analysis.json").read_text())
     for name in ("patterns", "epoch", "acc", "confusion", "nll", "nll_calibrated", "temperature"):
         np.testing.assert_allclose(now[name], then[name], rtol=1e-6)  # another processor may round otherwise
     assert f" => NLL = {now['nll']}  Acc = {then['acc']}" in capsys.readouterr().out

@@ -70,7 +70,7 @@ OFTEN = [pytest.param(n, marks=[] if n in (1, 5) else pytest.mark.slow) for n in
 
 @pytest.mark.parametrize("join_dev", [False, True])
 @pytest.mark.parametrize("n_calls", OFTEN)
-def test_a_run_goes_on_wherever_it_was_killed(n_calls, join_dev, make_circuit, sets, tmp_path, monkeypatch):
+def test_a_run_is_resumed_wherever_it_was_killed(n_calls, join_dev, make_circuit, sets, tmp_path, monkeypatch):
     monkeypatch.setattr("exhibits.common.circuit.Circuit.MINIBATCHES_PER_CALL", 5)
     values = {"epochs": 3, "seed": 3, "join_dev": join_dev, "checkpoint_minutes": 1e-9}
     data = dataclasses.replace(sets, dev=None) if join_dev else sets
@@ -249,7 +249,7 @@ def numbers(exp):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)])
-def test_a_signal_ends_a_run_that_can_go_on(number, data, tmp_path):
+def test_a_signal_ends_a_run_that_can_be_resumed(number, data, tmp_path):
     exp = tmp_path / "exp"
     running = start("glsnn", data, exp)
     wait_for_epoch(running, exp, 1)

@@ -340,6 +340,6 @@ def test_changes_study_measures_what_is_learned_and_what_is_not(small_data):
 def test_rows_without_what_a_study_draws_are_refused(toy, tmp_path):
     config = StudyConfig(out_dir=tmp_path / "out")
     tasks = config.tasks([{"a": 1}], epochs=1)
-    assert run_study(toy, tasks, config, ToyRow, measured=("value",))[0]["value"] == 10
+    assert run_study(toy, tasks, config, ToyRow, required=("value",))[0]["value"] == 10
     with pytest.raises(UserError, match=r"toy\.json: rows without angle; move it away"):
-        run_study(toy, tasks, config, ToyRow, measured=("value", "angle"))
+        run_study(toy, tasks, config, ToyRow, required=("value", "angle"))

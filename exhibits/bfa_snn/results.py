@@ -45,14 +45,14 @@ ROWS = [
         recipe="best",
     ),
 ]
-GLANCE = ("page", "best", "wide", "fashion-centred")  # rows that the museum's README shows
+AT_A_GLANCE = ("page", "best", "wide", "fashion-centred")  # rows that the museum's README shows
 REFERENCES = [
     ("ngc-learn museum page", "96.28", "0.372", "18.7 min", "RTX 2070 (dev 96.68 %)"),
 ]
 
 
-RESULTS = Results(Path(__file__), Config, ROWS, GLANCE, REFERENCES)
-run = RESULTS.run  # what a worker of a cluster calls
+RESULTS = Results(Path(__file__), Config, ROWS, AT_A_GLANCE, REFERENCES)
+run = RESULTS.run  # what each task calls, in whatever process
 
 if __name__ == "__main__":
     with reported():

@@ -16,14 +16,14 @@ SEEDS = (1234, 1235, 1236)
 UNCENTRED = {"centre": 0.0, "hid_dropout": 0.1}
 ROWS = [
     Row("mnist", "MNIST, 50,000", seeds=SEEDS),
-    Row("mnist-60000", "MNIST, all 60,000", {"join_dev": True}, SEEDS, calibrated_by="mnist"),
-    Row("whole", "MNIST, 50,000, `--receptive_field 0`", {"receptive_field": 0}, SEEDS),
+    Row("mnist-60000", "MNIST, all 60,000", {"join_dev": True}, seeds=SEEDS, calibrated_by="mnist"),
+    Row("whole", "MNIST, 50,000, `--receptive_field 0`", {"receptive_field": 0}, seeds=SEEDS),
     Row("fashion", "Fashion-MNIST, 50,000", recipe="fashion_mnist", seeds=SEEDS),
     Row(
         "fashion-60000",
         "Fashion-MNIST, all 60,000",
         {"join_dev": True},
-        SEEDS,
+        seeds=SEEDS,
         recipe="fashion_mnist",
         calibrated_by="fashion",
     ),
@@ -31,20 +31,20 @@ ROWS = [
         "fashion-uncentred",
         "Fashion-MNIST, 50,000, `--centre 0 --hid_dropout 0.1`",
         UNCENTRED,
-        SEEDS,
+        seeds=SEEDS,
         recipe="fashion_mnist",
     ),
     Row(
         "fashion-uncentred-60000",
         "Fashion-MNIST, all 60,000, `--centre 0 --hid_dropout 0.1`",
         UNCENTRED | {"join_dev": True},
-        SEEDS,
+        seeds=SEEDS,
         recipe="fashion_mnist",
         calibrated_by="fashion-uncentred",
     ),
     Row("bernoulli", "MNIST, 50,000, `--encoder bernoulli`", {"encoder": "bernoulli", "in_dropout": 0.0}),
 ]
-GLANCE = ("mnist-60000", "fashion-60000")  # rows that the museum's README shows
+AT_A_GLANCE = ("mnist-60000", "fashion-60000")  # rows that the museum's README shows
 REFERENCES = [
     ("MNIST: Zhao et al. (2020)", "98.62", "", "", ""),
     ("MNIST: BrainCog", "98.23", "", "", ""),
@@ -53,8 +53,8 @@ REFERENCES = [
 ]
 
 
-RESULTS = Results(Path(__file__), Config, ROWS, GLANCE, REFERENCES)
-run = RESULTS.run  # what a worker of a cluster calls
+RESULTS = Results(Path(__file__), Config, ROWS, AT_A_GLANCE, REFERENCES)
+run = RESULTS.run  # what each task calls, in whatever process
 
 if __name__ == "__main__":
     with reported():

@@ -243,7 +243,7 @@ def draw_single(rows: list[dict], networks: Sequence[tuple[str, str]]) -> "Figur
 def main() -> None:
     """Runs what is missing, draws, and updates the page of the study if this is what it reports."""
     config = from_command_line(Study)
-    rows = run_study(Path(__file__), grid(config), config, measured=("presented", *ANGLES))
+    rows = run_study(Path(__file__), grid(config), config, required=("presented", *ANGLES))
 
     from exhibits.common.report.plots import save
 

@@ -122,7 +122,7 @@ def draw(rows: list[dict]) -> "Figure":
 def main() -> None:
     """Runs what is missing, draws, and updates the page of the study if this is what it reports."""
     config = from_command_line(Study)
-    rows = run_study(Path(__file__), grid(config), config, measured=("zero",))
+    rows = run_study(Path(__file__), grid(config), config, required=("zero",))
 
     from exhibits.common.report.plots import save
 

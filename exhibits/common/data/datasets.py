@@ -206,21 +206,19 @@ def _patterns(pixels: np.ndarray) -> np.ndarray:
     return pixels.reshape(len(pixels), -1).astype(np.float32) / np.float32(255)
 
 
-def _locate(name: Name, source: Path | None) -> list[Path]:
+def _locate(name: Name, given: Path | None) -> list[Path]:
     """Paths of the four IDX files, downloaded if there is no other way."""
-    published = SOURCES[name]
-    folders = published.folders if source is None else (source,)
+    source = SOURCES[name]
+    folders = source.folders if given is None else (given,)
     for folder in folders:
         try:
             if found := idx_files(folder):
                 return found
         except OSError as error:
-            raise UserError(
-                f"{folder}: {error.strerror}; expected a folder that can be read; {published.hint}"
-            ) from None
-    if source is not None or published.url is None:
-        raise UserError(f"{folders[-1]}: expected {', '.join(FILES)}, each as it is or as .gz; {published.hint}")
-    return _download(published, published.url)
+            raise UserError(f"{folder}: {error.strerror}; expected a folder that can be read; {source.hint}") from None
+    if given is not None or source.url is None:
+        raise UserError(f"{folders[-1]}: expected {', '.join(FILES)}, each as it is or as .gz; {source.hint}")
+    return _download(source, source.url)
 
 
 def idx_files(folder: Path) -> list[Path]:
@@ -235,17 +233,17 @@ def idx_files(folder: Path) -> list[Path]:
     return there if len(there) == len(FILES) else []
 
 
-def _download(published: Source, url: str) -> list[Path]:
+def _download(source: Source, url: str) -> list[Path]:
     import pooch
 
     files = [f"{file}.gz" for file in FILES]
-    registry = {file: f"md5:{md5}" for file, md5 in zip(files, published.download_md5, strict=True)}
+    registry = {file: f"md5:{md5}" for file, md5 in zip(files, source.download_md5, strict=True)}
     fetcher = pooch.create(pooch.os_cache("snn-museum"), url, registry=registry)
     try:
         return [Path(fetcher.fetch(file)) for file in files]
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:120]
-        raise UserError(f"{url}: download failed ({reason}); {published.hint}") from None
+        raise UserError(f"{url}: download failed ({reason}); {source.hint}") from None
 
 
 def read_idx(path: Path, md5: str | None = None) -> np.ndarray:
@@ -282,5 +280,5 @@ def read_idx(path: Path, md5: str | None = None) -> np.ndarray:
         got = f"{len(body)}" if len(body) < size else f"more than {size}"
         raise UserError(f"{path}: {got} bytes of data; expected {size}, as its header says")
     if md5 is not None and (got := hashlib.md5(head + body, usedforsecurity=False).hexdigest()) != md5:
-        raise UserError(f"{path}: MD5 of the raw file is {got}; expected {md5}, that of the published file")
+        raise UserError(f"{path}: MD5 of the raw file is {got}; expected {md5}, that of the source file")
     return np.frombuffer(body, np.uint8).reshape(shape)

@@ -286,8 +286,8 @@ def as_one_hot(path: Path | str, raw: np.ndarray, form: Form | None) -> tuple[np
             f"{path}: labels of type {raw.dtype}, one each; expected integers (labels.astype(int)), or one-hot (N, C)"
         )
     values = raw.reshape(-1)
-    settled = form and (form.labels or tuple(range(form.classes)))
-    labels = settled or tuple(np.unique(values).tolist())
+    known_labels = form and (form.labels or tuple(range(form.classes)))
+    labels = known_labels or tuple(np.unique(values).tolist())
     unseen = np.setdiff1d(values, labels)
     if len(unseen):
         raise UserError(

@@ -25,7 +25,7 @@ from exhibits.common.system.files import read_arrays, read_some_arrays, write_ar
 FILE = Path("default") / "arrays.npz"
 RECORD = "record"
 MAX_RECORD_BYTES = 1 << 24
-LARGEST = 1e18  # of a parameter
+MAX_PARAMETER = 1e18  # in size
 # Files of a checkpoint that may be deleted with it; Orbax, which format 1 was written with, left the others.
 OURS = (FILE, Path("_CHECKPOINT_METADATA"), Path("commit_success.txt"), Path("default/commit_success.txt"))
 
@@ -33,8 +33,8 @@ OURS = (FILE, Path("_CHECKPOINT_METADATA"), Path("commit_success.txt"), Path("de
 class ParameterStore:
     """Keeps the last saved arrays, each with the step it was saved at, in a folder of their own.
 
-    Saving goes on in the background. A newer save is complete before the oldest one goes. A bit that flips on disk is
-    found out. Only saves of the same identity are ever deleted. To be used in a `with` block, or closed.
+    Saving goes on in the background. A newer save is complete before the oldest one goes. A flipped bit on disk
+    is detected. Only saves of the same identity are ever deleted. To be used in a `with` block, or closed.
 
     Args:
         folder: made when something is saved.
@@ -151,7 +151,7 @@ class ParameterStore:
         """
         found = read_some_arrays(self.folder / str(step) / FILE, (RECORD, *format1.NAMES), MAX_RECORD_BYTES)
         if RECORD in found:
-            return Record.decoded(found[RECORD].tobytes())
+            return Record.decode(found[RECORD].tobytes())
         return Record(None, format1.progress(found)) if len(found) == len(format1.NAMES) else None
 
     def load(
@@ -183,7 +183,7 @@ class ParameterStore:
                 if check is not None:
                     check(record)
                 arrays = read_arrays(path / FILE, names, extra=MAX_RECORD_BYTES)
-                refuse_absurd(arrays)
+                refuse_implausible(arrays)
             except Exception as error:  # whatever zipfile finds
                 wrong.append(f"{path}: damaged, or not of this run ({reason(error)})")
                 continue
@@ -194,7 +194,7 @@ class ParameterStore:
         raise UserError(f"{wrong[0]}; put back the original files, or train again with --resume never")
 
     def _differences(self, record: Record | None) -> list[str]:
-        """In what a save is of another run; empty if it is of this one, or as old as not to tell."""
+        """What differs between a save's run and this one; empty if nothing does, or if the save is too old to tell."""
         if self.identity is None or record is None or record.identity is None:
             return []
         return list(record.identity.differences(self.identity))
@@ -218,15 +218,15 @@ def _named(arrays: dict[str, Any]) -> dict[str, Any]:
     return {jax.tree_util.keystr(path, simple=True, separator="."): np.asarray(leaf) for path, leaf in leaves}
 
 
-def refuse_absurd(arrays: dict[str, np.ndarray]) -> None:
-    """Raises a ValueError for NaN, infinity, and numbers whose products float32 cannot hold."""
+def refuse_implausible(arrays: dict[str, np.ndarray]) -> None:
+    """Raises a ValueError for NaN, infinity, and numbers so large that sums of products may overflow float32."""
     for name, array in arrays.items():
         if array.dtype.kind != "f":
             continue
         if not np.isfinite(array).all():
             raise ValueError(f"{name} holds NaN or infinity")
-        if np.abs(array).max(initial=0.0) > LARGEST:
-            raise ValueError(f"{name} holds numbers beyond {LARGEST:g}")
+        if np.abs(array).max(initial=0.0) > MAX_PARAMETER:
+            raise ValueError(f"{name} holds numbers beyond {MAX_PARAMETER:g}")
 
 
 def _remove(checkpoint: Path) -> None:

@@ -150,7 +150,7 @@ class TrainingConfig(Training, Start, Data, Running):
 
     def _nearest(self) -> tuple[str, list[str]]:
         """Name of the recipe from which the fewest of the circuit's fields differ, and these fields."""
-        apart = {f.name for part in (Training, Start, Data, Running) for f in dataclasses.fields(part)}
+        apart = {field.name for field in dataclasses.fields(TrainingConfig)}
         differing = {
             name: [
                 n
@@ -180,13 +180,13 @@ class TrainingConfig(Training, Start, Data, Running):
         """
 
     @property
-    def may_go_on(self) -> bool:
+    def can_be_extended(self) -> bool:
         """Whether more epochs change nothing in the first ones, as no learning rate follows their number."""
         return getattr(self, "schedule", "constant") == "constant"
 
     def numbers(self, form: Form) -> dict[str, Any]:
         """The fields that numbers depend on, as JSON can hold them, for data of this form."""
-        without = (*WITHOUT_EFFECT, "format", *(["epochs"] if self.may_go_on else []))
+        without = (*WITHOUT_EFFECT, "format", *(["epochs"] if self.can_be_extended else []))
         return {name: value for name, value in to_json(self).items() if name not in without}
 
 
@@ -230,8 +230,9 @@ class AnalysisConfig:
     """What every analysis has; the circuit's values come from the training run."""
 
     dataX: Path | None = None
-    """Patterns to analyze instead of the run's own test set, a .npy file; goes with dataY. Results of another set go to
-    a folder analysis-NAME in exp_dir. If not given and the run has no test set, its development set is analyzed."""
+    """Patterns to analyze instead of the run's own test set, a .npy file; goes with dataY. Results for another set go
+    to a folder analysis-NAME in exp_dir, NAME being the file's. If not given and the run has no test set, its
+    development set is analyzed."""
     dataY: Path | None = None
     """Labels of that set, a .npy file."""
     classes: tuple[str, ...] = ()

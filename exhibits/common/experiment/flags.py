@@ -67,7 +67,7 @@ def _parse(kind: type[C], args: Sequence[str], prog: str | None, recipe: str = "
 
 
 def parts_of(kind: type) -> list[type]:
-    """The dataclasses that a configuration is put together from, that of epochs and seed first."""
+    """The dataclasses that a configuration is put together from, the one with `epochs` first."""
     parts = [part for part in kind.__mro__ if "__dataclass_fields__" in vars(part) and part.__bases__ == (object,)]
     return sorted(parts, key=lambda part: part is not Training)
 
@@ -77,8 +77,8 @@ def _flags(kind: type, recipe: str) -> tuple[type, Any]:
     parts = parts_of(kind)
     if len(parts) < 2:
         return kind, None
-    names = {field.name for part in parts for field in dataclasses.fields(part)}
-    if alone := [field.name for field in dataclasses.fields(kind) if field.name not in names]:
+    placed = {field.name for part in parts for field in dataclasses.fields(part)}
+    if alone := [field.name for field in dataclasses.fields(kind) if field.name not in placed]:
         raise TypeError(
             f"{kind.__name__}.{alone[0]}: belongs in a dataclass of the circuit's values, which Config extends"
         )
@@ -101,14 +101,14 @@ def _flags(kind: type, recipe: str) -> tuple[type, Any]:
 
 def _unknown_flag(kind: type, args: Sequence[str]) -> str:
     """What to say of the first flag that is not a field's; empty if all are."""
-    names = [*HELP, *(f"--{field.name}" for field in dataclasses.fields(kind))]
-    names += ["--recipe"] if getattr(kind, "RECIPES", {}) else []
+    flags = [*HELP, *(f"--{field.name}" for field in dataclasses.fields(kind))]
+    flags += ["--recipe"] if getattr(kind, "RECIPES", {}) else []
     for arg in args:
         flag = arg.partition("=")[0]
         if not re.match("--?[A-Za-z]", flag) or flag.lower() in ("-h", "-inf", "-infinity", "-nan"):
             continue
-        if f"--{flag.removeprefix('--').replace('-', '_')}" not in names:
-            return f"{flag}: unknown flag{did_you_mean(flag, names)}"
+        if f"--{flag.removeprefix('--').replace('-', '_')}" not in flags:
+            return f"{flag}: unknown flag{did_you_mean(flag, flags)}"
     return ""
 
 

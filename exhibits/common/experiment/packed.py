@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from exhibits.common.circuit.circuit import WEIGHTS
-from exhibits.common.experiment.checkpoints import MAX_RECORD_BYTES, RECORD, reason, refuse_absurd
+from exhibits.common.experiment.checkpoints import MAX_RECORD_BYTES, RECORD, reason, refuse_implausible
 from exhibits.common.experiment.schema import Record
 from exhibits.common.system.errors import UserError
 from exhibits.common.system.files import read_arrays, read_some_arrays, write_arrays
@@ -61,9 +61,9 @@ def load(path: Path, parameters: Mapping[str, Any]) -> tuple[dict[str, Any], Rec
         UserError: if it is damaged, or of another circuit.
     """
     try:
-        record = Record.decoded(read_some_arrays(path, (RECORD,), MAX_RECORD_BYTES)[RECORD].tobytes())
+        record = Record.decode(read_some_arrays(path, (RECORD,), MAX_RECORD_BYTES)[RECORD].tobytes())
         arrays = read_arrays(path, pack(parameters), extra=MAX_RECORD_BYTES)
-        refuse_absurd(arrays)
+        refuse_implausible(arrays)
     except Exception as error:  # whatever zipfile finds
         why = reason(error)
         raise UserError(f"{path}: damaged, or not of this circuit ({why}); put back the original file") from None

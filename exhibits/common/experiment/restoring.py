@@ -17,7 +17,7 @@ from exhibits.common.data.form import Form
 from exhibits.common.experiment import packed
 from exhibits.common.experiment.checkpoints import ParameterStore
 from exhibits.common.experiment.config import TrainingConfig, from_json
-from exhibits.common.experiment.runfolder import CHECKPOINTS, recorded_identity, refuse_links
+from exhibits.common.experiment.runfolder import CHECKPOINTS, recorded_identity, refuse_inconsistent, refuse_links
 from exhibits.common.experiment.schema import Identity, RunLog
 from exhibits.common.experiment.training import load_snapshot
 from exhibits.common.system.environment import settings
@@ -56,7 +56,7 @@ def restore(circuit: Circuit, exp: Path, identity: Identity | None = None) -> Re
     """
     if (exp / packed.FILE).exists():
         parameters, record = packed.load(exp / packed.FILE, circuit.get_parameters())
-        assert record.identity is not None  # or load had refused it
+        assert record.identity is not None  # or load would have refused it
         if identity and (others := list(record.identity.differences(identity))):
             raise UserError(f"{exp / packed.FILE}: of another run, differs in {', '.join(others)}; put the file back")
         best = record.progress.best
@@ -144,10 +144,7 @@ def opened(kind: type[C], exp: Path) -> tuple[C, RunLog, Callable[[Form], Identi
             raise UserError(f"{exp}: a run of {found}; expected one of {kind.exhibit}") from None
         raise
     log = read_json(exp / "run.json", RunLog)
-    for name, there, expected in (("exhibit", log.exhibit, kind.exhibit), ("seed", log.seed, config.seed)):
-        if there not in (None, "", expected):  # format 1 told neither
-            which = f"{name} ({there} there, {expected} here)"
-            raise UserError(f"{exp}: run.json and config.json differ in {which}; put back the one that was changed")
+    refuse_inconsistent(exp, config, log)
     for name, value in log.choices.items():
         if name in vars(config):  # whatever it would be here
             config = dataclasses.replace(config, **{name: value})

@@ -16,6 +16,7 @@ from exhibits.common.system.errors import UserError
 from exhibits.common.system.files import read_json, replacing, write_json
 
 CHECKPOINTS, INITIAL = "checkpoints", "initial"
+TEST = ("testX", "testY")
 HISTORY = ("trAcc.npy", "acc.npy", "trNll.npy", "nll.npy", "metrics.csv", "tensorboard")
 OURS = ("run.json", "config.json", ".lock", CHECKPOINTS, INITIAL, *HISTORY)
 
@@ -32,6 +33,14 @@ def recorded_identity(config: TrainingConfig, log: RunLog, form: Form) -> Identi
     learned = {name: record.sha256 for name, record in log.data.items() if not name.startswith("test")}
     numbers = {name: value for name, value in config.numbers(form).items() if name not in log.choices}
     return Identity(log.format, config.exhibit, numbers, learned, form, log.choices, log.settings)
+
+
+def refuse_inconsistent(exp: Path, config: TrainingConfig, log: RunLog) -> None:
+    """Refuses a folder whose run.json is of another run than its config.json."""
+    for name, logged, expected in (("exhibit", log.exhibit, config.exhibit), ("seed", log.seed, config.seed)):
+        if logged not in (None, "", expected):  # format 1 told neither
+            which = f"{name} ({logged} in run.json, {expected} here)"
+            raise UserError(f"{exp}: run.json and config.json differ in {which}; put back the one that was changed")
 
 
 def finished(config: TrainingConfig, identity: Identity) -> RunLog | None:
@@ -114,29 +123,36 @@ def held(config: TrainingConfig, identity: Identity, log: RunLog) -> Iterator[Ru
     """
     exp = config.exp_dir
     # Before anything is written there.
-    found = _log_of(exp) if exp.is_dir() else None
+    existing = _log_of(exp) if exp.is_dir() else None
     if config.resume == "must":
-        _refuse_what_cannot_go_on(config, found)
+        _refuse_unresumable(config, existing)
     try:
         exp.mkdir(parents=True, exist_ok=True)
         if not os.access(exp, os.W_OK):
             raise PermissionError(13, "not writable")
     except OSError as error:
         raise UserError(f"--exp_dir {exp}: {error.strerror}; expected a folder that can be written to") from None
-    handle = _lock(exp, log.started)
+    handle = _lock(exp)
     try:
-        found = _log_of(exp)
-        wanted = found is not None and (config.resume == "must" or (config.resume == "auto" and not found.finished))
-        resumed = found if wanted else None
+        existing = _log_of(exp)
+        wanted = existing is not None and (
+            config.resume == "must" or (config.resume == "auto" and not existing.finished)
+        )
+        resumed = existing if wanted else None
         if resumed is not None:
             _refuse_another_run(config, identity, resumed)
-        elif found is not None:
-            _set_aside(exp, found.started)
-            if config.resume == "auto" and found.finished and found.epochs_done < config.epochs and config.may_go_on:
-                print(f"It ended after epoch {found.epochs_done}; --resume must resumes such a run", flush=True)
+        elif existing is not None:
+            _set_aside(exp, existing.started)
+            if (
+                config.resume == "auto"
+                and existing.finished
+                and existing.epochs_done < config.epochs
+                and config.can_be_extended
+            ):
+                print(f"It ended after epoch {existing.epochs_done}; --resume must resumes such a run", flush=True)
             os.close(handle)
             exp.mkdir(exist_ok=True)
-            handle = _lock(exp, log.started)
+            handle = _lock(exp)
             if _log_of(exp) is not None:
                 raise UserError(f"--exp_dir {exp}: another run has begun there; give another --exp_dir")
         folder = RunFolder(exp, handle, resumed or log, resumes=resumed is not None)
@@ -147,15 +163,15 @@ def held(config: TrainingConfig, identity: Identity, log: RunLog) -> Iterator[Ru
             write_json(exp / "config.json", to_json(config))
         else:
             recorded = from_json(type(config), exp / "config.json")
-            where = {
-                name: getattr(config, name) for name in ("dataset", *FILES)
-            }  # the same content, or a test set more
+            # The same content from elsewhere, or a test set more.
+            files = {name: getattr(config, name) for name in ("dataset", *FILES)}
             if config.dataset is None and config.testX is None:
-                where |= {"testX": recorded.testX, "testY": recorded.testY}
+                files |= {"testX": recorded.testX, "testY": recorded.testY}
             classes = config.classes or recorded.classes
-            now = dataclasses.replace(recorded, epochs=config.epochs, classes=classes, **where)
+            now = dataclasses.replace(recorded, epochs=config.epochs, classes=classes, **files)
             if now != recorded:
                 write_json(exp / "config.json", to_json(now))
+                folder.note(data=folder.log.data | {name: log.data[name] for name in TEST if name in log.data})
             if now.epochs != recorded.epochs:
                 folder.note(finished=None)
         yield folder
@@ -163,20 +179,22 @@ def held(config: TrainingConfig, identity: Identity, log: RunLog) -> Iterator[Ru
         os.close(handle)
 
 
-def _refuse_what_cannot_go_on(config: TrainingConfig, found: RunLog | None) -> None:
-    """Refuses `resume="must"` where there is no run to go on with."""
+def _refuse_unresumable(config: TrainingConfig, existing: RunLog | None) -> None:
+    """Refuses `resume="must"` where there is no run to resume."""
     exp = config.exp_dir
-    if found is None:
+    if existing is None:
         raise UserError(f"--resume must: no interrupted run in {exp}; expected one of this configuration")
-    if found.finished and config.epochs <= found.epochs_done:
+    if existing.finished and config.epochs <= existing.epochs_done:
         raise UserError(
-            f"--resume must: the run in {exp} is finished, after {found.epochs_done} epochs; ask for more --epochs"
+            f"--resume must: the run in {exp} is finished, after {existing.epochs_done} epochs; ask for more --epochs"
         )
-    same = from_json(type(config), exp / "config.json").may_go_on == config.may_go_on  # else that is what is said
-    if found.finished and same and not config.may_go_on:
+    same = (
+        from_json(type(config), exp / "config.json").can_be_extended == config.can_be_extended
+    )  # else that is what is said
+    if existing.finished and same and not config.can_be_extended:
         raise UserError(
             f"--resume must: the run in {exp} is finished, and its learning rates fell to 0 along its "
-            f"{found.epochs_done} epochs; begin a new run with its weights: --init_from {exp} and another --exp_dir"
+            f"{existing.epochs_done} epochs; begin a new run with its weights: --init_from {exp} and another --exp_dir"
         )
 
 
@@ -192,22 +210,23 @@ def refuse_links(exp: Path) -> None:
             raise UserError(f"{place}: is a link; replace it with the file or folder that it points to")
 
 
-def _refuse_another_run(config: TrainingConfig, identity: Identity, found: RunLog) -> None:
+def _refuse_another_run(config: TrainingConfig, identity: Identity, existing: RunLog) -> None:
     """Refuses to resume a run whose numbers would not be those of an uninterrupted one."""
     exp = config.exp_dir
     if not (exp / "config.json").exists():
         return
-    if config.epochs < found.epochs_done:
+    if config.epochs < existing.epochs_done:
         raise UserError(
-            f"--epochs {config.epochs}: the run in {exp} has done {found.epochs_done}; ask for as many or more"
+            f"--epochs {config.epochs}: the run in {exp} has done {existing.epochs_done}; ask for as many or more"
         )
-    recorded = recorded_identity(from_json(type(config), exp / "config.json"), found, identity.form)
-    if names := _differences(recorded, identity):
+    recorded = from_json(type(config), exp / "config.json")
+    refuse_inconsistent(exp, recorded, existing)
+    if names := _differences(recorded_identity(recorded, existing, identity.form), identity):
         raise UserError(
             f"--exp_dir {exp}: holds a run that differs in {', '.join(names)}; "
             "resume it with its own settings and data, give another --exp_dir, or set it aside with --resume never"
         )
-    if found.format == 1:
+    if existing.format == 1:
         print(
             f"The run in {exp} began in format 1, which did not record its data and settings, so that "
             "these cannot be checked; from here on, this version trains and measures it",
@@ -215,7 +234,7 @@ def _refuse_another_run(config: TrainingConfig, identity: Identity, found: RunLo
         )
 
 
-def _lock(exp: Path, started: str) -> int:
+def _lock(exp: Path) -> int:
     """The open folder, locked as long as it is open."""
     handle = os.open(exp, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -245,7 +264,7 @@ def _owner(exp: Path) -> str:
     try:
         handle = os.open(exp / ".lock", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
-        return "which one, its .lock does not say"
+        return "unknown process: .lock is missing or unreadable"
     with os.fdopen(handle, "rb") as file:
         return file.read(200).decode(errors="replace").strip()
 

@@ -53,7 +53,7 @@ class Identity(Struct, frozen=True):
         """What differs in another run, as `name (value of this one there, of the other one here)`."""
         for part in ("config", "choices", "settings"):
             here, there = getattr(self, part), getattr(other, part)
-            # The number of epochs is among the numbers of some runs only, see `TrainingConfig.may_go_on`.
+            # The number of epochs is among the numbers of some runs only, see `TrainingConfig.can_be_extended`.
             for name in here | there if part != "config" else [name for name in here if name in there]:
                 if here.get(name) != there.get(name):
                     yield f"{name} ({_shown(here.get(name))} there, {_shown(there.get(name))} here)"
@@ -176,17 +176,17 @@ class Progress(Struct):
 
 
 class Record(Struct):
-    """What a checkpoint holds beside its arrays; those of format 1 did not tell of which run they are."""
+    """What a checkpoint holds beside its arrays. `identity` is None only in format 1, which did not record it."""
 
     identity: Identity | None
     progress: Progress
 
     @classmethod
-    def decoded(cls, text: bytes) -> "Record":
+    def decode(cls, text: bytes) -> "Record":
         """What was written as JSON.
 
         Raises:
-            ValueError: if it cannot be.
+            ValueError: if it is not the JSON of a record, or names no run.
         """
         record = msgspec.json.decode(text, type=cls)
         if record.identity is None:

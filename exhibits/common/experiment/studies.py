@@ -106,7 +106,7 @@ def run_study(
     tasks: Sequence[Task],
     config: StudyConfig,
     kind: type = StudyRow,
-    measured: Sequence[str] = (),
+    required: Sequence[str] = (),
 ) -> list[Row]:
     """Runs the tasks whose rows are missing and keeps each row as soon as it is there, beside those of others.
 
@@ -115,7 +115,7 @@ def run_study(
         tasks: of the study's grid.
         config: the command line.
         kind: what a row is, as msgspec can decode it.
-        measured: fields that all rows of this study have, though not those of every study.
+        required: optional fields of a row that this study needs.
 
     Returns:
         The rows of these tasks that there are, in the order of the grid.
@@ -126,6 +126,9 @@ def run_study(
     rows_folder, figures_folder = config.folders(script)
     path = rows_folder / f"{script.stem}.json"
     stored = _stored(path, kind)
+    there = [stored[_identity(task)] for task in tasks if _identity(task) in stored]
+    if lacking := sorted({name for name in required for row in there if name not in row}):
+        raise UserError(f"{path}: rows without {', '.join(lacking)}; move it away to measure them again")
     missing = [task for task in tasks if _identity(task) not in stored]
     failures = []
     if missing and not config.plot_only:
@@ -145,8 +148,6 @@ def run_study(
     rows = [stored[_identity(task)] for task in tasks if _identity(task) in stored]
     if not rows:
         raise UserError(f"{path}: no row of this study yet; run it without --plot_only first")
-    if lacking := sorted({name for name in measured for row in rows if name not in row}):
-        raise UserError(f"{path}: rows without {', '.join(lacking)}; move it away to measure them again")
     make_folder(figures_folder)
     return rows
 

@@ -126,7 +126,7 @@ def load_snapshot(
                 raise ValueError(f"{seen} of {n} patterns, in minibatches of {size}, after epoch {progress.epoch}")
 
     step, arrays, record = store.load({"parameters": circuit.get_parameters()}, step, check)
-    assert record is not None  # or check had refused it
+    assert record is not None  # or check would have refused it
     return arrays["parameters"], record.progress, step
 
 
@@ -151,10 +151,8 @@ class _Run:
         self.start = self.saved_at = time.perf_counter()
         self.timed: tuple[float, int] | tuple[()] | None = ()  # when the first call had ended, and calls since then
         self.named: set[str] = set()  # layers that were said to be dead
-        self.chunk_start = (
-            0,
-            {},
-        )  # --debug_nans: patterns learned from in the epoch before this chunk, parameters then
+        # --debug_nans: patterns that this epoch has learned from before the chunk under way, parameters then
+        self.chunk_start = (0, {})
         self.checkpoints = ParameterStore(folder.path / CHECKPOINTS, keep=2, identity=identity, check=folder.check)
         self.best_saved = 0  # step of the best epoch's checkpoint when the last one was saved
         self.whole = jax.jit(lambda tree: {name: jnp.isfinite(value).all() for name, value in tree.items()})

@@ -65,7 +65,7 @@ class Subject:
 
 def subject(kind: type[TrainingConfig], analysis: AnalysisConfig) -> Subject:
     """The run of a folder and the set that is to be presented: the one that was given, else the run's own test set,
-    else its development set. What is written of another set goes to a folder of its own in the run's.
+    else its development set. Results for any other set go to a subfolder of the run's folder.
 
     Args:
         kind: of the run's configuration.
@@ -86,14 +86,15 @@ def subject(kind: type[TrainingConfig], analysis: AnalysisConfig) -> Subject:
     if analysis.dataX is not None and analysis.dataY is not None:  # or neither is
         patterns, form, records = read_patterns(analysis.dataX, analysis.dataY, log.form)
         own = [log.data[field].sha256 for field in (f"{name}X", f"{name}Y") if field in log.data]
-        if log.format > 1 and own != [record.sha256 for record in records]:  # 1 did not record them
+        if own != [record.sha256 for record in records]:
+            print(f"{analysis.dataX} is not the run's own {of}; ", end="")
             of = f"set {analysis.dataX.name}"
             folder = exp / f"analysis-{analysis.dataX.stem}"
-            print(f"Not the run's own {name} set: what is written goes to {folder}", flush=True)
+            print(f"results go to {folder}", flush=True)
     else:
         patterns, form, records = load_patterns(config, name, log.form)
-        for name, record in records.items():
-            if name in log.data and record.sha256 != log.data[name].sha256:
+        for field, record in records.items():
+            if field in log.data and record.sha256 != log.data[field].sha256:
                 raise UserError(
                     f"{record.path}: its content differs from what {exp / 'run.json'} recorded; put it back, or name "
                     "the set to analyze with --dataX --dataY"
@@ -151,7 +152,7 @@ def calibration_of(readout: Readout, probability: np.ndarray) -> Calibration:
 def analyze(kind: type[TrainingConfig], model: type[Network], analysis: AnalysisConfig, stem: str) -> None:
     """Evaluates a trained circuit, prints the results, and writes `<stem>_analysis.json`, pictures and `report.html`.
 
-    They go to the run's folder, or to one in it if they are of another set than the run's own.
+    They go to the run's folder; for any other set than the run's own, to a subfolder.
 
     Pictures, `<stem>_<what>`: likelihood and accuracy (by epoch), confusion, reliability, misclassified, raster and
     potentials (of the first pattern), rates (activity by layer), receptive_fields, codes (t-SNE of the last hidden
@@ -168,6 +169,7 @@ def analyze(kind: type[TrainingConfig], model: type[Network], analysis: Analysis
     """
     start = time.perf_counter()
     seen, exp = subject(kind, analysis), analysis.exp_dir
+    make_folder(seen.folder)
     network = model.for_analysis(seen.config, seen.form)
     trained = restore(network, exp, seen.identity)
     of, patterns = seen.of, seen.patterns
@@ -183,14 +185,13 @@ def analyze(kind: type[TrainingConfig], model: type[Network], analysis: Analysis
         print(f" => NLL = {result['nll_calibrated']}  calibrated: {how}")
     spikes = ", ".join(f"{name} {mean:.1f}" for name, mean in result["spikes_per_pattern"].items())
     print(f" => Spikes per pattern: {spikes}", flush=True)
-    make_folder(seen.folder)
     write_json(seen.folder / f"{stem}_analysis.json", result)
 
     album = Album(seen.folder, stem, caption_of(seen.config, network.summary, trained.epoch), analysis.format)
     add_curves(album, exp, seen.config, seen.log)
     _add_predictions(album, seen, result, readout, calibrated, trained.temperature)
     _add_cells(album, seen, network, readout)
-    if readout.rates:  # there is a hidden layer
+    if network.hidden:
         _add_codes(album, seen, readout, analysis.tsne_patterns)
     page = seen.folder / "report.html"
     write_report(page, seen.config, seen.log, result, album, draw_circuit(network), time.perf_counter() - start)
@@ -267,7 +268,7 @@ def _add_cells(album: Album, seen: Subject, network: Network, readout: Readout) 
             burn_in=burn_in,
         )
         album.add("potentials", potentials, "Membrane potentials of a few cells, with threshold and spikes.")
-    if readout.onsets:
+    if network.hidden:
         rates = plots.draw_rates(readout.onsets, dt * network.n_steps, f"{seen.of}, {len(y):,} patterns")
         album.add("rates", rates, "How active the cells of the hidden layers are.")
     if shape:

@@ -22,7 +22,7 @@ from exhibits.common.system.errors import UserError
 from exhibits.common.system.files import locked, make_folder, read_json, replacing, write_json
 from exhibits.common.system.places import REPOSITORY
 
-GLANCE = ("recipe", "seeds", "test accuracy (%)", "training", "hardware")
+GLANCE_COLUMNS = ("recipe", "seeds", "test accuracy (%)", "training", "hardware")
 
 
 def marks(name: str) -> tuple[str, str]:
@@ -57,7 +57,8 @@ class Results:
     """The results of an exhibit: which rows its tables have, how they are measured, and where they are shown.
 
     Attributes:
-        script: the exhibit's `results.py`, with results/ and README.md beside it; its `run` is this one's.
+        script: the exhibit's `results.py`, with results/ and README.md beside it; it has to have `run`, which each task
+            calls, as a function of its own.
         kind: of the exhibit's configuration.
         rows: in the order of the table.
         at_a_glance: names of the rows that the museum's README shows, if it shows any.
@@ -80,7 +81,7 @@ class Results:
         parser = Parser(doc)
         names = ", ".join(row.name for row in self.rows)
         parser.add_argument("rows", nargs="*", metavar="ROW", help=f"rows to measure, some of {names} (default: all)")
-        parser.add_argument("--table", action="store_true", help="measure nothing, only write the table")
+        parser.add_argument("--table", action="store_true", help="measure nothing, only write the tables")
         parser.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask scheduler; this process if not given")
         options = parser.parse_args()
         if not options.table:
@@ -120,7 +121,7 @@ class Results:
         return train_and_test(self.config_of(row), task)
 
     def measure(self, rows: Sequence[Row], scheduler: str | None = None) -> None:
-        """Runs what is missing and appends each seed to its row's file as soon as it is there, beside those of others.
+        """Trains the missing seeds and adds each result to its row's file at once; keeps what other processes add.
 
         Args:
             rows: of the results table.
@@ -133,7 +134,7 @@ class Results:
         by_name = {row.name: row for row in rows}
         failures = []
         for wave in ([row for row in rows if not row.calibrated_by], [row for row in rows if row.calibrated_by]):
-            tasks = [task for row in wave for task in _missing(row, self.stored(row), self.folder)]
+            tasks = [task for row in wave for task in self._missing(row)]
             for task, result in outcomes(self.script, tasks, scheduler):
                 row, seed = by_name[task["row"]], task["seed"]
                 if isinstance(result, UserError):
@@ -144,17 +145,36 @@ class Results:
                     found = self.stored(row)
                     found.runs = [done for done in found.runs if done.get("seed") != seed] + [result]
                     found.runs.sort(key=lambda done: done.get("seed", 0))
-                    write_json(self.folder / f"{row.name}.json", found)
+                    write_json(self._path(row.name), found)
         if failures:
             raise UserError(f"{len(failures)} trainings failed, the rest is in {self.folder}; {failures[0]}")
 
+    def _path(self, name: str) -> Path:
+        """The file of the row of that name."""
+        return self.folder / f"{name}.json"
+
+    def _missing(self, row: Row) -> Iterator[dict[str, Any]]:
+        """A task for each seed of a row that is not there yet."""
+        there = {run.get("seed") for run in self.stored(row).runs}
+        for seed in row.seeds:
+            if seed in there:
+                continue
+            temperature = None
+            if row.calibrated_by:
+                path = self._path(row.calibrated_by)
+                fitted = [run.temperature for run in seed_results(path) if run.seed == seed] if path.exists() else []
+                if not fitted:
+                    raise UserError(f"{row.name}, seed {seed}: measure {row.calibrated_by} with this seed first")
+                temperature = fitted[0]
+            yield {"row": row.name, "seed": seed, "temperature": temperature}
+
     def stored(self, row: Row) -> ResultsRow:
-        """A row as stored, or without runs if it has no file; a field newer than the file has its value in `ADDED`.
+        """A row as stored, or without runs if it has no file; a field newer than the file takes its value from `ADDED`.
 
         Raises:
             UserError: if the file was measured with another configuration, such as an older recipe, or on other data.
         """
-        config, path = self.config_of(row), self.folder / f"{row.name}.json"
+        config, path = self.config_of(row), self._path(row.name)
         ignored = (*WITHOUT_EFFECT, "format", "seed")
         values = {name: value for name, value in to_json(config).items() if name not in ignored}
         here = ResultsRow(row.title, values, [], data_digest(config))
@@ -187,10 +207,8 @@ class Results:
             f"| {title} | | | {acc} | {nll} | | | {time} | {device} |"
             for title, acc, nll, time, device in self.references
         ]
-        paths = {row.title: self.folder / f"{row.name}.json" for row in rows}
-        return "\n".join(
-            [*lines, *(_line(title, seed_results(path)) for title, path in paths.items() if path.exists())]
-        )
+        paths = [(row.title, self._path(row.name)) for row in rows]
+        return "\n".join([*lines, *(_line(title, seed_results(path)) for title, path in paths if path.exists())])
 
 
 def _line(title: str, runs: Sequence[SeedResult]) -> str:
@@ -211,21 +229,6 @@ def _line(title: str, runs: Sequence[SeedResult]) -> str:
         hardware,
     ]
     return f"| {' | '.join(cells)} |"
-
-
-def _missing(row: Row, found: ResultsRow, folder: Path) -> Iterator[dict[str, Any]]:
-    """A task for each seed of a row that is not there yet."""
-    for seed in row.seeds:
-        if any(done.get("seed") == seed for done in found.runs):
-            continue
-        temperature = None
-        if row.calibrated_by:
-            path = folder / f"{row.calibrated_by}.json"
-            fitted = [run.temperature for run in seed_results(path) if run.seed == seed] if path.exists() else []
-            if not fitted:
-                raise UserError(f"{row.name}, seed {seed}: measure {row.calibrated_by} with this seed first")
-            temperature = fitted[0]
-        yield {"row": row.name, "seed": seed, "temperature": temperature}
 
 
 def train_and_test(config: TrainingConfig, task: Mapping[str, Any]) -> dict[str, Any]:
@@ -272,7 +275,7 @@ def seed_results(path: Path) -> list[SeedResult]:
 def glance(full: str) -> str:
     """The columns of a results table that a first look needs."""
     cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in full.splitlines()]
-    kept = [cells[0].index(name) for name in GLANCE]
+    kept = [cells[0].index(name) for name in GLANCE_COLUMNS]
     return "\n".join(f"| {' | '.join(row[n] for n in kept)} |" for row in cells)
 
 

@@ -49,7 +49,9 @@ def pack(run: Path, target: Path) -> tuple[float, float]:
     """
     package = import_module(f"exhibits.{exhibit_of(run)}")
     config, log, identity_of = opened(package.Config, run)
-    if not log.finished or log.form is None:
+    if log.form is None:
+        raise UserError(f"{run}: of format 1, which does not tell its data; train it again")
+    if not log.finished:
         raise UserError(f"{run}: not finished, after {log.epochs_done} epochs; the command that began it resumes it")
     if "testX" not in config.files():
         raise UserError(f"{run}: has no test set; train with --testX --testY, or on a known data set")

@@ -61,8 +61,8 @@ def main(args: Sequence[str] | None = None) -> None:
     out = options.out.expanduser().resolve()
     points = grid(options.exhibit, flags, out)
     study = StudyConfig(scheduler=options.scheduler, out_dir=out)
-    data_of: dict[tuple[Path, ...], tuple[str, Form]] = {}
-    tasks = [task_of(options.exhibit, point, data_of) for point in points]
+    digests: dict[tuple[Path, ...], tuple[str, Form]] = {}
+    tasks = [task_of(options.exhibit, point, digests) for point in points]
     failed = None
     try:
         rows = run_study(Path(__file__), tasks, study, SweepRow)
@@ -136,19 +136,19 @@ def folder_of(values: dict[str, str]) -> str:
     return name
 
 
-def task_of(exhibit: str, point: Point, data_of: dict[tuple[Path, ...], tuple[str, Form]]) -> dict[str, Any]:
+def task_of(exhibit: str, point: Point, digests: dict[tuple[Path, ...], tuple[str, Form]]) -> dict[str, Any]:
     """What a row's numbers depend on, and the folder of its run.
 
     Args:
         exhibit: to train.
         point: of the grid.
-        known: digest and form of data by their files, which are read once for all points; added to.
+        digests: digest and form of data by their files, which are read once for all points; added to.
     """
     files = tuple(point.config.files().values())
-    if files not in data_of:
+    if files not in digests:
         data = load_for_training(point.config)
-        data_of[files] = hashlib.sha256("".join(data.learned.values()).encode()).hexdigest(), data.form
-    digest, form = data_of[files]
+        digests[files] = hashlib.sha256("".join(data.learned.values()).encode()).hexdigest(), data.form
+    digest, form = digests[files]
     return {
         "exhibit": exhibit,
         "flags": point.values,

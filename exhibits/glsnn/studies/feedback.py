@@ -241,10 +241,10 @@ def draw_controls(rows: list[dict]) -> "Figure":
             if chosen:
                 acc = {n: [100 * row["acc"][n - 1] for row in chosen] for n in range(1, len(chosen[0]["acc"]) + 1)}
                 draw_seeds(accuracy, acc, *style)
-            if chosen := [row for row in chosen if "angles" in row]:
+            if measured := [row for row in chosen if "angles" in row]:
                 random = [f"W{n}" for n in range(1, LAYERS[0] - 1)]  # the layers that random feedback reaches
-                each = [angle_curves([row]) for row in chosen]
-                epochs = range(len(chosen[0]["angles"]))
+                each = [angle_curves([row]) for row in measured]
+                epochs = range(len(measured[0]["angles"]))
                 points = {n: [mean(a[w][n][0] for w in random if n in a.get(w, {})) for a in each] for n in epochs}
                 draw_seeds(angle, points, *style)
         for axes in (accuracy, angle):

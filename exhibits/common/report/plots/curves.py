@@ -64,13 +64,12 @@ def _by_epoch(
     axes: Axes, train: Values, dev: Values, best_epoch: int, sample: int, first: int, unit: str = ""
 ) -> np.ndarray:
     """Both curves and the epoch that was kept; gives all values that were drawn."""
-    drawn, labelled = [], False
+    drawn, has_dev = [], not np.isnan(np.asarray(dev, float)).all()
     what = f"train ({sample:,} patterns)" if sample else "train"
     for label, values, color, line in ((what, train, COLORS[1], "s--"), ("dev", dev, COLORS[0], "o-")):
         values = np.asarray(values, float)
         if np.isnan(values).all():
             continue  # there was no development set
-        labelled |= label == "dev"
         shown = first if len(values) > first else 0
         if shown:
             label += f", {values[0]:.1f}{unit} before training"
@@ -78,7 +77,7 @@ def _by_epoch(
         axes.plot(epochs, values[shown:], line, markersize=3, linewidth=1.3, color=color, label=label)
         drawn.append(values[shown:])
     if 0 < best_epoch < len(train):
-        why = "the best on dev" if labelled else "the last"
+        why = "the best on dev" if has_dev else "the last"
         axes.axvline(best_epoch, color="0.4", linestyle=":", linewidth=1.2, label=f"epoch {best_epoch}, {why}")
     if first == len(train) - 1:  # a single point: around it, a range that has whole numbers
         axes.set_xlim(first - 1, first + 1)

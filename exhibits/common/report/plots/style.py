@@ -128,7 +128,7 @@ def data_uri(drawn: Axes | Mapping[str, Axes] | Figure, path: Path) -> str:
 
     Args:
         drawn: a figure, or what a drawing function returned.
-        path: what `save` wrote of it: an image is scaled down, in a fraction of the time of drawing.
+        path: file that `save` wrote; an image is scaled down, which is faster than drawing again.
     """
     file, kind = io.BytesIO(), "jpeg" if path.suffix == ".jpg" else "png"
     with museum_style(), _reporting_missing_characters():
