@@ -9,6 +9,7 @@ from test_bad_input import TRAIN
 from test_identity import analysis, circuit, command, folder, refused, run
 
 from exhibits.common.experiment.checkpoints import FILE, ParameterStore
+from exhibits.common.experiment.schema import Best, History, Progress
 from exhibits.common.experiment.training import load_snapshot
 from exhibits.common.system.errors import UserError
 
@@ -59,6 +60,7 @@ CRAFTED = {
     "epoch -1": set_to("epoch", value=-1),
     "more right than seen": set_to("partial", value={"n": 8, "n_correct": 9, "nll_sum": 1.0}),
     "half a minibatch": set_to("partial", value={"n": 7, "n_correct": 3, "nll_sum": 1.0}),
+    "a best epoch that ended elsewhere": set_to("best", "step", value=5),
     "a billion patterns": set_to("partial", value={"n": 1_000_000_000, "n_correct": 3, "nll_sum": 1.0}),
     "NLL below 0": set_to("history", "nll", 0, value=-1.0),
     "a history of words": set_to("history", "acc", value=["many", "few"]),
@@ -69,7 +71,11 @@ CRAFTED = {
     "no record": lambda m: m.pop("record"),
     "a record of noise": lambda m: m.update(record=np.arange(200, dtype=np.uint8)),
 }
-PARTIAL = ("half a minibatch", "a billion patterns")  # which an analysis does not read
+PARTIAL = (
+    "half a minibatch",
+    "a best epoch that ended elsewhere",
+    "a billion patterns",
+)  # which an analysis does not read
 
 
 @pytest.mark.parametrize("name", CRAFTED)
@@ -128,3 +134,14 @@ def test_a_fifo_for_a_file_of_the_run_is_not_waited_for(run, refused):
         (run / "exp" / name).unlink()
         os.mkfifo(run / "exp" / name)
         refused(analysis(run), name, "is a FIFO")
+
+
+def test_the_best_epoch_is_the_most_accurate_one_then_the_surest():
+    def history(acc, nll):
+        return History(trAcc=[0.1] * len(acc), acc=acc, trNll=[1.0] * len(acc), nll=nll)
+
+    assert history([0.9, 0.5, 0.7, 0.7, 0.7], [0.1, 1.0, 0.9, 0.8, 0.8]).best() == 3
+    assert history([None] * 3, [None] * 3).best() == 2  # without a development set, the last
+    assert History().best() == 0
+    with pytest.raises(ValueError, match="best epoch 1, in the history 2"):
+        Progress(2, history=history([0.1, 0.4, 0.5], [1.0] * 3), best=Best(1, 0.4, 1.0), epoch_seconds=[1.0, 1.0])

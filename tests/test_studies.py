@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 import pytest
 from conftest import make_patterns
+from test_bad_input import start
 
 from exhibits.common.data.datasets import MNIST
 from exhibits.common.data.loading import Patterns, digest_of, load_folder
@@ -337,9 +338,12 @@ def test_changes_study_measures_what_is_learned_and_what_is_not(small_data):
     assert study.table([row]).splitlines()[-1].startswith(shown)
 
 
-def test_rows_without_what_a_study_draws_are_refused(toy, tmp_path):
-    config = StudyConfig(out_dir=tmp_path / "out")
-    tasks = config.tasks([{"a": 1}], epochs=1)
-    assert run_study(toy, tasks, config, ToyRow, required=("value",))[0]["value"] == 10
-    with pytest.raises(UserError, match=r"toy\.json: rows without angle; move it away"):
-        run_study(toy, tasks, config, ToyRow, required=("value", "angle"))
+@pytest.mark.parametrize("change", [{"angles": None}, {"angles": []}, {"feedback": [[]]}, {"presented": []}], ids=str)
+def test_rows_without_what_a_study_draws_are_refused(change, tmp_path, monkeypatch, capsys):
+    rows = json.loads((BFA / "results" / "alignment.json").read_text())
+    rows["rows"][1] |= change
+    (tmp_path / "alignment.json").write_text(json.dumps(rows))
+    command = [str(BFA / "alignment.py"), "--plot_only", f"--out_dir={tmp_path}"]
+    assert start(monkeypatch, command) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and "alignment.json" in told and "move it away" in told

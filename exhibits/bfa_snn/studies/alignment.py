@@ -21,7 +21,7 @@ from exhibits.common.system.errors import reported
 
 with reported():  # a package may be missing
     from exhibits.common.experiment.flags import from_command_line
-    from exhibits.common.experiment.schema import Tally
+    from exhibits.common.experiment.schema import Angles, Count, StudyRow, Tally
     from exhibits.common.experiment.studies import StudyConfig, by_seed, patterns_of, run_study
     from exhibits.common.report.results import show, spread
 
@@ -56,6 +56,28 @@ class Study(StudyConfig):
     """Measures how the weights of BFA-SNNs of 1 to 3 hidden layers of 256 cells align with their feedback."""
 
 
+class Row(StudyRow, kw_only=True):
+    """A row with angles, measured after several numbers of training patterns.
+
+    Attributes:
+        presented: these numbers.
+        angles: between the update of each layer and the true gradient.
+        instant: between the update of each layer and the gradient that leaves out the cells' memory.
+        feedback: between each hidden layer's feedback and the transposed forward weights above it.
+    """
+
+    presented: list[Count]
+    angles: Angles  # pyright: ignore[reportGeneralTypeIssues]  (of every task here)
+    instant: Angles
+    feedback: Angles
+
+    def __post_init__(self):
+        hidden = len(self.task["hid_dim"])
+        for name, layers in (("angles", hidden + 1), ("instant", hidden + 1), ("feedback", hidden)):
+            if [len(each) for each in getattr(self, name)] != [layers] * len(self.presented) or not self.presented:
+                raise ValueError(f"{name}: expected {layers} layers at each of {len(self.presented)} measurements")
+
+
 def grid(config: StudyConfig) -> list[dict]:
     """The tasks of the study: each depth with fixed feedback, each control with one hidden layer."""
     width = 64 if config.quick else WIDTH
@@ -67,7 +89,7 @@ def grid(config: StudyConfig) -> list[dict]:
 
 
 def run(task: dict) -> dict:
-    """Trains one network; gives the accuracy on the development set after each epoch, and angles, see `StudyRow`."""
+    """Trains one network; gives the accuracy on the development set after each epoch, and angles, see `Row`."""
     import jax
 
     from exhibits.bfa_snn import controls
@@ -243,7 +265,7 @@ def draw_single(rows: list[dict], networks: Sequence[tuple[str, str]]) -> "Figur
 def main() -> None:
     """Runs what is missing, draws, and updates the page of the study if this is what it reports."""
     config = from_command_line(Study)
-    rows = run_study(Path(__file__), grid(config), config, required=("presented", *ANGLES))
+    rows = run_study(Path(__file__), grid(config), config, Row)
 
     from exhibits.common.report.plots import save
 

@@ -18,6 +18,7 @@ from exhibits.common.system.errors import reported
 with reported():  # a package may be missing
     from exhibits.common.data.datasets import MNIST, folder_of
     from exhibits.common.experiment.flags import from_command_line
+    from exhibits.common.experiment.schema import Share, StudyRow
     from exhibits.common.experiment.studies import StudyConfig, by_seed, learning_curve, patterns_of, run_study
     from exhibits.common.report.results import show, spread
 
@@ -54,6 +55,16 @@ CHANGES: dict[str, list[dict[str, Any]]] = {
 @dataclass(frozen=True)
 class Study(StudyConfig):
     """Trains BFA-SNNs by `--recipe best` with one or two values changed."""
+
+
+class Row(StudyRow, kw_only=True):
+    """A row with the accuracy on a sample of the training set after each epoch."""
+
+    train_acc: list[Share]
+
+    def __post_init__(self):
+        if len(self.train_acc) != len(self.acc):
+            raise ValueError(f"train_acc of {len(self.train_acc)} epochs, acc of {len(self.acc)}")
 
 
 def grid(config: StudyConfig) -> list[dict]:
@@ -150,7 +161,7 @@ def draw(rows: list[dict]) -> "Figure":
 def main() -> None:
     """Runs what is missing, draws, and updates the page of the study if this is what it reports."""
     config = from_command_line(Study)
-    rows = run_study(Path(__file__), grid(config), config, required=("train_acc",))
+    rows = run_study(Path(__file__), grid(config), config, Row)
 
     from exhibits.common.report.plots import save
 

@@ -19,6 +19,7 @@ from exhibits.common.system.errors import reported
 
 with reported():  # a package may be missing
     from exhibits.common.experiment.flags import from_command_line
+    from exhibits.common.experiment.schema import Share, StudyRow
     from exhibits.common.experiment.studies import StudyConfig, by_seed, learning_curve, patterns_of, run_study
     from exhibits.common.report.results import show, spread
 
@@ -42,6 +43,12 @@ class Study(StudyConfig):
 
     seeds: int = 5
     """Seeds for each point of the grid: 1234, 1235, ..."""
+
+
+class Row(StudyRow, kw_only=True):
+    """A row with the share of the weights that are 0 after training, by synapse."""
+
+    zero: dict[str, Share]
 
 
 def grid(config: StudyConfig) -> list[dict]:
@@ -122,7 +129,7 @@ def draw(rows: list[dict]) -> "Figure":
 def main() -> None:
     """Runs what is missing, draws, and updates the page of the study if this is what it reports."""
     config = from_command_line(Study)
-    rows = run_study(Path(__file__), grid(config), config, required=("zero",))
+    rows = run_study(Path(__file__), grid(config), config, Row)
 
     from exhibits.common.report.plots import save
 

@@ -18,7 +18,7 @@ MAX_EPOCHS = 10_000
 Count = Annotated[int, Meta(ge=0)]
 Share = Annotated[float, Meta(ge=0.0, le=1.0)]
 NonNegative = Annotated[float, Meta(ge=0.0, le=1e300)]
-Angles = list[list[Annotated[float, Meta(ge=0.0, le=180.0)] | None]]  # degrees
+Angles = list[list[Annotated[float, Meta(ge=0.0, le=180.0)] | None]]  # of each layer at each measurement, degrees
 Temperature = Annotated[float, Meta(ge=1e-3, le=1e3)]
 Time = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
 
@@ -99,6 +99,16 @@ class History(Struct):
     trNll: list[NonNegative] = field(default_factory=list)
     nll: list[NonNegative | None] = field(default_factory=list)
 
+    def best(self) -> int:
+        """The epoch of the highest accuracy on the development set, then of the lowest NLL; without one, the last."""
+        epochs = range(1, len(self.acc))
+        scores = [
+            (acc, -nll, -n)
+            for n, acc, nll in zip(epochs, self.acc[1:], self.nll[1:], strict=False)
+            if acc is not None and nll is not None
+        ]
+        return -max(scores)[2] if scores else max(len(self.acc) - 1, 0)
+
     def add(self, train: Tally, dev: Tally | None) -> None:
         """Appends an epoch."""
         self.trAcc.append(train.acc)
@@ -171,6 +181,8 @@ class Progress(Struct):
         if len(self.epoch_seconds) != self.epoch or self.best.epoch > self.epoch:
             raise ValueError(f"times of {len(self.epoch_seconds)} epochs, best epoch {self.best.epoch} of {self.epoch}")
         expected = self.history.acc[self.best.epoch] if self.best.epoch else None
+        if self.best.epoch != self.history.best():
+            raise ValueError(f"best epoch {self.best.epoch}, in the history {self.history.best()}")
         if self.best.acc != expected or (self.best.acc is None) != (self.best.nll is None):
             raise ValueError(f"best accuracy {self.best.acc} and NLL {self.best.nll}, in the history {expected}")
 
@@ -230,18 +242,13 @@ class RunLog(Struct, kw_only=True):
 
 
 class StudyRow(Struct, omit_defaults=True, kw_only=True):
-    """A task of a study and what was measured.
+    """A task of a study and what every study measures; a study that measures more has a `Row` of its own.
 
     Attributes:
         task: everything that its numbers depend on.
         acc: accuracy on the development set after each epoch.
-        train_acc: accuracy on a sample of the training set after each epoch.
-        angles: by epoch, from before training on, between the update of each layer and the true gradient, degrees.
-        presented: training patterns before each measurement of angles, if they were not measured by epoch.
-        instant: as `angles`, to the gradient that leaves out the cells' memory.
-        feedback: as `angles`, of each hidden layer's feedback and the transposed forward weights above it.
-        spikes: per cell and pattern of each hidden layer, before training.
-        zero: share of the weights that are 0 after training, by synapse.
+        angles: of some tasks: by epoch, from before training on, between each layer's update and the true gradient.
+        spikes: of some tasks: per cell and pattern of each hidden layer, before training.
         seconds: that it took.
         device: hardware.
         git_commit: of the repository.
@@ -249,13 +256,8 @@ class StudyRow(Struct, omit_defaults=True, kw_only=True):
 
     task: dict[str, Any]
     acc: Annotated[list[Share], Meta(min_length=1)]
-    train_acc: list[Share] | None = None
-    angles: Angles | None = None
-    presented: list[Count] | None = None
-    instant: Angles | None = None
-    feedback: Angles | None = None
-    spikes: list[NonNegative] | None = None
-    zero: dict[str, Share] | None = None
+    angles: Annotated[Angles, Meta(min_length=1)] | None = None
+    spikes: Annotated[list[NonNegative], Meta(min_length=1)] | None = None
     seconds: NonNegative
     device: str
     git_commit: str | None = None

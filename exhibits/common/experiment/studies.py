@@ -106,7 +106,6 @@ def run_study(
     tasks: Sequence[Task],
     config: StudyConfig,
     kind: type = StudyRow,
-    required: Sequence[str] = (),
 ) -> list[Row]:
     """Runs the tasks whose rows are missing and keeps each row as soon as it is there, beside those of others.
 
@@ -115,20 +114,16 @@ def run_study(
         tasks: of the study's grid.
         config: the command line.
         kind: what a row is, as msgspec can decode it.
-        required: optional fields of a row that this study needs.
 
     Returns:
         The rows of these tasks that there are, in the order of the grid.
 
     Raises:
-        UserError: if the scheduler cannot be reached, a row lacks a field, or after all other tasks, if some failed.
+        UserError: if the scheduler cannot be reached, or after all other tasks, if some failed.
     """
     rows_folder, figures_folder = config.folders(script)
     path = rows_folder / f"{script.stem}.json"
     stored = _stored(path, kind)
-    there = [stored[_identity(task)] for task in tasks if _identity(task) in stored]
-    if lacking := sorted({name for name in required for row in there if name not in row}):
-        raise UserError(f"{path}: rows without {', '.join(lacking)}; move it away to measure them again")
     missing = [task for task in tasks if _identity(task) not in stored]
     failures = []
     if missing and not config.plot_only:

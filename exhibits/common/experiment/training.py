@@ -122,6 +122,10 @@ def load_snapshot(
         if within is not None:
             epochs, n = within
             seen = progress.partial.n
+            if progress.best.step != progress.best.epoch * n:
+                raise ValueError(
+                    f"best epoch {progress.best.epoch} after {progress.best.step} patterns of {n} an epoch"
+                )
             if not (progress.epoch <= epochs and seen < n and seen % size == 0):
                 raise ValueError(f"{seen} of {n} patterns, in minibatches of {size}, after epoch {progress.epoch}")
 

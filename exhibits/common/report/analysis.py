@@ -90,7 +90,7 @@ def subject(kind: type[TrainingConfig], analysis: AnalysisConfig) -> Subject:
             print(f"{analysis.dataX} is not the run's own {of}; ", end="")
             of = f"set {analysis.dataX.name}"
             folder = exp / f"analysis-{analysis.dataX.stem}"
-            print(f"results go to {folder}", flush=True)
+            print(f"results {'replace those in' if folder.exists() else 'go to'} {folder}", flush=True)
     else:
         patterns, form, records = load_patterns(config, name, log.form)
         for field, record in records.items():
