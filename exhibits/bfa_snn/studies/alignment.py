@@ -67,7 +67,7 @@ class Row(StudyRow, kw_only=True):
     """
 
     presented: list[Count]
-    angles: Angles  # pyright: ignore[reportGeneralTypeIssues]  (of every task here)
+    angles: Angles  # pyright: ignore[reportGeneralTypeIssues, reportIncompatibleVariableOverride]  (not of some tasks, but all)
     instant: Angles
     feedback: Angles
 

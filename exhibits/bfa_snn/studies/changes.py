@@ -38,6 +38,8 @@ CHANGES: dict[str, list[dict[str, Any]]] = {
         {"hid_dim": [2000], "in_dropout": 0.2},
         {"centre": 0.001},
         {"hid_dim": [2000], "centre": 0.001},
+        {"hid_dim": [1000, 1000]},
+        {"hid_dim": [1000, 1000], "centre": 0.001},
     ],
     "fashion_mnist": [
         {},
