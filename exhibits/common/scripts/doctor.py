@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -25,7 +26,8 @@ with reported():  # a package may be missing
     from exhibits.common.system.environment import cpus, pin, unusual
     from exhibits.common.system.places import REPOSITORY, exhibits
 
-PATTERNS = 500  # for the self-test
+PATTERNS, EPOCHS = 500, 10  # of the self-test
+LEARNED = 0.2  # accuracy that shows it
 
 
 def memory() -> str:
@@ -51,17 +53,28 @@ def data(name: Name) -> str:
 
 
 def self_test(script: Path, folder: Path) -> str:
-    """Trains an exhibit for an epoch on a few digits, in a process of its own, and says how that went."""
+    """Trains an exhibit on a few digits, in a process of its own, and says how that went."""
     names = {"dataX": "x", "dataY": "y", "devX": "x", "devY": "y"}
     flags = [f"--{flag}={folder / name}.npy" for flag, name in names.items()]
-    command = [sys.executable, str(script), *flags, "--epochs", "1", "--exp_dir", str(folder / script.parent.name)]
+    command = [
+        sys.executable,
+        str(script),
+        *flags,
+        "--epochs",
+        str(EPOCHS),
+        "--exp_dir",
+        str(folder / script.parent.name),
+    ]
     start = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True)
     seconds = time.perf_counter() - start
-    last = (done.stdout if done.returncode == 0 else done.stderr).strip().splitlines()[-1:]
-    return (
-        f"{'ok' if done.returncode == 0 else f'FAILED with code {done.returncode}'}, {seconds:.1f} s: {' '.join(last)}"
-    )
+    if done.returncode:
+        last = " ".join(done.stderr.strip().splitlines()[-1:])
+        return f"FAILED with code {done.returncode}, {seconds:.1f} s: {last}"
+    found = re.search(r"Best Acc = (\S+)", done.stdout)
+    acc = float(found[1]) if found else 0.0
+    verdict = "ok" if acc >= LEARNED else f"FAILED, expected at least {LEARNED:g}"
+    return f"{verdict}, {seconds:.1f} s: accuracy {acc:g} on {PATTERNS} digits after {EPOCHS} epochs (chance: 0.1)"
 
 
 def main(args: Sequence[str] | None = None) -> int:
