@@ -52,6 +52,7 @@ def test_an_interrupted_run_is_resumed(exhibit, data, tmp_path, monkeypatch, cap
     script, _, _ = SCRIPTS[exhibit]
     exp = shutil.copytree(OLD / f"{exhibit}-interrupted", tmp_path / "exp")
     names = {"dataX": "trainX", "dataY": "trainY", "devX": "validX", "devY": "validY"}
+    names |= {"testX": "testX", "testY": "testY"}  # which is new
     flags = [f"--{flag}={data / name}.npy" for flag, name in names.items()]
     command = [str(script), *flags, f"--exp_dir={exp}", *FLAGS[exhibit].split()]
     assert start(monkeypatch, [*command, "--seed=7"]) == 2
@@ -62,4 +63,5 @@ def test_an_interrupted_run_is_resumed(exhibit, data, tmp_path, monkeypatch, cap
     for name in ("acc", "nll"):
         np.testing.assert_allclose(np.load(exp / f"{name}.npy"), np.load(OLD / exhibit / f"{name}.npy"), rtol=1e-6)
     log = json.loads((exp / "run.json").read_text())
+    assert json.loads((exp / "config.json").read_text())["testX"] == str(data / "testX.npy")
     assert log["finished"] and log["epochs_done"] == 3 and log["activity"]["z1"]["silent"][:3] == [None] * 3

@@ -122,6 +122,8 @@ def test_a_test_set_given_when_a_run_is_resumed_is_kept(trained, tmp_path, unpic
         commands.train(name, [*given, *constant, f"--epochs={epochs}", "--resume=must", exp])
     config = json.loads((tmp_path / "exp" / "config.json").read_text())
     assert {f"--testX={config['testX']}", f"--testY={config['testY']}"} < set(flags) and config["epochs"] == 3
+    recorded = json.loads((tmp_path / "exp" / "run.json").read_text())["data"]
+    assert {config["testX"], config["testY"]} == {recorded[part]["path"] for part in ("testX", "testY")}
     commands.analyze(name, [exp])
     assert "Analysis of the test set, 60 patterns" in capsys.readouterr().out
 

@@ -171,7 +171,8 @@ def held(config: TrainingConfig, identity: Identity, log: RunLog) -> Iterator[Ru
             now = dataclasses.replace(recorded, epochs=config.epochs, classes=classes, **files)
             if now != recorded:
                 write_json(exp / "config.json", to_json(now))
-                folder.note(data=folder.log.data | {name: log.data[name] for name in TEST if name in log.data})
+                if folder.log.format > 1:  # 1 recorded no data
+                    folder.note(data=folder.log.data | {name: log.data[name] for name in TEST if name in log.data})
             if now.epochs != recorded.epochs:
                 folder.note(finished=None)
         yield folder
