@@ -54,10 +54,11 @@ def test_healthy_layers_are_not_named():
     assert dead_layers(means(z0=(0.999, 0, 0), z1=(0.5, 0, 0), z10=(0.995, 0.005, 0))) == {}
 
 
-def test_before_training_silence_is_no_fault_but_the_input_s():
+def test_before_training_silence_is_usual_but_for_the_input():
     fresh = means(z0=(1, 0, 1), z1=(1, 0, 1), z2=(0, 1, 0), z3=(1, 0, 1))
     found = dead_layers(fresh, trained=False)
-    assert list(found) == ["z0", "z2"]
+    assert list(found) == ["z0", "z2", "asleep"]
+    assert found["asleep"] == "hardly a cell of z1, z3 spikes, as is usual; learning should wake them up"
     assert found["z0"] == "z0 is silent, for 100 % of the patterns: nearly all numbers in the patterns are 0"
 
 

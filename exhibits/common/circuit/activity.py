@@ -90,8 +90,8 @@ def dead_layers(
     | input, output    silent where   silent_patterns >= 0.99   (where one cell may speak for a pattern)
     | any layer        fires at every step where   every_step >= 0.99
 
-    Before training most layers of both exhibits are silent, whatever the recipe, and learning wakes them up: only what
-    it cannot change, the input, is called silent then.
+    Before training most layers of both exhibits are silent, whatever the recipe, and learning wakes them up: these are
+    named in one line that says so. What learning cannot change, the input, is named with what to change.
 
     Args:
         means: what `mean_activity` gives; the layer of the highest number is the output.
@@ -99,10 +99,11 @@ def dead_layers(
         trained: whether the circuit has learnt.
 
     Returns:
-        One line by layer, with what to change; nothing for a layer that is alive.
+        One line by layer, with what to change; nothing for a layer that is alive. Before training, one line, `asleep`,
+        for all silent layers above the input.
     """
     found: dict[str, str] = {}
-    silent_below = ""
+    silent_below, asleep = "", []
     order = sorted(means, key=lambda name: int(name[1:]))
     for name in order:
         of, kind = means[name], " input" if name == "z0" else ""
@@ -113,11 +114,15 @@ def dead_layers(
                 f"{name} fires at every step, {_percent(of['every_step'])} of its cells do: "
                 + (advice["every step" + kind])
             )
-        elif silent >= MOSTLY and (trained or kind):
+        elif silent >= MOSTLY and not (trained or kind):
+            asleep.append(name)
+        elif silent >= MOSTLY:
             share = f"for {_percent(silent)} of the patterns" if wholly else f"{_percent(silent)} of its cells are"
             change = f"no spikes come from {silent_below}" if silent_below else advice["silent" + kind]
             found[name] = f"{name} is silent, {share}: {change}"
         silent_below = name if silent >= MOSTLY else ""
+    if asleep:
+        found["asleep"] = f"hardly a cell of {', '.join(asleep)} spikes, as is usual; learning should wake them up"
     return found
 
 
