@@ -6,7 +6,7 @@ has the accuracy on the development set after each epoch. Draws figures/depth.pn
 """
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean
 from textwrap import fill
@@ -38,6 +38,7 @@ class Method:
     title: str
     epochs: int
     seeds: int | None = None
+    depths: tuple[int, ...] = DEPTHS
 
 
 METHODS = {
@@ -45,14 +46,16 @@ METHODS = {
     "direct": Method("direct feedback alignment", 10),
     "layerwise": Method("feedback alignment, layer by layer", 10),
     "backprop": Method("backpropagation", 10),
-    "bfa_snn": Method("BFA-SNN", 3, 1),
+    "bfa_snn": Method("BFA-SNN, page's recipe", 3, 1),
+    "bfa_snn_best": Method("BFA-SNN, recipe best", 10, 1),
     "equilibrium": Method("equilibrium propagation", 3, 1),
+    "equilibrium_500": Method("equilibrium propagation, 500 free steps", 3, 1, depths=(3,)),
 }
 
 
 @dataclass(frozen=True)
 class Study(StudyConfig):
-    """Compares six ways to teach networks of 3 to 6 hidden layers of 256 cells."""
+    """Compares ways to teach networks of 3 to 6 hidden layers of 256 cells."""
 
 
 def grid(config: StudyConfig) -> list[dict]:
@@ -62,7 +65,9 @@ def grid(config: StudyConfig) -> list[dict]:
         task
         for name, method in METHODS.items()
         for task in config.tasks(
-            [{"method": name, "hid_dim": [width] * depth} for depth in DEPTHS], epochs=method.epochs, seeds=method.seeds
+            [{"method": name, "hid_dim": [width] * depth} for depth in method.depths],
+            epochs=method.epochs,
+            seeds=method.seeds,
         )
     ]
 
@@ -84,15 +89,17 @@ def run(task: dict) -> dict:
         config = CircuitConfig(hid_dim=hid_dim, receptive_field=0, in_dropout=0.0, hid_dropout=0.0)
         n_updates = task["epochs"] * -(-len(train.x) // config.batch_size)
         circuit = kinds.get(task["method"], GLSNN)(key, D, C, config, n_updates)
-    elif task["method"] == "bfa_snn":
-        from exhibits.bfa_snn.config import CircuitConfig
+    elif task["method"] in ("bfa_snn", "bfa_snn_best"):
+        from exhibits.bfa_snn.config import Config
         from exhibits.bfa_snn.model import BFA_SNN
 
-        circuit = BFA_SNN(key, D, C, CircuitConfig(hid_dim=hid_dim))
+        config = replace(Config.RECIPES["best" if task["method"].endswith("best") else "page"], hid_dim=hid_dim)
+        circuit = BFA_SNN(key, D, C, config, task["epochs"] * -(-len(train.x) // config.batch_size))
     else:
         from exhibits.equilibrium.model import EquilibriumConfig, EquilibriumNetwork
 
-        circuit = EquilibriumNetwork(key, D, C, EquilibriumConfig(hid_dim=hid_dim))
+        steps = {"n_free": 500} if task["method"].endswith("500") else {}
+        circuit = EquilibriumNetwork(key, D, C, EquilibriumConfig(hid_dim=hid_dim, **steps))
     return {"acc": list(learning_curve(circuit, task))}
 
 
@@ -122,7 +129,7 @@ def table(rows: list[dict]) -> str:
 
 
 def draw(rows: list[dict]) -> "Figure":
-    """The accuracies after the last epoch: of all methods, and once more where the best of them differ."""
+    """The accuracies after the last epoch: of all methods with curves, and once more where the best of them differ."""
     from exhibits.common.report.plots import COLORS, MARKERS, draw_seeds, label_ends, museum_style, new_figure
 
     with museum_style():
@@ -130,7 +137,7 @@ def draw(rows: list[dict]) -> "Figure":
         everything, zoomed = figure.subplots(1, 2)
         ends: dict[Axes, dict[str, tuple[float, float, str]]] = {everything: {}, zoomed: {}}
         for number, (name, points) in enumerate(curves(rows).items()):
-            if not points:
+            if not points or METHODS[name].depths != DEPTHS:  # no curve
                 continue
             tasks = [row["task"] for row in by_seed(rows, method=name)]
             epochs, seeds = max(task["epochs"] for task in tasks), len({task["seed"] for task in tasks})

@@ -36,7 +36,7 @@ def test_depth_figure_tells_single_seeds_and_the_best_methods_apart():
     study = load_script(STUDIES / "depth.py")
     everything, best = study.draw(read_json(STUDIES / "results" / "depth.json")["rows"]).axes
     left, right = ([text.get_text().replace("\n", " ") for text in axes.texts] for axes in (everything, best))
-    assert "BFA-SNN (3 epochs, 1 seed)" in left and "GLSNN (10 epochs, 3 seeds)" in right
+    assert "BFA-SNN, page's recipe (3 epochs, 1 seed)" in left and "GLSNN (10 epochs, 3 seeds)" in right
     assert len(everything.containers) == len(best.containers) == 4  # error bars of what has several seeds
     assert best.get_ylim()[0] > 95 and everything.get_ylim()[0] == 0
 
