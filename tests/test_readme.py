@@ -10,7 +10,7 @@ from conftest import make_patterns, one_line, run
 
 from exhibits.common.experiment.schema import StudyRow
 from exhibits.common.experiment.studies import run_study
-from exhibits.common.report.results import Row, marks, show, shown
+from exhibits.common.report.results import Row, catalogues, marks, show, shown
 from exhibits.common.system.errors import UserError
 from exhibits.common.system.files import read_json
 from exhibits.common.system.places import exhibits
@@ -27,6 +27,11 @@ WITH_RESULTS = [name for name in exhibits() if (REPOSITORY / "exhibits" / name /
 
 def test_exhibits_have_results():
     assert {"bfa_snn", "glsnn"} <= set(WITH_RESULTS)
+
+
+def test_catalogues():
+    for readme, name, text in catalogues():
+        assert shown(readme, name) == text, "results.py --table of any exhibit writes it"
 
 
 @pytest.mark.parametrize("exhibit", WITH_RESULTS)

@@ -20,7 +20,7 @@ from exhibits.common.experiment.studies import outcomes
 from exhibits.common.system.commandline import Parser
 from exhibits.common.system.errors import UserError
 from exhibits.common.system.files import locked, make_folder, read_json, replacing, write_json
-from exhibits.common.system.places import REPOSITORY
+from exhibits.common.system.places import REPOSITORY, exhibits
 
 GLANCE_COLUMNS = ("recipe", "seeds", "test accuracy (%)", "training", "hardware")
 
@@ -86,7 +86,7 @@ class Results:
         options = parser.parse_args()
         if not options.table:
             self.measure(self.choose(options.rows), options.scheduler)
-        for readme, name, text in self.tables():
+        for readme, name, text in [*self.tables(), *catalogues()]:
             show(readme, text, name)
 
     def tables(self) -> list[tuple[Path, str, str]]:
@@ -270,6 +270,19 @@ def seed_results(path: Path) -> list[SeedResult]:
         return msgspec.convert(runs, list[SeedResult])
     except msgspec.ValidationError as error:
         raise UserError(f"{path}: {error}; expected a row of a results table") from None
+
+
+def catalogues() -> list[tuple[Path, str, str]]:
+    """Each README that lists the exhibits, the name of its marks, and the list: what each package's docstring says."""
+    found = []
+    for readme in (REPOSITORY / "README.md", REPOSITORY / "exhibits" / "README.md"):
+        lines = ["| exhibit | what it is |", "|---|---|"]
+        for name in exhibits():
+            about = (import_module(f"exhibits.{name}").__doc__ or "").partition("\n")[0]
+            page = (REPOSITORY / "exhibits" / name / "README.md").relative_to(readme.parent)
+            lines.append(f"| [`{page.parent}`]({page}) | {about} |")
+        found.append((readme, "exhibits", "\n".join(lines)))
+    return found
 
 
 def glance(full: str) -> str:
