@@ -12,12 +12,13 @@ from drtp_snn import Config as DRTPConfig
 
 from exhibits.bfa_snn.config import CircuitConfig as BFAConfig
 from exhibits.bfa_snn.model import BFA_SNN
+from exhibits.common.data.form import Form
 from exhibits.common.data.loading import load_for_training
 from exhibits.common.experiment.checkpoints import ParameterStore
 from exhibits.common.experiment.config import AnalysisConfig, TrainingConfig
 from exhibits.common.experiment.evaluation import interpret
 from exhibits.common.experiment.flags import from_command_line
-from exhibits.common.experiment.schema import Progress, Record
+from exhibits.common.experiment.schema import FORMAT, Identity, Progress, Record
 from exhibits.common.experiment.training import fit
 from exhibits.common.report.analysis import analyze
 from exhibits.common.system import places
@@ -161,7 +162,8 @@ def test_saved_and_loaded_it_predicts_alike(subject, circuit, tmp_path):
     circuit.read(x, y, jax.random.PRNGKey(0), learn=True)
     expected = circuit.read(x, y, key, detail=True)
     with ParameterStore(tmp_path, keep=1) as store:
-        store.save(0, {"parameters": circuit.get_parameters()}, record=Record(None, Progress()))
+        record = Record(Identity(FORMAT, "any", {}, {}, Form(36, None, 4)), Progress())
+        store.save(0, {"parameters": circuit.get_parameters()}, record=record)
     subject.reset()
     assert not equal(expected, circuit.read(x, y, key, detail=True))
     with ParameterStore(tmp_path, keep=1) as store:

@@ -17,7 +17,7 @@ from test_studies import cluster
 from exhibits.__main__ import main
 from exhibits.common.experiment.config import from_json
 from exhibits.common.experiment.history import metrics
-from exhibits.common.experiment.schema import Activity, History, Progress
+from exhibits.common.experiment.schema import Activity, Best, History, Progress
 from exhibits.common.scripts import commands, sweep
 from exhibits.common.system.errors import UserError
 from exhibits.common.system.places import REPOSITORY
@@ -61,6 +61,7 @@ def test_metrics_have_a_line_an_epoch():
         epoch=1,
         history=History(trAcc=[0.1, 0.5], acc=[None, None], trNll=[2.3, 1.25], nll=[None, None]),
         activity={"z1": Activity(spikes_per_pattern=[None, 12.5])},
+        best=Best(1),
         epoch_seconds=[3.0],
     )
     assert metrics(progress).splitlines() == [

@@ -169,9 +169,9 @@ def analyze(kind: type[TrainingConfig], model: type[Network], analysis: Analysis
     """
     start = time.perf_counter()
     seen, exp = subject(kind, analysis), analysis.exp_dir
-    make_folder(seen.folder)
     network = model.for_analysis(seen.config, seen.form)
     trained = restore(network, exp, seen.identity)
+    make_folder(seen.folder)
     of, patterns = seen.of, seen.patterns
     if analysis.verbosity >= 1:
         print(f"Parameters of epoch {trained.epoch} in {exp}")
