@@ -101,12 +101,7 @@ class StudyConfig:
         return [point | rest | {"seed": FIRST_SEED + n} for point in points for n in range(n_seeds)]
 
 
-def run_study(
-    script: Path,
-    tasks: Sequence[Task],
-    config: StudyConfig,
-    kind: type = StudyRow,
-) -> list[Row]:
+def run_study(script: Path, tasks: Sequence[Task], config: StudyConfig, kind: type = StudyRow) -> list[Row]:
     """Runs the tasks whose rows are missing and keeps each row as soon as it is there, beside those of others.
 
     Args:

@@ -210,14 +210,12 @@ class _Run:
         progress.epoch = epoch
         self.folder.note(epochs_done=epoch, epoch_seconds=progress.epoch_seconds)
         self.history.save(progress)
-        best = progress.best
         if scored is None:
             progress.best = Best(epoch, step=epoch * n)
-        else:
+        elif progress.history.best() == epoch:
             dev, logit, y = scored
-            if best.acc is None or best.nll is None or (dev.acc, -dev.nll) > (best.acc, -best.nll):
-                progress.best = Best(epoch, dev.acc, dev.nll, fit_temperature(logit, y), epoch * n)
-                self.folder.note(best_epoch=epoch, best_dev_acc=dev.acc, best_dev_nll=dev.nll)
+            progress.best = Best(epoch, dev.acc, dev.nll, fit_temperature(logit, y), epoch * n)
+            self.folder.note(best_epoch=epoch, best_dev_acc=dev.acc, best_dev_nll=dev.nll)
         self._checkpoint()
         self.folder.note(seconds=progress.seconds)
         if self.stopping() and epoch < config.epochs:

@@ -87,10 +87,10 @@ def subject(kind: type[TrainingConfig], analysis: AnalysisConfig) -> Subject:
         patterns, form, records = read_patterns(analysis.dataX, analysis.dataY, log.form)
         own = [log.data[field].sha256 for field in (f"{name}X", f"{name}Y") if field in log.data]
         if own != [record.sha256 for record in records]:
-            print(f"{analysis.dataX} is not the run's own {of}; ", end="")
-            of = f"set {analysis.dataX.name}"
             folder = exp / f"analysis-{analysis.dataX.stem}"
-            print(f"results {'replace those in' if folder.exists() else 'go to'} {folder}", flush=True)
+            where = f"results {'replace those in' if folder.exists() else 'go to'} {folder}"
+            print(f"{analysis.dataX} is not the run's own {of}; {where}", flush=True)
+            of = f"set {analysis.dataX.name}"
     else:
         patterns, form, records = load_patterns(config, name, log.form)
         for field, record in records.items():
