@@ -9,8 +9,8 @@ from test_bad_input import TRAIN
 from test_identity import analysis, circuit, command, folder, refused, run
 
 from exhibits.common.experiment.checkpoints import FILE, ParameterStore
+from exhibits.common.experiment.restoring import load_snapshot
 from exhibits.common.experiment.schema import Best, History, Progress
-from exhibits.common.experiment.training import load_snapshot
 from exhibits.common.system.errors import UserError
 
 

@@ -63,6 +63,14 @@ def test_without_a_development_set_the_last_epoch_is_kept(make_circuit, sets, tm
     assert finished(config, identity_of(circuit, config, data))
 
 
+@pytest.mark.parametrize(("batch_size", "said"), [(60, False), (61, True)])
+def test_a_minibatch_of_more_patterns_than_there_are_is_named(make_circuit, sets, tmp_path, capsys, batch_size, said):
+    fit(make_circuit(batch_size=batch_size), Config(exp_dir=tmp_path / "exp", epochs=1), sets)
+    lines = capsys.readouterr().out.splitlines()
+    expected = "Batch   61 exceeds the 60 patterns: an epoch is one update, as slow as for 61 patterns"
+    assert (expected in lines) is said and any(line.startswith("Batch ") for line in lines) is said
+
+
 def test_diverging_weights_stop_the_run_and_say_so(make_circuit, sets, tmp_path):
     circuit = make_circuit(eta=(1e38, 1e38), encoder="rate")
     with pytest.raises(UserError, match=r"epoch 1, minibatch 8: W2.biases, W2.weights is not.*--eta"):

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -18,8 +18,7 @@ from exhibits.common.experiment import packed
 from exhibits.common.experiment.checkpoints import ParameterStore
 from exhibits.common.experiment.config import TrainingConfig, from_json
 from exhibits.common.experiment.runfolder import CHECKPOINTS, recorded_identity, refuse_inconsistent, refuse_links
-from exhibits.common.experiment.schema import Identity, RunLog
-from exhibits.common.experiment.training import load_snapshot
+from exhibits.common.experiment.schema import Identity, Progress, Record, RunLog
 from exhibits.common.system.environment import settings
 from exhibits.common.system.errors import UserError
 from exhibits.common.system.files import read_json
@@ -41,6 +40,40 @@ class Restored:
     circuit: Circuit
     epoch: int
     temperature: float | None
+
+
+def load_snapshot(
+    store: ParameterStore, circuit: Circuit, step: int | None = None, within: tuple[int, int] | None = None
+) -> tuple[dict[str, Any], Progress, int]:
+    """Parameters, progress and step of the newest checkpoint that is whole, or of that step.
+
+    Args:
+        store: the run's checkpoints.
+        circuit: whose parameters they are.
+        step: which one.
+        within: epochs of the run and patterns that it learns from in each, to check the progress against.
+
+    Raises:
+        UserError: if there is none.
+    """
+
+    def check(record: Record | None) -> None:
+        if record is None:
+            raise ValueError("no record of its progress")
+        progress, size = record.progress, circuit.batch_size
+        if within is not None:
+            epochs, n = within
+            seen = progress.partial.n
+            if progress.best.step != progress.best.epoch * n:
+                raise ValueError(
+                    f"best epoch {progress.best.epoch} after {progress.best.step} patterns of {n} an epoch"
+                )
+            if not (progress.epoch <= epochs and seen < n and seen % size == 0):
+                raise ValueError(f"{seen} of {n} patterns, in minibatches of {size}, after epoch {progress.epoch}")
+
+    step, arrays, record = store.load({"parameters": circuit.get_parameters()}, step, check)
+    assert record is not None  # or check would have refused it
+    return arrays["parameters"], record.progress, step
 
 
 def restore(circuit: Circuit, exp: Path, identity: Identity | None = None) -> Restored:

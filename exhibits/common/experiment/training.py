@@ -4,7 +4,7 @@ import math
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import jax
 import numpy as np
@@ -22,6 +22,7 @@ from exhibits.common.experiment.display import EpochBar, duration, norms
 from exhibits.common.experiment.epochs import learn_epoch, order_and_key, sample_of, tally_of
 from exhibits.common.experiment.evaluation import fit_temperature, interpret
 from exhibits.common.experiment.history import HistoryFiles, require_board
+from exhibits.common.experiment.restoring import load_snapshot
 from exhibits.common.experiment.runfolder import CHECKPOINTS, INITIAL, RunFolder, finished, held
 from exhibits.common.experiment.schema import FORMAT, Activity, Best, Identity, Progress, Record, RunLog, Tally
 from exhibits.common.system.environment import settings
@@ -100,40 +101,6 @@ def fit_unless_finished(circuit: Circuit, config: TrainingConfig, data: DataSet)
     return identity, log
 
 
-def load_snapshot(
-    store: ParameterStore, circuit: Circuit, step: int | None = None, within: tuple[int, int] | None = None
-) -> tuple[dict[str, Any], Progress, int]:
-    """Parameters, progress and step of the newest checkpoint that is whole, or of that step.
-
-    Args:
-        store: the run's checkpoints.
-        circuit: whose parameters they are.
-        step: which one.
-        within: epochs of the run and patterns that it learns from in each, to check the progress against.
-
-    Raises:
-        UserError: if there is none.
-    """
-
-    def check(record: Record | None) -> None:
-        if record is None:
-            raise ValueError("no record of its progress")
-        progress, size = record.progress, circuit.batch_size
-        if within is not None:
-            epochs, n = within
-            seen = progress.partial.n
-            if progress.best.step != progress.best.epoch * n:
-                raise ValueError(
-                    f"best epoch {progress.best.epoch} after {progress.best.step} patterns of {n} an epoch"
-                )
-            if not (progress.epoch <= epochs and seen < n and seen % size == 0):
-                raise ValueError(f"{seen} of {n} patterns, in minibatches of {size}, after epoch {progress.epoch}")
-
-    step, arrays, record = store.load({"parameters": circuit.get_parameters()}, step, check)
-    assert record is not None  # or check would have refused it
-    return arrays["parameters"], record.progress, step
-
-
 class _Run:
     """A training run in its folder."""
 
@@ -181,6 +148,9 @@ class _Run:
         sets += [] if self.dev is None else [f"{len(self.dev.x)} to choose the epoch by"]
         print(f"Network {self.circuit.summary}, on {runlog.hardware()}")
         print(f"Data    {what}: {', '.join(sets)}, {self.data.form.classes} classes")
+        size, n = self.circuit.batch_size, len(self.train.x)
+        if size > n:
+            print(f"Batch   {size} exceeds the {n} patterns: an epoch is one update, as slow as for {size} patterns")
         print(f"Folder  {self.folder.path}", flush=True)
 
     def _begin(self) -> None:

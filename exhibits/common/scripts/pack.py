@@ -15,10 +15,9 @@ from exhibits.common.data.loading import load_patterns
 from exhibits.common.experiment import packed
 from exhibits.common.experiment.checkpoints import ParameterStore
 from exhibits.common.experiment.config import to_json
-from exhibits.common.experiment.restoring import exhibit_of, opened, restore
+from exhibits.common.experiment.restoring import exhibit_of, load_snapshot, opened, restore
 from exhibits.common.experiment.runfolder import CHECKPOINTS
 from exhibits.common.experiment.schema import RunLog
-from exhibits.common.experiment.training import load_snapshot
 from exhibits.common.report.analysis import evaluate
 from exhibits.common.system.commandline import Parser
 from exhibits.common.system.errors import UserError
