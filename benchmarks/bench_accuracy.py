@@ -184,7 +184,7 @@ def main() -> None:
     given = parser.parse_args()
 
     from exhibits.common.experiment import runlog
-    from exhibits.common.system.files import read_json, write_json
+    from exhibits.common.system.files import make_folder, read_json, write_json
 
     if given.rounds < 1 or not 0 < given.limit < math.inf:
         raise UserError(f"--rounds {given.rounds} --limit {given.limit:g}: expected 1 or more, and a number above 0")
@@ -198,17 +198,18 @@ def main() -> None:
             f"{', '.join(missing)}: library not installed for {sys.executable}; run `make bench` for "
             "the exhibits, `make bench-peers` for the other libraries"
         )
+    make_folder(given.output.parent)
     rounds: dict[str, list] = {name: [] for name in chosen}
     for n in range(given.rounds):
         for name in chosen:
-            if not (n and CONTENDERS[name].slow):
-                rounds[name].append(curve_of(name, SEED + n, given.limit))
-                print(f"{name}, seed {SEED + n}: {shown(rounds[name][-1])}", flush=True)
-    for name, curves in rounds.items():
-        packages = ("torch", CONTENDERS[name].library) if CONTENDERS[name].library else ("ngclearn", "jax")
-        rows[name] = runlog.describe(packages) | {"date": runlog.now(), "limit": given.limit, "curves": curves}
-    given.output.parent.mkdir(parents=True, exist_ok=True)
-    write_json(given.output, {"rows": {name: rows[name] for name in CONTENDERS if name in rows}})
+            if n and CONTENDERS[name].slow:
+                continue
+            rounds[name].append(curve_of(name, SEED + n, given.limit))
+            print(f"{name}, seed {SEED + n}: {shown(rounds[name][-1])}", flush=True)
+            packages = ("torch", CONTENDERS[name].library) if CONTENDERS[name].library else ("ngclearn", "jax")
+            measured = {"date": runlog.now(), "limit": given.limit, "curves": rounds[name]}
+            rows[name] = runlog.describe(packages) | measured
+            write_json(given.output, {"rows": {name: rows[name] for name in CONTENDERS if name in rows}})
     print(table(read_json(given.output)["rows"], read_json(RESULTS / "bfasnn.json")))
 
 

@@ -12,7 +12,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]  # this repository's, whatever else is installed
 
 from exhibits.common.system.errors import reported
-from harness import RESULTS, conditions, contest, options
+from harness import RESULTS, conditions, contest, options, save, settings_of
 
 CONTENDERS = {
     "stock": "ngc-learn's components, a Python call for each process and step",
@@ -59,19 +59,15 @@ def main() -> None:
 
     from exhibits.bfa_snn.config import Config
     from exhibits.common.data.loading import load_patterns
-    from exhibits.common.experiment import runlog
-    from exhibits.common.system.files import read_json, write_json
+    from exhibits.common.system.files import read_json
 
     config = Config()
     load_patterns(config, "data")  # prepares the arrays, once for all
     rows = contest(build, list(CONTENDERS), settings)
     for row, label in zip(rows, CONTENDERS.values(), strict=True):
         row |= {"label": label}
-    described = {name: getattr(settings, name) for name in ("batch_size", "rounds", "minibatches")}
-    described |= {"T": config.T, "sizes": [784, *config.hid_dim, 10]}
-    result = runlog.describe() | {"date": runlog.now(), "settings": described, "rows": rows}
-    settings.output.parent.mkdir(parents=True, exist_ok=True)
-    write_json(settings.output, result)
+    described = settings_of(settings, T=config.T, sizes=[784, *config.hid_dim, 10])
+    result = save(settings.output, settings=described, rows=rows)
     print(table(result, read_json(RESULTS / "peers.json")))
 
 

@@ -15,7 +15,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]  # this repository's, whatever else is installed
 
 from exhibits.common.system.errors import reported
-from harness import EPOCH, contest, options
+from harness import EPOCH, contest, options, save
 
 WAYS = ("unsaved", "saved")
 
@@ -52,32 +52,26 @@ def build(name: str, batch_size: int, n_minibatches: int) -> Callable[[], object
 
 def main() -> None:
     """Measures and writes results/checkpoints.json."""
-    settings = options(__doc__, "checkpoints.json", batch_size=0, minibatches=0)
+    settings = options(__doc__, "checkpoints.json")
 
     from importlib import import_module
 
     from exhibits.common.data.loading import load_patterns
-    from exhibits.common.experiment import runlog
     from exhibits.common.experiment.config import TrainingConfig
-    from exhibits.common.system.files import write_json
     from exhibits.common.system.places import exhibits
 
     load_patterns(TrainingConfig(), "data")  # prepares the arrays, once for all
     rows = []
     for exhibit in exhibits():
-        batch_size = import_module(f"exhibits.{exhibit}").Config().batch_size
+        batch_size = settings.batch_size or import_module(f"exhibits.{exhibit}").Config().batch_size
         size = argparse.Namespace(
-            rounds=settings.rounds,
-            batch_size=settings.batch_size or batch_size,
-            minibatches=settings.minibatches or EPOCH // batch_size,
+            rounds=settings.rounds, batch_size=batch_size, minibatches=settings.minibatches or EPOCH // batch_size
         )
         measured = contest(build, [f"{exhibit} {way}" for way in WAYS], size)
         unsaved, saved = (row["seconds_per_epoch"] for row in measured)
         rows.append({"exhibit": exhibit, "unsaved": unsaved, "saved": saved, "cost": saved / unsaved - 1})
         print(f"{exhibit}: {unsaved:.2f} s an epoch, {saved:.2f} s with saving: {100 * rows[-1]['cost']:+.1f} %")
-    result = runlog.describe() | {"date": runlog.now(), "rounds": settings.rounds, "rows": rows}
-    settings.output.parent.mkdir(parents=True, exist_ok=True)
-    write_json(settings.output, result)
+    save(settings.output, rounds=settings.rounds, rows=rows)
 
 
 def table(result: dict) -> str:

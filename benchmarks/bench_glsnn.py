@@ -8,7 +8,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]  # this repository's, whatever else is installed
 
 from exhibits.common.system.errors import reported
-from harness import conditions, contest, options
+from harness import conditions, contest, options, save, settings_of
 
 METHODS = {"glsnn": "GLSNN", "backprop": "backpropagation through the same cascade"}
 STEPS = (10, 100, 400)
@@ -37,8 +37,6 @@ def main() -> None:
     settings = options(__doc__, "glsnn.json", batch_size=100, minibatches=100)
 
     from exhibits.common.data.loading import load_patterns
-    from exhibits.common.experiment import runlog
-    from exhibits.common.system.files import write_json
     from exhibits.glsnn.config import Config
 
     config = Config()
@@ -47,11 +45,8 @@ def main() -> None:
     rows = contest(build, [f"{method}-{T}" for method, T in contenders], settings)
     for row, (method, T) in zip(rows, contenders, strict=True):
         row |= {"label": METHODS[method], "T": T}
-    described = {name: getattr(settings, name) for name in ("batch_size", "rounds", "minibatches")}
-    described |= {"sizes": [784, *config.hid_dim, 10]}
-    result = runlog.describe() | {"date": runlog.now(), "settings": described, "rows": rows}
-    settings.output.parent.mkdir(parents=True, exist_ok=True)
-    write_json(settings.output, result)
+    described = settings_of(settings, sizes=[784, *config.hid_dim, 10])
+    result = save(settings.output, settings=described, rows=rows)
     print(table(result))
 
 

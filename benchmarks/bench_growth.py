@@ -12,7 +12,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]  # this repository's, whatever else is installed
 
 from exhibits.common.system.errors import reported
-from harness import RESULTS, contest, options
+from harness import EPOCH, RESULTS, contest, options, require_images, save, settings_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,11 +54,10 @@ def build(name: str, batch_size: int, n_minibatches: int) -> Callable[[], object
 def main() -> None:
     """Measures and writes results/growth.json; readme.py draws it."""
     settings = options(__doc__, "growth.json", batch_size=250, minibatches=4)
+    require_images(settings.minibatches, max(AXES["batch_size"][1]))
 
     from exhibits.bfa_snn.config import Config
     from exhibits.common.data.loading import load_patterns
-    from exhibits.common.experiment import runlog
-    from exhibits.common.system.files import write_json
 
     config = Config()
     load_patterns(config, "data")  # prepares the arrays, once for all
@@ -66,15 +65,12 @@ def main() -> None:
     for axis, (_, values) in AXES.items():
         contenders = [(synapses, axis, value) for synapses in SYNAPSES for value in values]
         measured = contest(build, [" ".join(map(str, each)) for each in contenders], settings)
-        rows += [
-            {"synapses": synapses, "axis": axis, "value": value} | row
-            for (synapses, _, value), row in zip(contenders, measured, strict=True)
-        ]
-    described = {name: getattr(settings, name) for name in ("batch_size", "rounds", "minibatches")}
-    described |= {"T": config.T, "sizes": [784, *config.hid_dim, 10], "input_gain": config.input_gain}
-    result = runlog.describe() | {"date": runlog.now(), "settings": described, "rows": rows}
-    settings.output.parent.mkdir(parents=True, exist_ok=True)
-    write_json(settings.output, result)
+        for (synapses, _, value), row in zip(contenders, measured, strict=True):
+            batch_size = value if axis == "batch_size" else settings.batch_size
+            seconds = row["ms_per_minibatch"] / 1e3 * EPOCH / batch_size
+            rows.append({"synapses": synapses, "axis": axis, "value": value} | row | {"seconds_per_epoch": seconds})
+    described = settings_of(settings, T=config.T, sizes=[784, *config.hid_dim, 10], input_gain=config.input_gain)
+    save(settings.output, settings=described, rows=rows)
     for row in rows:
         print(f"{row['synapses']} {row['axis']} {row['value']}: {row['ms_per_minibatch']:.0f} ms per minibatch")
 

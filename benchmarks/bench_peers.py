@@ -15,7 +15,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]  # this repository's, whatever else is installed
 
 from exhibits.common.system.errors import UserError, reported
-from harness import contest, options
+from harness import contest, options, save, settings_of
 from peers import GAIN, LIBRARIES, SIZES, network
 
 STEPS = (25, 100, 400)
@@ -47,19 +47,13 @@ def main() -> None:
     if missing := [name for name in ("torch", *LIBRARIES) if find_spec(name) is None]:
         raise UserError(f"{', '.join(missing)} not installed for {sys.executable}; run `make bench-peers`")
 
-    from exhibits.common.experiment import runlog
-    from exhibits.common.system.files import write_json
-
     contenders = [(library, T) for library in LIBRARIES for T in STEPS]
     rows = contest(build, [f"{library}-{T}" for library, T in contenders], settings)
     for row, (library, T) in zip(rows, contenders, strict=True):
         row |= {"library": LIBRARIES[library], "T": T}
-    described = {name: getattr(settings, name) for name in ("batch_size", "rounds", "minibatches")}
-    described |= {"sizes": list(SIZES), "input_gain": GAIN}
+    described = settings_of(settings, sizes=list(SIZES), input_gain=GAIN)
     packages = ("torch", *LIBRARIES, "numpy")
-    result = runlog.describe(packages) | {"date": runlog.now(), "settings": described, "rows": rows}
-    settings.output.parent.mkdir(parents=True, exist_ok=True)
-    write_json(settings.output, result)
+    save(settings.output, packages, settings=described, rows=rows)
     for row in rows:
         print(f"{row['library']}, T = {row['T']}: {row['ms_per_minibatch']:.0f} ms, {row['peak_memory_mb']:.0f} MB")
 

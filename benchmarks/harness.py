@@ -22,18 +22,43 @@ RESULTS = Path(__file__).resolve().parent / "results"
 EPOCH = 50_000  # images
 
 
-def options(doc: str | None, output: str, batch_size: int, minibatches: int) -> argparse.Namespace:
-    """The command line of a benchmark."""
+def options(
+    doc: str | None, output: str, batch_size: int | None = None, minibatches: int | None = None
+) -> argparse.Namespace:
+    """The command line of a benchmark.
+
+    Args:
+        doc: of the script.
+        output: name of the results file.
+        batch_size: the default; None if it differs by contender.
+        minibatches: the default; None if it differs by contender.
+
+    Raises:
+        UserError: if a number is below 1.
+    """
     parser = Parser(doc)
+    own = "the contender's own"
     parser.add_argument("--rounds", type=int, default=5, help="interleaved repeats (default: %(default)s)")
     parser.add_argument(
-        "--minibatches", type=int, default=minibatches, help="minibatches a round (default: %(default)s)"
+        "--minibatches", type=int, default=minibatches, help=f"minibatches per round (default: {minibatches or own})"
     )
     parser.add_argument(
-        "--batch_size", type=int, default=batch_size, help="images in a minibatch (default: %(default)s)"
+        "--batch_size", type=int, default=batch_size, help=f"images in a minibatch (default: {batch_size or own})"
     )
     parser.add_argument("--output", type=Path, default=RESULTS / output, help="where the numbers go")
-    return parser.parse_args()
+    given = parser.parse_args()
+    for name in ("rounds", "minibatches", "batch_size"):
+        if (value := getattr(given, name)) is not None and value < 1:
+            raise UserError(f"--{name} {value}: expected at least 1")
+    return given
+
+
+def require_images(minibatches: int, batch_size: int) -> None:
+    """Refuses rounds of more images than there are."""
+    if (images := minibatches * batch_size) > EPOCH:
+        raise UserError(
+            f"--minibatches {minibatches}: {images} images in a round, {batch_size} each; expected at most {EPOCH}"
+        )
 
 
 def pin_if_jax() -> None:
@@ -64,8 +89,12 @@ def contest(
         settings: of the command line.
 
     Returns:
-        For each, milliseconds a minibatch (median, least and most of the rounds), seconds an epoch, peak memory (MB).
+        For each, milliseconds per minibatch (median, least and most of the rounds), seconds per epoch, peak memory, MB.
+
+    Raises:
+        UserError: if a round is more than an epoch, or a contender's process fails.
     """
+    require_images(settings.minibatches, settings.batch_size)
     spawn = multiprocessing.get_context("spawn")
     pipes = {}
     for name in contenders:
@@ -94,6 +123,31 @@ def contest(
         }
         for name in contenders
     ]
+
+
+def settings_of(given: argparse.Namespace, **more: Any) -> dict[str, Any]:
+    """What is recorded of a command line, and more."""
+    return {name: getattr(given, name) for name in ("batch_size", "rounds", "minibatches")} | more
+
+
+def save(output: Path, packages: Sequence[str] | None = None, **measured: Any) -> dict[str, Any]:
+    """Writes what was measured, with versions, hardware, commit and date.
+
+    Args:
+        output: the results file.
+        packages: whose versions are recorded; those that this museum's numbers depend on if not given.
+        measured: what else the file holds.
+
+    Returns:
+        All that it holds.
+    """
+    from exhibits.common.experiment import runlog
+    from exhibits.common.system.files import make_folder, write_json
+
+    result = runlog.describe(packages or runlog.PACKAGES) | {"date": runlog.now()} | measured
+    make_folder(output.parent)
+    write_json(output, result)
+    return result
 
 
 def conditions(result: dict[str, Any]) -> str:

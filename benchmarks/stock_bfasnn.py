@@ -9,11 +9,9 @@ from typing import Any
 
 import jax
 from jax import numpy as jnp
-from ngclearn import Context, MethodProcess
-from ngclearn.components import BernoulliCell, GaussianErrorCell, HebbianSynapse, SLIFCell
-from ngclearn.utils.distribution_generator import DistributionGenerator
 
 from exhibits.common.circuit import Answer, Builder, Circuit, Run
+from exhibits.common.ngc import Context, DistributionGenerator, MethodProcess, stock
 
 INPUT_GAIN = 0.25
 SYNAPSE = {"weight_init": DistributionGenerator.gaussian(mean=0.0, std=0.055), "w_bound": 0.0}
@@ -33,19 +31,19 @@ class StockBFA:
         cell: dict[str, Any] = CELL | {"batch_size": batch_size}
 
         def cable(name, shape, **values):
-            return HebbianSynapse(name, shape=shape, key=next(keys), **synapse, **values)
+            return stock.HebbianSynapse(name, shape=shape, key=next(keys), **synapse, **values)
 
         context = Context("stock")
         assert context is not None  # as its constructor is declared, it could be
         with context:
-            self.z0 = BernoulliCell("z0", n_units=in_dim, batch_size=batch_size, key=next(keys))
+            self.z0 = stock.BernoulliCell("z0", n_units=in_dim, batch_size=batch_size, key=next(keys))
             self.W1 = cable("W1", (in_dim, hid_dim), eta=1.0, post_wght=1.0 / in_dim, **plastic)
-            self.z1 = SLIFCell("z1", n_units=hid_dim, key=next(keys), **cell)
+            self.z1 = stock.SLIFCell("z1", n_units=hid_dim, key=next(keys), **cell)
             self.W2 = cable("W2", (hid_dim, out_dim), eta=1.0, post_wght=1.0 / hid_dim, **plastic)
-            self.z2 = SLIFCell("z2", n_units=out_dim, key=next(keys), **cell)
-            self.e2 = GaussianErrorCell("e2", n_units=out_dim, batch_size=batch_size, key=next(keys))
+            self.z2 = stock.SLIFCell("z2", n_units=out_dim, key=next(keys), **cell)
+            self.e2 = stock.GaussianErrorCell("e2", n_units=out_dim, batch_size=batch_size, key=next(keys))
             self.E2 = cable("E2", (out_dim, hid_dim), eta=0.0)
-            self.d1 = GaussianErrorCell("d1", n_units=hid_dim, batch_size=batch_size, key=next(keys))
+            self.d1 = stock.GaussianErrorCell("d1", n_units=hid_dim, batch_size=batch_size, key=next(keys))
 
             self.z0.outputs >> self.W1.inputs
             self.W1.outputs >> self.z1.j
@@ -106,16 +104,16 @@ class ScannedStock(Circuit[StockConfig]):
         in_dim, hid_dim, out_dim = sizes
         learning = {"eta": 1.0, "bias_init": DistributionGenerator.constant(value=0.0), "sign_value": -1.0}
         learning |= {"optim_type": "sgd"} | SYNAPSE
-        z0 = make(BernoulliCell, "z0", n_units=in_dim)
+        z0 = make(stock.BernoulliCell, "z0", n_units=in_dim)
         to_hidden = {"shape": (in_dim, hid_dim), "inputs": z0.outputs, "pre": z0.outputs, "post_wght": 1.0 / in_dim}
-        W1 = make(HebbianSynapse, "W1", **to_hidden, **learning)
-        z1 = make(SLIFCell, "z1", n_units=hid_dim, j=W1.outputs, **CELL)
+        W1 = make(stock.HebbianSynapse, "W1", **to_hidden, **learning)
+        z1 = make(stock.SLIFCell, "z1", n_units=hid_dim, j=W1.outputs, **CELL)
         to_output = {"shape": (hid_dim, out_dim), "inputs": z1.s, "pre": z1.s, "post_wght": 1.0 / hid_dim}
-        W2 = make(HebbianSynapse, "W2", **to_output, **learning)
-        z2 = make(SLIFCell, "z2", n_units=out_dim, j=W2.outputs, **CELL)
-        e2 = make(GaussianErrorCell, "e2", n_units=out_dim, mu=z2.s)
-        E2 = make(HebbianSynapse, "E2", shape=(out_dim, hid_dim), eta=0.0, inputs=e2.dmu, **SYNAPSE)
-        d1 = make(GaussianErrorCell, "d1", n_units=hid_dim, target=E2.outputs, modulator=z1.surrogate)
+        W2 = make(stock.HebbianSynapse, "W2", **to_output, **learning)
+        z2 = make(stock.SLIFCell, "z2", n_units=out_dim, j=W2.outputs, **CELL)
+        e2 = make(stock.GaussianErrorCell, "e2", n_units=out_dim, mu=z2.s)
+        E2 = make(stock.HebbianSynapse, "E2", shape=(out_dim, hid_dim), eta=0.0, inputs=e2.dmu, **SYNAPSE)
+        d1 = make(stock.GaussianErrorCell, "d1", n_units=hid_dim, target=E2.outputs, modulator=z1.surrogate)
         make.wire(d1.dmu, W1.post)
         make.wire(e2.dmu, W2.post)
         self.advance, self.evolve = make.advance("advance"), make.evolve("evolve", W1, W2)

@@ -134,6 +134,28 @@ def test_bad_flags_of_the_benchmark_are_refused_before_it_starts(flags, words):
     assert words in one_line(done) and not done.stdout
 
 
+@pytest.mark.parametrize(
+    ("name", "flags", "words"),
+    [
+        ("bfasnn", ["--rounds=0"], "--rounds 0"),
+        ("glsnn", ["--minibatches=0"], "--minibatches 0"),
+        ("checkpoints", ["--batch_size=-1"], "--batch_size -1"),
+        ("growth", ["--minibatches=51"], "51000 images in a round"),
+    ],
+)
+def test_bad_flags_of_the_speed_benchmarks_are_refused_before_they_start(name, flags, words):
+    done = run(sys.executable, BENCHMARKS / f"bench_{name}.py", *flags)
+    assert words in one_line(done) and not done.stdout
+
+
+@pytest.mark.parametrize("name", ["bfasnn", "glsnn", "growth", "peers"])
+def test_seconds_per_epoch_are_those_of_50000_images(name):
+    result = read_json(BENCHMARKS / "results" / f"{name}.json")
+    for row in result["rows"]:
+        batch_size = row["value"] if row.get("axis") == "batch_size" else result["settings"]["batch_size"]
+        assert row["seconds_per_epoch"] == pytest.approx(row["ms_per_minibatch"] / 1e3 * 50_000 / batch_size)
+
+
 @pytest.mark.slow
 def test_time_to_accuracy_is_measured(tmp_path):
     path = tmp_path / "accuracy.json"

@@ -28,6 +28,7 @@ finally:
 
 __all__ = [
     "Compartment",
+    "Context",
     "DistributionGenerator",
     "JaxComponent",
     "MethodProcess",
