@@ -17,19 +17,19 @@ def main() -> None:
     import bench_checkpoints
     import bench_glsnn
     import bench_growth
-    from exhibits.common.report.results import show
+    from exhibits.common.report.results import write_part
     from exhibits.common.system.commandline import Parser
     from exhibits.common.system.files import read_json
     from harness import EXHIBITS, RESULTS
 
     Parser(__doc__).parse_args()
     results = {path.stem: read_json(path) for path in RESULTS.glob("*.json")}
-    show(DOCS / "results" / "index.md", bench_bfasnn.table(results["bfasnn"], results["peers"]), "speed")
+    write_part(DOCS / "results" / "index.md", bench_bfasnn.table(results["bfasnn"], results["peers"]), "speed")
     accuracy = results["accuracy"]["rows"]
-    show(DOCS / "results" / "index.md", bench_accuracy.table(accuracy, results["bfasnn"]), "accuracy")
-    show(HERE.parent / "README.md", bench_accuracy.glance(accuracy), "accuracy")
-    show(EXHIBITS / "glsnn" / "README.md", bench_glsnn.table(results["glsnn"]), "speed")
-    show(DOCS / "explanation" / "runs.md", bench_checkpoints.table(results["checkpoints"]), "checkpoints")
+    write_part(DOCS / "results" / "index.md", bench_accuracy.table(accuracy, results["bfasnn"]), "accuracy")
+    write_part(HERE.parent / "README.md", bench_accuracy.glance(accuracy), "accuracy")
+    write_part(EXHIBITS / "glsnn" / "README.md", bench_glsnn.table(results["glsnn"]), "speed")
+    write_part(DOCS / "explanation" / "runs.md", bench_checkpoints.table(results["checkpoints"]), "checkpoints")
     bench_growth.draw()
 
 

@@ -19,8 +19,15 @@ from exhibits.common.system.errors import reported
 
 with reported():  # a package may be missing
     from exhibits.common.experiment.flags import from_command_line
-    from exhibits.common.experiment.studies import StudyConfig, by_seed, learning_curve, patterns_of, run_study
-    from exhibits.common.report.results import show, spread
+    from exhibits.common.experiment.studies import (
+        StudyConfig,
+        circuit_for,
+        learning_curve,
+        patterns_of,
+        run_study,
+        with_values,
+    )
+    from exhibits.common.report.results import spread, write_part
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -74,11 +81,8 @@ def grid(config: StudyConfig) -> list[dict]:
 
 def run(task: dict) -> dict:
     """Trains one network; gives the accuracy on the development set after each epoch."""
-    import jax
-
     train, _ = patterns_of(task)
-    D, C = train.x.shape[1], train.y.shape[1]
-    key, hid_dim = jax.random.PRNGKey(task["seed"]), tuple(task["hid_dim"])
+    hid_dim = tuple(task["hid_dim"])
     if task["method"] in ("glsnn", "direct", "layerwise", "backprop"):
         from exhibits.glsnn.alternatives import DirectFeedbackAlignment, FeedbackAlignment
         from exhibits.glsnn.backprop import BackpropGLSNN
@@ -87,19 +91,18 @@ def run(task: dict) -> dict:
 
         kinds = {"direct": DirectFeedbackAlignment, "layerwise": FeedbackAlignment, "backprop": BackpropGLSNN}
         config = CircuitConfig(hid_dim=hid_dim, receptive_field=0, in_dropout=0.0, hid_dropout=0.0)
-        n_updates = task["epochs"] * -(-len(train.x) // config.batch_size)
-        circuit = kinds.get(task["method"], GLSNN)(key, D, C, config, n_updates)
+        circuit = circuit_for(task, train, kinds.get(task["method"], GLSNN), config)
     elif task["method"] in ("bfa_snn", "bfa_snn_best"):
         from exhibits.bfa_snn.config import Config
         from exhibits.bfa_snn.model import BFA_SNN
 
         config = replace(Config.RECIPES["best" if task["method"].endswith("best") else "page"], hid_dim=hid_dim)
-        circuit = BFA_SNN(key, D, C, config, task["epochs"] * -(-len(train.x) // config.batch_size))
+        circuit = circuit_for(task, train, BFA_SNN, config)
     else:
         from exhibits.equilibrium.model import EquilibriumConfig, EquilibriumNetwork
 
         steps = {"n_free": 500} if task["method"].endswith("500") else {}
-        circuit = EquilibriumNetwork(key, D, C, EquilibriumConfig(hid_dim=hid_dim, **steps))
+        circuit = circuit_for(task, train, EquilibriumNetwork, EquilibriumConfig(hid_dim=hid_dim, **steps))
     return {"acc": list(learning_curve(circuit, task))}
 
 
@@ -107,8 +110,8 @@ def curves(rows: list[dict]) -> dict[str, dict[int, list[float]]]:
     """Accuracy (%) after the last epoch: method -> hidden layers -> one a seed."""
     return {
         name: {
-            len(hid_dim): [100 * row["acc"][-1] for row in by_seed(rows, method=name, hid_dim=list(hid_dim))]
-            for hid_dim in sorted({tuple(row["task"]["hid_dim"]) for row in by_seed(rows, method=name)}, key=len)
+            len(hid_dim): [100 * row["acc"][-1] for row in with_values(rows, method=name, hid_dim=list(hid_dim))]
+            for hid_dim in sorted({tuple(row["task"]["hid_dim"]) for row in with_values(rows, method=name)}, key=len)
         }
         for name in METHODS
     }
@@ -121,8 +124,8 @@ def table(rows: list[dict]) -> str:
         f"|---|{'---|' * len(DEPTHS)}---|---|",
     ]
     for name, points in curves(rows).items():
-        epochs = {row["task"]["epochs"] for row in by_seed(rows, method=name)}
-        seeds = {row["task"]["seed"] for row in by_seed(rows, method=name)}
+        epochs = {row["task"]["epochs"] for row in with_values(rows, method=name)}
+        seeds = {row["task"]["seed"] for row in with_values(rows, method=name)}
         cells = [spread(points[depth], 2) if depth in points else "" for depth in DEPTHS]
         lines.append(f"| {METHODS[name].title} | {' | '.join(cells)} | {max(epochs, default='')} | {len(seeds)} |")
     return "\n".join(lines)
@@ -139,7 +142,7 @@ def draw(rows: list[dict]) -> "Figure":
         for number, (name, points) in enumerate(curves(rows).items()):
             if not points or METHODS[name].depths != DEPTHS:  # no curve
                 continue
-            tasks = [row["task"] for row in by_seed(rows, method=name)]
+            tasks = [row["task"] for row in with_values(rows, method=name)]
             epochs, seeds = max(task["epochs"] for task in tasks), len({task["seed"] for task in tasks})
             label = f"{fill(METHODS[name].title, 22)}\n({epochs} epochs, {seeds} seed{'s' if seeds > 1 else ''})"
             near = min(map(mean, points.values())) > ZOOM
@@ -176,7 +179,7 @@ def main() -> None:
     )
     save(draw(rows), config.folders(Path(__file__))[1] / "depth.png", caption)
     if config.official:
-        show(HERE / "depth.md", table(rows), "depth")
+        write_part(HERE / "depth.md", table(rows), "depth")
 
 
 if __name__ == "__main__":

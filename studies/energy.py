@@ -25,9 +25,9 @@ with reported():  # a package may be missing
 
     from exhibits.common.experiment.flags import from_command_line
     from exhibits.common.experiment.schema import StudyRow
-    from exhibits.common.experiment.studies import StudyConfig, by_seed, patterns_of, run_study
+    from exhibits.common.experiment.studies import StudyConfig, circuit_for, patterns_of, run_study, with_values
     from exhibits.common.report.energy import Load, Operations
-    from exhibits.common.report.results import show, spread
+    from exhibits.common.report.results import spread, write_part
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -163,8 +163,6 @@ def run(task: dict) -> dict:
 
 def circuit_of(task: dict, train: "Patterns") -> "Circuit":
     """The network of a task: to be trained, or with its trained weights."""
-    import jax
-
     from exhibits.common.experiment.restoring import opened, restore
 
     package = import_module(f"exhibits.{task['exhibit']}")
@@ -175,8 +173,7 @@ def circuit_of(task: dict, train: "Patterns") -> "Circuit":
     if "pretrained" not in task:
         values["hid_dim"] = tuple(task["hid_dim"])
         config = dataclasses.replace(package.Config.RECIPES[task["recipe"]], **values)
-        n_updates = task["epochs"] * -(-len(train.x) // config.batch_size)
-        return kind(jax.random.PRNGKey(task["seed"]), train.x.shape[1], train.y.shape[1], config, n_updates)
+        return circuit_for(task, train, kind, config)
     folder = folder_of(task["exhibit"], task["pretrained"])
     config, log, _ = opened(package.Config, folder)
     circuit = kind.for_analysis(dataclasses.replace(config, **values), log.form)
@@ -224,7 +221,7 @@ def layer_table(rows: list[dict], name: str) -> str:
     e = EXHIBITS[name]
     lines = ["| network | what | operations | energy (µJ) | with memory (µJ) |", "|---|---|---|---|---|"]
     for network in e.pretrained:
-        (row,) = by_seed(rows, exhibit=name, pretrained=network, T=e.own[0], thr=e.own[1])
+        (row,) = with_values(rows, exhibit=name, pretrained=network, T=e.own[0], thr=e.own[1])
         first = f"`{network}`, dev accuracy {100 * row['acc'][0]:.2f} %"
         for what, of, kind in parts_of(row):
             n = of.weights or of.multiplications
@@ -238,7 +235,7 @@ def curves(rows: list[dict], name: str, vary: str) -> dict[str, dict[float, list
     e = EXHIBITS[name]
     fixed = {"thr": e.own[1]} if vary == "T" else {"T": e.own[0]}
     found: dict[str, dict[float, list[dict]]] = {}
-    for row in by_seed(rows, exhibit=name, **fixed):
+    for row in with_values(rows, exhibit=name, **fixed):
         network = row["task"].get("pretrained", "trained")
         found.setdefault(network, {}).setdefault(row["task"][vary], []).append(row)
     return {network: dict(sorted(points.items(), reverse=vary == "T")) for network, points in found.items()}
@@ -290,7 +287,7 @@ def draw(rows: list[dict]) -> "Figure":
             shown = [row for row in rows if row["task"].get("pretrained") in (None, e.pretrained[-1])]
             draw_curves(left, curves(shown, name, "T"), energy, "T = {:g}", e.title, color)
             draw_curves(right, curves(shown, name, "thr"), lambda row: load(row).hidden, "{:g} mV", e.title, color)
-            for row in by_seed(rows, exhibit=name)[:1]:
+            for row in with_values(rows, exhibit=name)[:1]:
                 dense = load(row).dense().microjoules, load(row).skipping().microjoules
                 for x, line, what in zip(dense, ":-", ("sizes", "synapses, without pixels that are 0"), strict=True):
                     label = f"dense network of the {e.title}'s {what}"
@@ -339,9 +336,9 @@ def main() -> None:
     caption = f"{config.data.name}, accuracies above {SHOWN[0]} % on the development set; {what}"
     save(draw(rows), config.folders(Path(__file__))[1] / "energy.png", caption)
     if config.official:
-        show(HERE / "energy.md", table(rows), "energy")
+        write_part(HERE / "energy.md", table(rows), "energy")
         for readme, part in readmes(rows).items():
-            show(readme, part, "energy")
+            write_part(readme, part, "energy")
 
 
 if __name__ == "__main__":

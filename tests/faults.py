@@ -312,7 +312,7 @@ def main() -> None:
         signal.signal(number, signal.SIG_DFL)
 
     from exhibits.common.experiment import runlog
-    from exhibits.common.report.results import show
+    from exhibits.common.report.results import write_part
     from exhibits.common.system.files import read_json, write_json
 
     survived = read_json(options.output)["survived"] if options.only else {name: {} for name in RUNS}
@@ -324,7 +324,7 @@ def main() -> None:
     write_json(options.output, result)
     print(table(result))
     if options.output == RESULTS:
-        show(REPOSITORY / "docs" / "explanation" / "runs.md", table(result), "faults")
+        write_part(REPOSITORY / "docs" / "explanation" / "runs.md", table(result), "faults")
     if not all(all(runs) for faults in survived.values() for runs in faults.values()):
         sys.exit(1)
 

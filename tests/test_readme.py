@@ -10,7 +10,7 @@ from conftest import make_patterns, one_line, run
 
 from exhibits.common.experiment.schema import StudyRow
 from exhibits.common.experiment.studies import run_study
-from exhibits.common.report.results import Row, catalogues, marks, show, shown
+from exhibits.common.report.results import Row, catalogues, generated_part, marks, write_part
 from exhibits.common.system.errors import UserError
 from exhibits.common.system.files import read_json
 from exhibits.common.system.places import exhibits
@@ -31,14 +31,14 @@ def test_exhibits_have_results():
 
 def test_catalogues():
     for readme, name, text in catalogues():
-        assert shown(readme, name) == text, "results.py --table of any exhibit writes it"
+        assert generated_part(readme, name) == text, "results.py --table of any exhibit writes it"
 
 
 @pytest.mark.parametrize("exhibit", WITH_RESULTS)
 def test_results_tables(exhibit):
     results = load_script(REPOSITORY / "exhibits" / exhibit / "results.py").RESULTS
     for readme, name, text in results.tables():
-        assert shown(readme, name) == text
+        assert generated_part(readme, name) == text
     for row in results.rows:
         runs = results.stored(row).runs  # refused if measured with other values
         assert [run["seed"] for run in runs] == list(row.seeds)
@@ -47,12 +47,12 @@ def test_results_tables(exhibit):
 def test_nll_table():
     folder = BFA / "studies"
     expected = load_script(folder / "nll.py").table(read_json(folder / "results" / "nll.json")["rows"])
-    assert shown(folder / "nll.md", "nll") == expected
+    assert generated_part(folder / "nll.md", "nll") == expected
 
 
 def test_alignment_of_pretrained_networks():
     study = load_script(BFA / "studies" / "alignment.py")
-    assert shown(BFA / "studies" / "alignment.md", "pretrained") == study.pretrained_table()
+    assert generated_part(BFA / "studies" / "alignment.md", "pretrained") == study.pretrained_table()
 
 
 STUDIES = sorted([*REPOSITORY.glob("studies/*.py"), *REPOSITORY.glob("exhibits/*/studies/*.py")])
@@ -66,9 +66,9 @@ def test_study_tables(script):
     tasks = study.grid(study.Study())
     rows = run_study(script, tasks, study.Study(plot_only=True), getattr(study, "Row", StudyRow))
     assert [row["task"] for row in rows] == tasks, "the page's study is not complete"
-    assert shown(script.with_suffix(".md"), script.stem) == study.table(rows)
+    assert generated_part(script.with_suffix(".md"), script.stem) == study.table(rows)
     for readme, part in getattr(study, "readmes", lambda _: {})(rows).items():
-        assert shown(readme, script.stem) == part
+        assert generated_part(readme, script.stem) == part
 
 
 @pytest.mark.parametrize("script", STUDIES, ids=lambda script: script.stem)
@@ -90,11 +90,11 @@ def test_speed_tables():
     )
     rows = results["accuracy"]["rows"]
     assert rows.keys() == accuracy.CONTENDERS.keys()
-    assert shown(DOCS / "results" / "index.md", "accuracy") == accuracy.table(rows, results["bfasnn"])
-    assert shown(REPOSITORY / "README.md", "accuracy") == accuracy.glance(rows)
-    assert shown(DOCS / "results" / "index.md", "speed") == bfasnn.table(results["bfasnn"], results["peers"])
-    assert shown(DOCS / "explanation" / "runs.md", "checkpoints") == checkpoints.table(results["checkpoints"])
-    assert shown(GLSNN / "README.md", "speed") == glsnn.table(results["glsnn"])
+    assert generated_part(DOCS / "results" / "index.md", "accuracy") == accuracy.table(rows, results["bfasnn"])
+    assert generated_part(REPOSITORY / "README.md", "accuracy") == accuracy.glance(rows)
+    assert generated_part(DOCS / "results" / "index.md", "speed") == bfasnn.table(results["bfasnn"], results["peers"])
+    assert generated_part(DOCS / "explanation" / "runs.md", "checkpoints") == checkpoints.table(results["checkpoints"])
+    assert generated_part(GLSNN / "README.md", "speed") == glsnn.table(results["glsnn"])
 
 
 def test_time_to_accuracy_by_hand():
@@ -169,7 +169,7 @@ def test_time_to_accuracy_is_measured(tmp_path):
 def test_faults_table():
     result = read_json(REPOSITORY / "tests" / "results" / "faults.json")
     faults = load_script(REPOSITORY / "tests" / "faults.py")
-    assert shown(DOCS / "explanation" / "runs.md", "faults") == faults.table(result)
+    assert generated_part(DOCS / "explanation" / "runs.md", "faults") == faults.table(result)
 
 
 def test_a_row_is_trained_tested_and_shown(tmp_path, monkeypatch):
@@ -216,8 +216,8 @@ run = replace(results.RESULTS, script=Path(__file__), rows=[row]).run
     (tmp_path / "README.md").write_text(f"before\n{begin}\nold\n{end}\nafter\n")
     (readme, _, shown_table), (_, name, short) = tiny.tables()
     assert readme == tmp_path / "README.md" and name == "bfa_snn results" and "| a tiny circuit | 2 |" in short
-    show(tmp_path / "README.md", shown_table)
-    assert shown(tmp_path / "README.md") == shown_table
+    write_part(tmp_path / "README.md", shown_table)
+    assert generated_part(tmp_path / "README.md") == shown_table
     text = (tmp_path / "README.md").read_text()
     assert text.startswith("before\n") and text.endswith("-->\nafter\n") and "old" not in text
     mean = 100 * (runs[0]["acc"] + runs[1]["acc"]) / 2
@@ -236,5 +236,8 @@ run = replace(results.RESULTS, script=Path(__file__), rows=[row]).run
         measured(row)
     assert [name for _, name, _ in replace(tiny, at_a_glance=()).tables()] == ["results"]
     later = Row("later", "all patterns", values | {"T": 13}, seeds=(3,), calibrated_by="tiny")
-    with pytest.raises(UserError, match="measure tiny with this seed first"):
+    with pytest.raises(UserError, match=r"1 training failed.*later, seed 3: measure tiny with this seed first"):
         measured(later)
+    unknown = Row("unknown", "", values, (3,))  # to the script that trains
+    with pytest.raises(UserError, match=r"2 trainings failed.*unknown, seed 3: unknown: no row"):
+        tiny.measure([unknown, replace(later, calibrated_by="unknown")])

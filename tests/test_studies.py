@@ -19,7 +19,7 @@ from test_bad_input import start
 
 from exhibits.common.data.datasets import MNIST
 from exhibits.common.data.loading import Patterns, digest_of, load_folder
-from exhibits.common.experiment.studies import StudyConfig, by_seed, patterns_of, run_study
+from exhibits.common.experiment.studies import StudyConfig, measure_tasks, patterns_of, run_study, with_values
 from exhibits.common.system.errors import UserError
 from exhibits.common.system.files import read_json
 from exhibits.common.system.places import REPOSITORY
@@ -148,7 +148,7 @@ def test_rows_are_kept_and_not_run_again(toy, tmp_path):
     toy.write_text(TOY.replace("10 *", "100 *"))
     rows = run_toy(toy, tasks, config)
     assert [row["value"] for row in rows] == [10, 20, 200]
-    assert by_seed(rows, a=2) == rows[1:]
+    assert with_values(rows, a=2) == rows[1:]
     assert run_toy(toy, tasks[2:], StudyConfig(out_dir=tmp_path / "out", plot_only=True)) == rows[2:]
 
 
@@ -174,6 +174,7 @@ def test_a_task_that_fails_costs_only_itself(toy, tmp_path):
     with pytest.raises(UserError, match=r'1 of 3 tasks failed.*\{"a": 2, "bad": true\}: as told'):
         run_toy(toy, [{"a": 1}, {"a": 2, "bad": True}, {"a": 3}], config)
     assert [row["value"] for row in run_toy(toy, [{"a": 1}, {"a": 3}], config)] == [10, 30]
+    assert "as told" in str(measure_tasks(toy, [{"a": 5, "bad": True}], config, ToyRow)[1])  # where no row is asked for
 
 
 def test_bad_rows_files_are_refused_and_stay(toy, tmp_path):

@@ -27,7 +27,7 @@ from exhibits.bfa_snn.config import CircuitConfig
 from exhibits.bfa_snn.model import BFA_SNN
 from exhibits.common.cells.components import secant_surrogate, steps_per_spike
 from exhibits.common.circuit import Run
-from exhibits.common.circuit.minibatches import minibatches_of
+from exhibits.common.circuit.minibatches import minibatch_of
 from exhibits.common.experiment.angles import angle
 
 Directions = dict[str, list[jax.Array]]  # by rule, how the weights of each layer would change
@@ -139,7 +139,7 @@ def angles_of(circuit: BFA_SNN) -> Callable[[np.ndarray, np.ndarray, jax.Array],
         return found, weights, [run[circuit[f"E{n + 1}"].weights] for n in circuit.hidden]
 
     def measure(x: np.ndarray, y: np.ndarray, key: jax.Array) -> Angles:
-        rows = [each[0] for each in minibatches_of(x, y, circuit.batch_size, 1)]
+        rows = minibatch_of(x, y, circuit.batch_size)
         found, weights, feedback = jax.device_get(compute(circuit.get_parameters(), *rows, key))
         weights = [w.astype(float) for w in weights]
         forward = [reduce(np.matmul, weights[n:]) for n in range(len(weights))]

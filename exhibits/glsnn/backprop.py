@@ -16,7 +16,8 @@ from jax import lax
 from jax import numpy as jnp
 
 from exhibits.common.circuit import Answer, Run
-from exhibits.common.circuit.minibatches import minibatches_of
+from exhibits.common.circuit.minibatches import minibatch_of
+from exhibits.common.experiment.angles import angle
 from exhibits.glsnn.components import triangular_surrogate
 from exhibits.glsnn.model import GLSNN
 
@@ -132,11 +133,10 @@ def angles_of(circuit: GLSNN) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
         circuit.forward(run)
         run.once(circuit.feedback)
         local = [-run[s.mask] * (run[s.pre].T @ run[s.post]) for s in circuit.W.values()]
-        cosines = [jnp.vdot(a, b) / (jnp.linalg.norm(a) * jnp.linalg.norm(b)) for a, b in zip(true, local, strict=True)]
-        return jnp.degrees(jnp.arccos(jnp.clip(jnp.stack(cosines), -1.0, 1.0)))
+        return true, local
 
     def measure(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        rows = [each[0] for each in minibatches_of(x, y, circuit.batch_size, 1)]
-        return np.asarray(compute(circuit.get_parameters(), *rows))
+        updates = jax.device_get(compute(circuit.get_parameters(), *minibatch_of(x, y, circuit.batch_size)))
+        return np.array([angle(true, local) for true, local in zip(*updates, strict=True)])
 
     return measure

@@ -22,8 +22,8 @@ from exhibits.common.system.errors import reported
 with reported():  # a package may be missing
     from exhibits.common.experiment.flags import from_command_line
     from exhibits.common.experiment.schema import Angles, Count, StudyRow, Tally
-    from exhibits.common.experiment.studies import StudyConfig, by_seed, patterns_of, run_study
-    from exhibits.common.report.results import show, spread
+    from exhibits.common.experiment.studies import StudyConfig, circuit_for, patterns_of, run_study, with_values
+    from exhibits.common.report.results import spread, write_part
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -106,8 +106,8 @@ def run(task: dict) -> dict:
     }
     (train, dev), seed, epochs = patterns_of(task), task["seed"], task["epochs"]
     config = replace(Config.RECIPES[task["recipe"]], hid_dim=tuple(task["hid_dim"]))
-    kind, key, n = kinds.get(task["variant"], BFA_SNN), jax.random.PRNGKey(seed), len(train.x)
-    circuit = kind(key, train.x.shape[1], train.y.shape[1], config, epochs * -(-n // config.batch_size))
+    circuit = circuit_for(task, train, kinds.get(task["variant"], BFA_SNN), config)
+    key, n = jax.random.PRNGKey(seed), len(train.x)
     measure = angles_of(circuit)
     found: dict[str, list] = {"acc": [], "presented": [], "angles": [], "instant": [], "feedback": []}
 
@@ -155,7 +155,7 @@ def curve(rows: list[dict], what: str, layer: int) -> Curve:
 
 def network(rows: list[dict], recipe: str, variant: str, depth: int) -> list[dict]:
     """The rows of one network, one a seed."""
-    return [row for row in by_seed(rows, recipe=recipe, variant=variant) if len(row["task"]["hid_dim"]) == depth]
+    return [row for row in with_values(rows, recipe=recipe, variant=variant) if len(row["task"]["hid_dim"]) == depth]
 
 
 def table(rows: list[dict]) -> str:
@@ -283,8 +283,8 @@ def main() -> None:
     surrogate = [(recipe, variant) for recipe in ("page", "best") for variant in ("fixed", "ungated")]
     save(draw_single(rows, surrogate), folder / "alignment_surrogate.png", f"BFA-SNN; {single}")
     if config.official:
-        show(HERE / "alignment.md", table(rows), "alignment")
-        show(HERE / "alignment.md", pretrained_table(), "pretrained")
+        write_part(HERE / "alignment.md", table(rows), "alignment")
+        write_part(HERE / "alignment.md", pretrained_table(), "pretrained")
 
 
 if __name__ == "__main__":

@@ -19,8 +19,15 @@ with reported():  # a package may be missing
     from exhibits.common.data.datasets import MNIST, folder_of
     from exhibits.common.experiment.flags import from_command_line
     from exhibits.common.experiment.schema import Share, StudyRow
-    from exhibits.common.experiment.studies import StudyConfig, by_seed, learning_curve, patterns_of, run_study
-    from exhibits.common.report.results import show, spread
+    from exhibits.common.experiment.studies import (
+        StudyConfig,
+        circuit_for,
+        learning_curve,
+        patterns_of,
+        run_study,
+        with_values,
+    )
+    from exhibits.common.report.results import spread, write_part
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -86,8 +93,6 @@ def grid(config: StudyConfig) -> list[dict]:
 
 def run(task: dict) -> dict:
     """Trains one network; gives the accuracy on a sample of the training set and on the development set by epoch."""
-    import jax
-
     from exhibits.bfa_snn.config import Config
     from exhibits.bfa_snn.model import BFA_SNN
     from exhibits.common.circuit.seeds import Keys
@@ -95,9 +100,7 @@ def run(task: dict) -> dict:
 
     train, seed = patterns_of(task)[0], task["seed"]
     changes = {name: tuple(value) if name == "hid_dim" else value for name, value in task["changes"].items()}
-    config = replace(Config.RECIPES["best"], **changes)
-    n_updates = task["epochs"] * -(-len(train.x) // config.batch_size)
-    circuit = BFA_SNN(jax.random.PRNGKey(seed), train.x.shape[1], train.y.shape[1], config, n_updates)
+    circuit = circuit_for(task, train, BFA_SNN, replace(Config.RECIPES["best"], **changes))
     key, sample = Keys.of(seed).sample, sample_of(train)
     measured: dict[str, list[float]] = {"train_acc": [], "acc": []}
     for acc in learning_curve(circuit, task):
@@ -114,9 +117,9 @@ def title(changes: dict[str, Any]) -> str:
 
 def of(rows: list[dict], dataset: str) -> dict[str, list[dict]]:
     """The rows of a data set by their changes, as flags."""
-    some = by_seed(rows, dataset=dataset)
+    some = with_values(rows, dataset=dataset)
     found = {title(row["task"]["changes"]): row["task"]["changes"] for row in some}
-    return {flags: by_seed(some, changes=changes) for flags, changes in found.items()}
+    return {flags: with_values(some, changes=changes) for flags, changes in found.items()}
 
 
 def last(rows: list[dict], name: str) -> list[float]:
@@ -171,7 +174,7 @@ def main() -> None:
     caption = f"BFA-SNN by --recipe best, {epochs} epochs, with one or two values changed; dotted: as it is"
     save(draw(rows), config.folders(Path(__file__))[1] / "changes.png", caption)
     if config.official:
-        show(HERE / "changes.md", table(rows), "changes")
+        write_part(HERE / "changes.md", table(rows), "changes")
 
 
 if __name__ == "__main__":

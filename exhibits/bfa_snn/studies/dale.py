@@ -20,8 +20,15 @@ from exhibits.common.system.errors import reported
 with reported():  # a package may be missing
     from exhibits.common.experiment.flags import from_command_line
     from exhibits.common.experiment.schema import Share, StudyRow
-    from exhibits.common.experiment.studies import StudyConfig, by_seed, learning_curve, patterns_of, run_study
-    from exhibits.common.report.results import show, spread
+    from exhibits.common.experiment.studies import (
+        StudyConfig,
+        circuit_for,
+        learning_curve,
+        patterns_of,
+        run_study,
+        with_values,
+    )
+    from exhibits.common.report.results import spread, write_part
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -65,7 +72,6 @@ def grid(config: StudyConfig) -> list[dict]:
 
 def run(task: dict) -> dict:
     """Trains one network; gives the accuracy on the development set after each epoch, and which weights are 0."""
-    import jax
     import numpy as np
 
     from exhibits.bfa_snn.config import Config
@@ -76,9 +82,7 @@ def run(task: dict) -> dict:
     train = patterns_of(task)[0]
     values = {"hid_dim": tuple(task["hid_dim"]), "dale": task["variant"] != "free"}
     config = replace(Config.RECIPES[task["recipe"]], **values)
-    n_updates = task["epochs"] * -(-len(train.x) // config.batch_size)
-    kind = kinds.get(task["variant"], BFA_SNN)
-    circuit = kind(jax.random.PRNGKey(task["seed"]), train.x.shape[1], train.y.shape[1], config, n_updates)
+    circuit = circuit_for(task, train, kinds.get(task["variant"], BFA_SNN), config)
     acc = list(learning_curve(circuit, task))
     weights = {name: np.asarray(circuit[name].weights.get()) for name in circuit.plastic}
     return {"acc": acc, "zero": {name: float((w == 0).mean()) for name, w in sorted(weights.items())}}
@@ -92,7 +96,7 @@ def table(rows: list[dict]) -> str:
     ]
     for recipe in EPOCHS:
         for variant, title in VARIANTS.items():
-            if some := by_seed(rows, recipe=recipe, variant=variant):
+            if some := with_values(rows, recipe=recipe, variant=variant):
                 zero = [[100 * row["zero"][name] for row in some if name in row["zero"]] for name in SYNAPSES]
                 cells = [spread([100 * row["acc"][-1] for row in some], 2), *(spread(z, 1) if z else "" for z in zero)]
                 epochs = some[0]["task"]["epochs"]
@@ -108,7 +112,7 @@ def draw(rows: list[dict]) -> "Figure":
         figure = new_figure(10, 4.4)
         panels = figure.subplots(1, len(EPOCHS), width_ratios=(1, 2))
         for axes, letter, recipe in zip(panels, "ab", EPOCHS, strict=True):
-            found = {variant: by_seed(rows, recipe=recipe, variant=variant) for variant in VARIANTS}
+            found = {variant: with_values(rows, recipe=recipe, variant=variant) for variant in VARIANTS}
             found = {variant: some for variant, some in found.items() if some}
             for place, (variant, some) in enumerate(found.items()):
                 values = [100 * row["acc"][-1] for row in some]
@@ -137,7 +141,7 @@ def main() -> None:
     caption = f"{config.data.name}; one hidden layer of {width}; a dot for each seed, a line at their mean"
     save(draw(rows), config.folders(Path(__file__))[1] / "dale.png", caption)
     if config.official:
-        show(HERE / "dale.md", table(rows), "dale")
+        write_part(HERE / "dale.md", table(rows), "dale")
 
 
 if __name__ == "__main__":

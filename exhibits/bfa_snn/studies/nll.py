@@ -36,7 +36,7 @@ def main() -> None:
     from exhibits.common.experiment.config import from_json
     from exhibits.common.experiment.evaluation import negative_log_likelihood
     from exhibits.common.experiment.restoring import restore
-    from exhibits.common.report.results import show
+    from exhibits.common.report.results import write_part
     from exhibits.common.system.files import write_json
 
     class Probed(BFA_SNN):
@@ -80,7 +80,7 @@ def main() -> None:
         HERE / "results" / "nll.json",
         runlog.describe() | {"seed": config.seed, "epoch": trained.epoch, "rows": rows},
     )
-    show(HERE / "nll.md", table(rows), "nll")
+    write_part(HERE / "nll.md", table(rows), "nll")
 
 
 def table(rows: dict) -> str:

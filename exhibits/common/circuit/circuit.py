@@ -13,7 +13,7 @@ from jax import numpy as jnp
 
 from exhibits.common.circuit import activity
 from exhibits.common.circuit.builder import Builder
-from exhibits.common.circuit.minibatches import in_chunks, minibatches_of
+from exhibits.common.circuit.minibatches import in_chunks, minibatch_of, n_updates
 from exhibits.common.circuit.run import Answer, Run, path, shaped_like
 from exhibits.common.circuit.seeds import Keys
 from exhibits.common.data.form import Form
@@ -143,8 +143,7 @@ class Circuit(Generic[Config]):
             UserError: if the configuration does not go with them.
         """
         config.require_form(data.form)
-        n_updates = config.epochs * -(-len(data.train.x) // config.batch_size)
-        return cls._for_form(config, data.form, n_updates)
+        return cls._for_form(config, data.form, n_updates(len(data.train.x), config.batch_size, config.epochs))
 
     @classmethod
     def for_analysis(cls, config: Any, form: Form) -> Self:
@@ -314,7 +313,7 @@ class Circuit(Generic[Config]):
             A (T, n) array a layer, input first, as "z0", "z1", ...; of an input that does not spike, what it sends.
         """
         trace = self.tracer({f"z{n}": (compartment, 0) for n, compartment in enumerate(self.spikes)})
-        rows = [array[0] for array in minibatches_of(x, y, self.batch_size, 1)]
+        rows = minibatch_of(x, y, self.batch_size)
         return {name: np.asarray(value) for name, value in trace(self.get_parameters(), *rows, key).items()}
 
     def tracer(self, watch: Mapping[str, tuple[Compartment, Any]]) -> Callable[..., dict[str, jax.Array]]:

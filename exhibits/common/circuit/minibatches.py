@@ -46,6 +46,16 @@ def in_chunks(
         yield parameters, {name: value[: len(chosen)] for name, value in flat.items()}
 
 
+def n_updates(n: int, batch_size: int, epochs: int) -> int:
+    """How many minibatches n patterns make in so many epochs; the last of each epoch may be partial."""
+    return epochs * -(-n // batch_size)
+
+
+def minibatch_of(x: np.ndarray, y: np.ndarray, B: int) -> list[np.ndarray]:
+    """x (n, D), y (n, C) and 1 for each, padded with zeros, as (B, D), (B, C) and (B, 1)."""
+    return [array[0] for array in minibatches_of(x, y, B, 1)]
+
+
 def minibatches_of(x: np.ndarray, y: np.ndarray, B: int, M: int) -> list[np.ndarray]:
     """x (n, D), y (n, C) and 1 for each, padded with zeros, as (M, B, D), (M, B, C) and (M, B, 1)."""
 

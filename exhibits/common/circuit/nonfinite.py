@@ -8,7 +8,7 @@ from jax import numpy as jnp
 from jax.core import Tracer
 
 from exhibits.common.circuit.circuit import Circuit
-from exhibits.common.circuit.minibatches import minibatches_of
+from exhibits.common.circuit.minibatches import minibatch_of
 from exhibits.common.circuit.run import State, path
 
 
@@ -50,8 +50,7 @@ def first_not_finite(
         with jax.disable_jit():
             while m < last:
                 chosen = order[m * circuit.batch_size : (m + 1) * circuit.batch_size]
-                minibatch = minibatches_of(x[chosen], y[chosen], circuit.batch_size, 1)
-                x_m, y_m, valid = (jnp.asarray(array[0]) for array in minibatch)
+                x_m, y_m, valid = map(jnp.asarray, minibatch_of(x[chosen], y[chosen], circuit.batch_size))
                 run = circuit.run(parameters, valid, jax.random.fold_in(key, m), learn=True, inspect=inspect)
                 circuit.present(run, x_m, y_m)
                 parameters = {name: run[c] for name, c in circuit.parameters.items()}

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import msgspec
 from tqdm import tqdm
@@ -29,6 +29,7 @@ from exhibits.common.system.scripts import load_script
 if TYPE_CHECKING:  # ngc-learn reads the command line when it is imported
     from exhibits.common.circuit import Circuit
 
+C = TypeVar("C", bound="Circuit")
 Task = dict[str, Any]
 Row = dict[str, Any]  # {"task": Task, ...}
 
@@ -102,6 +103,25 @@ class StudyConfig:
 
 
 def run_study(script: Path, tasks: Sequence[Task], config: StudyConfig, kind: type = StudyRow) -> list[Row]:
+    """What `measure_tasks` gives, for a study that draws it.
+
+    Raises:
+        UserError: as `measure_tasks`; also if there are no rows or, after all other tasks, if some failed.
+    """
+    rows, failure = measure_tasks(script, tasks, config, kind)
+    if failure is not None:
+        raise failure
+    rows_folder, figures_folder = config.folders(script)
+    if not rows:
+        path = rows_folder / f"{script.stem}.json"
+        raise UserError(f"{path}: no row of this study yet; run it without --plot_only first")
+    make_folder(figures_folder)
+    return rows
+
+
+def measure_tasks(
+    script: Path, tasks: Sequence[Task], config: StudyConfig, kind: type = StudyRow
+) -> tuple[list[Row], UserError | None]:
     """Runs the tasks whose rows are missing and keeps each row as soon as it is there, beside those of others.
 
     Args:
@@ -111,12 +131,12 @@ def run_study(script: Path, tasks: Sequence[Task], config: StudyConfig, kind: ty
         kind: what a row is, as msgspec can decode it.
 
     Returns:
-        The rows of these tasks that there are, in the order of the grid.
+        The rows of these tasks that there are, in the order of the grid; and what to say if some failed.
 
     Raises:
-        UserError: if the scheduler cannot be reached, or after all other tasks, if some failed.
+        UserError: if the scheduler cannot be reached.
     """
-    rows_folder, figures_folder = config.folders(script)
+    rows_folder, _ = config.folders(script)
     path = rows_folder / f"{script.stem}.json"
     stored = _stored(path, kind)
     missing = [task for task in tasks if _identity(task) not in stored]
@@ -133,13 +153,10 @@ def run_study(script: Path, tasks: Sequence[Task], config: StudyConfig, kind: ty
                         stored = _stored(path, kind) | {_identity(task): {"task": task} | row}
                         write_json(path, {"rows": list(stored.values())})
                 bar.update()
-    if failures:
-        raise UserError(f"{len(failures)} of {len(missing)} tasks failed, the rest is in {path}; {failures[0]}")
     rows = [stored[_identity(task)] for task in tasks if _identity(task) in stored]
-    if not rows:
-        raise UserError(f"{path}: no row of this study yet; run it without --plot_only first")
-    make_folder(figures_folder)
-    return rows
+    if not failures:
+        return rows, None
+    return rows, UserError(f"{len(failures)} of {len(missing)} tasks failed, the rest is in {path}; {failures[0]}")
 
 
 def _portable(path: Path) -> str:
@@ -240,6 +257,16 @@ def patterns_of(task: Task) -> tuple[Patterns, Patterns]:
     return train, dev
 
 
+def circuit_for(task: Task, train: Patterns, kind: type[C], config: Any) -> C:
+    """A circuit of that kind that is to learn a task's patterns, with the task's seed, in the task's epochs."""
+    import jax
+
+    from exhibits.common.circuit.minibatches import n_updates
+
+    updates = n_updates(len(train.x), config.batch_size, task["epochs"])
+    return kind(jax.random.PRNGKey(task["seed"]), train.x.shape[1], train.y.shape[1], config, updates)
+
+
 def learning_curve(circuit: "Circuit", task: Task) -> Iterator[float]:
     """Trains a circuit as `training.fit` does and yields its accuracy on the development set after each epoch."""
     from exhibits.common.circuit.seeds import Keys
@@ -251,6 +278,6 @@ def learning_curve(circuit: "Circuit", task: Task) -> Iterator[float]:
         yield score(circuit, dev, Keys.of(task["seed"]).dev).acc
 
 
-def by_seed(rows: Sequence[Row], **task: Any) -> list[Row]:
-    """The rows whose tasks have these values: one for each seed."""
-    return [row for row in rows if task.items() <= row["task"].items()]
+def with_values(rows: Sequence[Row], **values: Any) -> list[Row]:
+    """The rows whose tasks have these values."""
+    return [row for row in rows if values.items() <= row["task"].items()]

@@ -11,7 +11,7 @@ import numpy as np
 
 from exhibits.common.circuit import Circuit
 from exhibits.common.circuit.circuit import CircuitConfig
-from exhibits.common.circuit.minibatches import minibatches_of
+from exhibits.common.circuit.minibatches import minibatch_of
 from exhibits.common.circuit.seeds import Keys
 from exhibits.common.data.form import Form
 from exhibits.common.data.loading import as_one_hot, as_patterns, load_patterns
@@ -135,7 +135,7 @@ class Network(Circuit[Config]):
         kept: dict[str, list[np.ndarray]] = {name: [] for name in found}
         for m, start in enumerate(range(0, len(rows), self.batch_size)):
             some, taught = (array[start : start + self.batch_size] for array in (rows, labels))
-            minibatch = [each[0] for each in minibatches_of(some, taught, self.batch_size, 1)]
+            minibatch = minibatch_of(some, taught, self.batch_size)
             seen = trace(self.get_parameters(), *minibatch, jax.random.fold_in(key, m))
             for name, values in seen.items():
                 kept[name].append(np.asarray(values).swapaxes(0, 1)[: len(some)])

@@ -5,7 +5,7 @@ what is there. The README's tables stand between marks and are never written by 
 """
 
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
@@ -87,7 +87,7 @@ class Results:
         if not options.table:
             self.measure(self.choose(options.rows), options.scheduler)
         for readme, name, text in [*self.tables(), *catalogues()]:
-            show(readme, text, name)
+            write_part(readme, text, name)
 
     def tables(self) -> list[tuple[Path, str, str]]:
         """Each README that shows results, the name of its marks, and the table that belongs between them."""
@@ -134,7 +134,13 @@ class Results:
         by_name = {row.name: row for row in rows}
         failures = []
         for wave in ([row for row in rows if not row.calibrated_by], [row for row in rows if row.calibrated_by]):
-            tasks = [task for row in wave for task in self._missing(row)]
+            tasks = []
+            for name, seed in [(row.name, seed) for row in wave for seed in self._missing(row)]:
+                try:
+                    temperature = self._temperature(by_name[name], seed)
+                    tasks.append({"row": name, "seed": seed, "temperature": temperature})
+                except UserError as error:
+                    failures.append(f"{name}, seed {seed}: {error}")
             for task, result in outcomes(self.script, tasks, scheduler):
                 row, seed = by_name[task["row"]], task["seed"]
                 if isinstance(result, UserError):
@@ -147,26 +153,31 @@ class Results:
                     found.runs.sort(key=lambda done: done.get("seed", 0))
                     write_json(self._path(row.name), found)
         if failures:
-            raise UserError(f"{len(failures)} trainings failed, the rest is in {self.folder}; {failures[0]}")
+            failed = f"{len(failures)} training{'s' if len(failures) > 1 else ''} failed"
+            raise UserError(f"{failed}, the rest is in {self.folder}; {failures[0]}")
 
     def _path(self, name: str) -> Path:
         """The file of the row of that name."""
         return self.folder / f"{name}.json"
 
-    def _missing(self, row: Row) -> Iterator[dict[str, Any]]:
-        """A task for each seed of a row that is not there yet."""
+    def _missing(self, row: Row) -> list[int]:
+        """The seeds of a row that are not there yet."""
         there = {run.get("seed") for run in self.stored(row).runs}
-        for seed in row.seeds:
-            if seed in there:
-                continue
-            temperature = None
-            if row.calibrated_by:
-                path = self._path(row.calibrated_by)
-                fitted = [run.temperature for run in seed_results(path) if run.seed == seed] if path.exists() else []
-                if not fitted:
-                    raise UserError(f"{row.name}, seed {seed}: measure {row.calibrated_by} with this seed first")
-                temperature = fitted[0]
-            yield {"row": row.name, "seed": seed, "temperature": temperature}
+        return [seed for seed in row.seeds if seed not in there]
+
+    def _temperature(self, row: Row, seed: int) -> float | None:
+        """The temperature that was fitted by the row that this one is calibrated by; None if it fits its own.
+
+        Raises:
+            UserError: if that row has not been measured with this seed.
+        """
+        if not row.calibrated_by:
+            return None
+        path = self._path(row.calibrated_by)
+        fitted = [run.temperature for run in seed_results(path) if run.seed == seed] if path.exists() else []
+        if not fitted:
+            raise UserError(f"measure {row.calibrated_by} with this seed first")
+        return fitted[0]
 
     def stored(self, row: Row) -> ResultsRow:
         """A row as stored, or without runs if it has no file; a field newer than the file takes its value from `ADDED`.
@@ -298,13 +309,13 @@ def spread(values: Sequence[float], digits: int) -> str:
     return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.{digits}f}"
 
 
-def shown(readme: Path, name: str = "results") -> str:
+def generated_part(readme: Path, name: str = "results") -> str:
     """The generated part of a README between the marks of that name."""
     return _split(readme, name)[1].strip()
 
 
-def show(readme: Path, new: str, name: str = "results") -> None:
-    """Puts a generated part between the marks of that name."""
+def write_part(readme: Path, new: str, name: str = "results") -> None:
+    """Puts a new generated part between the marks of that name in a README."""
     begin, end = marks(name)
     head, _, tail = _split(readme, name)
     with replacing(readme) as file:

@@ -18,7 +18,7 @@ from exhibits.common.data.loading import load_for_training
 from exhibits.common.experiment.config import FILES, RUNNING, TrainingConfig
 from exhibits.common.experiment.flags import from_command_line
 from exhibits.common.experiment.schema import SweepRow
-from exhibits.common.experiment.studies import StudyConfig, run_study
+from exhibits.common.experiment.studies import StudyConfig, measure_tasks
 from exhibits.common.report.comparison import write_csv
 from exhibits.common.system.commandline import Parser
 from exhibits.common.system.errors import UserError
@@ -63,22 +63,11 @@ def main(args: Sequence[str] | None = None) -> None:
     study = StudyConfig(scheduler=options.scheduler, out_dir=out)
     digests: dict[tuple[Path, ...], tuple[str, Form]] = {}
     tasks = [task_of(options.exhibit, point, digests) for point in points]
-    failed = None
-    try:
-        rows = run_study(Path(__file__), tasks, study, SweepRow)
-    except UserError as error:  # the rows that there are make tables all the same
-        failed = error
-        if not (out / "sweep.json").exists():
-            raise
-        rows = run_study(Path(__file__), tasks, dataclasses.replace(study, plot_only=True), SweepRow)
-    table = [by_run(row) for row in rows]
-    write_csv(table, out / "sweep.csv")
-    summary = by_point(table)
-    write_csv(summary, out / "summary.csv")
-    print(tabulate(differing(summary), headers="keys", floatfmt=".4g", missingval=""))
-    print("Saved:", out / "sweep.csv", out / "summary.csv", sep="\n  ")
-    if failed is not None:
-        raise failed
+    rows, failure = measure_tasks(Path(__file__), tasks, study, SweepRow)
+    if rows:
+        save_tables(rows, out)
+    if failure is not None:
+        raise failure
 
 
 def grid(exhibit: str, flags: Sequence[str], out: Path) -> list[Point]:
@@ -170,6 +159,16 @@ def run(task: dict[str, Any]) -> dict[str, Any]:
     start_from(circuit, config)
     _, log = fit_unless_finished(circuit, config, data)
     return {"epoch": log.best_epoch, "acc": log.best_dev_acc, "nll": log.best_dev_nll, "training": log.seconds}
+
+
+def save_tables(rows: Sequence[dict[str, Any]], out: Path) -> None:
+    """Writes sweep.csv and summary.csv, and prints the summary."""
+    table = [by_run(row) for row in rows]
+    summary = by_point(table)
+    write_csv(table, out / "sweep.csv")
+    write_csv(summary, out / "summary.csv")
+    print(tabulate(differing(summary), headers="keys", floatfmt=".4g", missingval=""))
+    print("Saved:", out / "sweep.csv", out / "summary.csv", sep="\n  ")
 
 
 def by_run(row: dict[str, Any]) -> dict[str, Any]:

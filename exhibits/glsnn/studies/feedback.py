@@ -24,8 +24,15 @@ from exhibits.common.system.errors import reported
 
 with reported():  # a package may be missing
     from exhibits.common.experiment.flags import from_command_line
-    from exhibits.common.experiment.studies import StudyConfig, by_seed, learning_curve, patterns_of, run_study
-    from exhibits.common.report.results import show, spread
+    from exhibits.common.experiment.studies import (
+        StudyConfig,
+        circuit_for,
+        learning_curve,
+        patterns_of,
+        run_study,
+        with_values,
+    )
+    from exhibits.common.report.results import spread, write_part
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -92,18 +99,14 @@ def gain_of(task: dict) -> float:
 
 def network(task: dict, train: "Patterns") -> "GLSNN":
     """The circuit of a task that is to learn from these patterns."""
-    import jax
-
     from exhibits.glsnn.config import CircuitConfig
     from exhibits.glsnn.controls import RedrawnFeedback, with_feedback_to
     from exhibits.glsnn.model import GLSNN
 
     kinds = {"redrawn": RedrawnFeedback, "elsewhere": with_feedback_to(*task.get("layers", ()))}
-    kind = kinds.get(task.get("control", ""), GLSNN)
     shape = {"hid_dim": tuple(task["hid_dim"]), "n_feedback": task["n_feedback"], "init_gain": gain_of(task)}
     config = CircuitConfig(**shape, receptive_field=0, in_dropout=0.0, hid_dropout=0.0)
-    n_updates = task["epochs"] * -(-len(train.x) // config.batch_size)
-    return kind(jax.random.PRNGKey(task["seed"]), train.x.shape[1], train.y.shape[1], config, n_updates)
+    return circuit_for(task, train, kinds.get(task.get("control", ""), GLSNN), config)
 
 
 def run(task: dict) -> dict:
@@ -166,14 +169,13 @@ def controls(rows: list[dict], name: str) -> list[dict]:
     """The rows of a control; those of the same network with all of its feedback, "fixed", or with none."""
     pathways = {"fixed": LAYERS[0] - 2, "none": 0}
     if name not in pathways:
-        return by_seed(rows, control=name)
-    found = by_seed(rows, init_gain=GAINS[0], n_feedback=pathways[name])
+        return with_values(rows, control=name)
+    found = with_values(rows, init_gain=GAINS[0], n_feedback=pathways[name])
     return [row for row in found if "control" not in row["task"] and len(row["task"]["hid_dim"]) == LAYERS[0] - 1]
 
 
 def table(rows: list[dict]) -> str:
     """The last accuracies as Markdown tables: of networks with ever more feedback, and of the controls."""
-    missing = (4, 3, 2, 1, 0)
     lines = [
         f"| initial gain | layers (hidden ones of {WIDTH}) | no feedback | all but four | all but three | all but two "
         "| all but one | all | seeds |",
@@ -181,7 +183,7 @@ def table(rows: list[dict]) -> str:
     ]
     for gain in GAINS:
         for n, points in curves(rows, gain).items():
-            cells = [spread(points[k], 2) if k in points else "" for k in (0, *(n - 2 - m for m in missing))]
+            cells = [spread(points[k], 2) if k in points else "" for k in (0, *(n - 2 - m for m in (4, 3, 2, 1, 0)))]
             lines.append(f"| {gain:g} | {n} | {' | '.join(cells)} | {max(map(len, points.values()))} |")
     epochs = " | ".join(f"epoch {epoch}" for epoch in SHOWN)
     lines += ["", f"| feedback ({LAYERS[0]} layers, initial gain {GAINS[0]:g}) | {epochs} | seeds |"]
@@ -329,20 +331,18 @@ def main() -> None:
     from exhibits.glsnn.config import CircuitConfig
 
     folder = config.folders(Path(__file__))[1]
-    width = rows[0]["task"]["hid_dim"][0]
-    about = f"GLSNN; {config.data.name}; hidden layers of {width}"
-    epochs = max(row["task"]["epochs"] for row in rows)
-    trained = f"{about}; {epochs} epochs; mean and standard deviation over seeds"
+    about = f"GLSNN; {config.data.name}; hidden layers of {rows[0]['task']['hid_dim'][0]}"
+    trained = f"{about}; {max(row['task']['epochs'] for row in rows)} epochs; mean and standard deviation over seeds"
     shallowest = f"{LAYERS[0] - 1} hidden layers, initial gain {GAINS[0]:g}"
     save(draw_feedback(rows), folder / "feedback.png", trained)
     save(draw_controls(rows), folder / "controls.png", f"{trained}; other layers: one seed a choice; {shallowest}")
-    if untaught := [row for row in by_seed(rows, control="gain") if "spikes" in row]:
+    if untaught := [row for row in with_values(rows, control="gain") if "spikes" in row]:
         save(draw_activity(untaught), folder / "activity.png", f"{about}; development set; 1 seed")
     if measured := [row for row in controls(rows, "fixed") if "angles" in row]:
         batch = f"all feedback, {CircuitConfig().batch_size} patterns of the development set"
         save(draw_angles(measured), folder / "angles.png", f"{about}; {shallowest}; {batch}; {len(measured)} seeds")
     if config.official:
-        show(HERE / "feedback.md", table(rows), "feedback")
+        write_part(HERE / "feedback.md", table(rows), "feedback")
 
 
 if __name__ == "__main__":
