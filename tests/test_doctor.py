@@ -24,7 +24,7 @@ def test_damaged_data_are_told(tmp_path, monkeypatch, capsys):
     for file in FILES:
         (tmp_path / file).write_bytes(b"no digits")
     monkeypatch.setitem(doctor.SOURCES, "mnist", dataclasses.replace(source, folders=(tmp_path,)))
-    monkeypatch.setattr(doctor, "self_test", lambda script, folder: "ok")
+    monkeypatch.setattr(doctor, "self_test", lambda script, folder: (True, "ok"))
     monkeypatch.setattr(doctor, "load_patterns", lambda *_: (make_patterns(4), None, {}))
     assert doctor.main([]) == 1
     lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())

@@ -13,6 +13,7 @@ from conftest import make_patterns
 
 from exhibits.common.system import environment
 from exhibits.common.system.errors import UserError
+from exhibits.common.system.memory import available
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 TRAIN = REPOSITORY / "exhibits" / "bfa_snn" / "train_bfasnn.py"
@@ -230,6 +231,25 @@ def test_processors_follow_the_quota(groups, files, quota, tmp_path):
     available = len(os.sched_getaffinity(0))
     assert environment._quota(tmp_path) == quota
     assert environment.cpus(tmp_path) == (available if quota is None else min(available, -int(-quota // 1)))
+
+
+@pytest.mark.parametrize(
+    ("groups", "files", "limit"),
+    [
+        ("0::/\n", {"memory.max": "3000000\n"}, 3_000_000),
+        ("0::/job/step\n", {"job/memory.max": "2000000\n", "job/step/memory.max": "max\n"}, 2_000_000),
+        ("4:memory:/job\n", {"memory/job/memory.limit_in_bytes": "1000000\n"}, 1_000_000),
+        ("0::/\n", {"other/memory.max": "1000000\n"}, 4_096_000),  # of another group
+        (None, {}, 4_096_000),
+    ],
+)
+def test_memory_follows_the_limit_of_a_container_or_job(groups, files, limit, tmp_path):
+    write(tmp_path / "proc" / "meminfo", "MemTotal: 9000 kB\nMemAvailable: 4000 kB\n")
+    if groups is not None:
+        write(tmp_path / "proc" / "self" / "cgroup", groups)
+    for name, text in files.items():
+        write(tmp_path / "sys" / "fs" / "cgroup" / name, text)
+    assert available(tmp_path) == limit
 
 
 def test_packages_are_told_how_many_processors_there_are(monkeypatch):

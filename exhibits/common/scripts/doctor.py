@@ -18,12 +18,13 @@ from exhibits.common.system.errors import UserError, reported
 with reported():  # a package may be missing
     import numpy as np
 
-    from exhibits.common.data.datasets import DATA, SOURCES, Name, files, idx_files, read_idx
+    from exhibits.common.data.datasets import SOURCES, Name, files, folder_of, idx_files, read_idx
     from exhibits.common.data.loading import load_patterns
     from exhibits.common.experiment import runlog
     from exhibits.common.experiment.config import TrainingConfig
     from exhibits.common.system.commandline import Parser
     from exhibits.common.system.environment import cpus, pin, unusual
+    from exhibits.common.system.memory import available
     from exhibits.common.system.places import REPOSITORY, exhibits
 
 PATTERNS, EPOCHS = 500, 10  # of the self-test
@@ -31,29 +32,28 @@ LEARNED = 0.2  # accuracy that shows it
 
 
 def memory() -> str:
-    """Memory of the machine and what is free of it."""
-    page = os.sysconf("SC_PAGE_SIZE")
-    total, free = (os.sysconf(name) * page / 1e9 for name in ("SC_PHYS_PAGES", "SC_AVPHYS_PAGES"))
-    return f"{total:.1f} GB, {free:.1f} GB free"
+    """Memory of the machine, and how much of it this process may use."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return f"{total / 1e9:.1f} GB, {available() / 1e9:.1f} GB to use"
 
 
 def data(name: Name) -> str:
     """Whether the four files of a data set, and the arrays made from them, are there and what was published."""
-    source = SOURCES[name]
-    for folder in source.folders:
-        if found := idx_files(folder):
-            for path, md5 in zip(found, source.md5, strict=True):
-                read_idx(path, md5)
-            if all(path.exists() for path in files(name).values()):
-                for part in ("data", "dev", "test"):
-                    load_patterns(TrainingConfig(dataset=name), part)
-                return f"{folder}: the published files; {DATA / name}: the arrays made from them"
-            return f"{folder}: the published files"
-    return f"not here: {source.hint or 'see data/README.md'}"
+    source, there = SOURCES[name], []
+    folder = next(filter(idx_files, source.folders), None)
+    if folder is not None:
+        for path, md5 in zip(idx_files(folder), source.md5, strict=True):
+            read_idx(path, md5)
+        there.append(f"{folder}: the published files")
+    if all(path.exists() for path in files(name).values()):
+        for part in ("data", "dev", "test"):
+            load_patterns(TrainingConfig(dataset=name), part)
+        there.append(f"{folder_of(name)}: the arrays made from them")
+    return "; ".join(there) or f"not here: {source.hint or 'see data/README.md'}"
 
 
-def self_test(script: Path, folder: Path) -> str:
-    """Trains an exhibit on a few digits, in a process of its own, and says how that went."""
+def self_test(script: Path, folder: Path) -> tuple[bool, str]:
+    """Trains an exhibit on a few digits, in a process of its own; whether it learned, and how that went."""
     names = {"dataX": "x", "dataY": "y", "devX": "x", "devY": "y"}
     flags = [f"--{flag}={folder / name}.npy" for flag, name in names.items()]
     command = [
@@ -70,11 +70,12 @@ def self_test(script: Path, folder: Path) -> str:
     seconds = time.perf_counter() - start
     if done.returncode:
         last = " ".join(done.stderr.strip().splitlines()[-1:])
-        return f"FAILED with code {done.returncode}, {seconds:.1f} s: {last}"
+        return False, f"FAILED with code {done.returncode}, {seconds:.1f} s: {last}"
     found = re.search(r"Best Acc = (\S+)", done.stdout)
     acc = float(found[1]) if found else 0.0
-    verdict = "ok" if acc >= LEARNED else f"FAILED, expected at least {LEARNED:g}"
-    return f"{verdict}, {seconds:.1f} s: accuracy {acc:g} on {PATTERNS} digits after {EPOCHS} epochs (chance: 0.1)"
+    ok = acc >= LEARNED
+    verdict = "ok" if ok else f"FAILED, expected at least {LEARNED:g}"
+    return ok, f"{verdict}, {seconds:.1f} s: accuracy {acc:g} on {PATTERNS} digits after {EPOCHS} epochs (chance: 0.1)"
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -101,7 +102,7 @@ def main(args: Sequence[str] | None = None) -> int:
     for name in SOURCES:
         try:
             line(name, data(name))
-        except UserError as error:
+        except (UserError, OSError) as error:
             failures += 1
             line(name, f"FAILED: {error}")
     with tempfile.TemporaryDirectory() as folder:
@@ -114,8 +115,8 @@ def main(args: Sequence[str] | None = None) -> int:
             np.save(Path(folder) / f"{name}.npy", array[:PATTERNS])
         for name in exhibits():
             (script,) = (REPOSITORY / "exhibits" / name).glob("train_*.py")
-            outcome = self_test(script, Path(folder))
-            failures += "FAILED" in outcome
+            ok, outcome = self_test(script, Path(folder))
+            failures += not ok
             line(name, outcome)
     return failures
 

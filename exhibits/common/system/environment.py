@@ -13,6 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from exhibits.common.system.cgroups import groups_of
 from exhibits.common.system.errors import UserError
 
 # What a user may say to JAX: where to compute, what to keep and what to log. No number depends on it.
@@ -210,21 +211,7 @@ def cpus(root: Path = Path("/")) -> int:
 
 def _quota(root: Path) -> float | None:
     """Processors' worth of time that the process's control groups allow it; None if they do not limit it."""
-    groups, quotas = root / "sys" / "fs" / "cgroup", []
-    try:
-        lines = (root / "proc" / "self" / "cgroup").read_text().splitlines()
-    except OSError:
-        return None
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if controllers and "cpu" not in controllers.split(","):
-            continue
-        # The first version has a folder for each set of controllers; a container may see its group as the root.
-        top = groups / ("cpu" if controllers else "")
-        here = top / path.lstrip("/")
-        for folder in {here, *here.parents, top}:
-            if folder.is_relative_to(top):
-                quotas.append(_quota_of(folder))
+    quotas = map(_quota_of, groups_of("cpu", root))
     return min((quota for quota in quotas if quota is not None), default=None)
 
 

@@ -4,22 +4,26 @@ import contextlib
 import os
 from pathlib import Path
 
+from exhibits.common.system.cgroups import groups_of
 from exhibits.common.system.errors import UserError
 
-CGROUP = Path("/sys/fs/cgroup")
-LIMITS = ("memory.max", "memory/memory.limit_in_bytes")  # of version 2 and 1 of Linux's control groups
+LIMITS = ("memory.max", "memory.limit_in_bytes")  # of version 2 and 1 of Linux's control groups
 
 
-def available() -> int:
-    """Bytes that this process may use: what the machine has free, or a container's limit if that is less."""
+def available(root: Path = Path("/")) -> int:
+    """Bytes that this process may use: what the machine has free, or the limit of a container or job if that is less.
+
+    Args:
+        root: of the file system.
+    """
     page = os.sysconf("SC_PAGE_SIZE")
     found = [page * os.sysconf("SC_PHYS_PAGES")]
     with contextlib.suppress(OSError):  # not Linux
-        lines = Path("/proc/meminfo").read_text().splitlines()
+        lines = (root / "proc" / "meminfo").read_text().splitlines()
         found += [1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")]
-    for name in LIMITS:
+    for limit in (group / name for group in groups_of("memory", root) for name in LIMITS):
         with contextlib.suppress(OSError, ValueError):  # no such limit, or "max"
-            found.append(int((CGROUP / name).read_text()))
+            found.append(int(limit.read_text()))
     return min(found)
 
 
