@@ -8,24 +8,24 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this repository'
 
 from exhibits.common.system.errors import reported
 
-USAGE = """%(prog)s mnist | fashion_mnist [--source DIR]
-       %(prog)s images DIR [--out DIR] [--size H W] [--invert] [--dev SHARE] [--test SHARE] [--seed N]"""
-
 
 def main() -> None:
     """Prepares what the command line names."""
     from exhibits.common.data.datasets import SOURCES, prepare
     from exhibits.common.data.images import SETS, prepare_images
-    from exhibits.common.system.commandline import Parser
+    from exhibits.common.system.commandline import Mode, Parser
     from exhibits.common.system.errors import UserError
 
-    parser = Parser(__doc__)
-    parser.usage = USAGE
-    parser.add_argument("name", choices=[*sorted(SOURCES), "images"], help="what to prepare")
-    known = parser.add_argument_group("a known data set", "verifies its IDX files, writes data/<name>/*.npy")
-    known.add_argument("--source", type=Path, metavar="DIR", help="folder with the four IDX files, gzipped or not")
-    own = parser.add_argument_group("images", "pictures in one subfolder a class, to {data,dev,test}{X,Y}.npy")
-    own.add_argument("folder", nargs="?", type=Path, metavar="DIR", help="folder with the subfolders")
+    parser = Parser(__doc__, "MODE --help lists the flags of each.")
+    modes = parser.add_subparsers(dest="name", metavar="MODE", required=True, parser_class=Mode)
+    for name in sorted(SOURCES):
+        known = modes.add_parser(
+            name, doc=f"Verifies the IDX files of {name}, writes data/{name}/*.npy.", help=f"data/{name}/*.npy"
+        )
+        known.add_argument("--source", type=Path, metavar="DIR", help="folder with the four IDX files, gzipped or not")
+    about = "From pictures in one subfolder per class to {data,dev,test}{X,Y}.npy."
+    own = modes.add_parser("images", doc=about, help="arrays of a folder of pictures")
+    own.add_argument("folder", type=Path, metavar="DIR", help="folder with the subfolders")
     own.add_argument("--out", type=Path, metavar="DIR", default=Path("arrays"), help="for the arrays (%(default)s)")
     own.add_argument("--size", type=int, nargs=2, metavar=("H", "W"), default=(28, 28), help="pixels (28 28)")
     own.add_argument("--invert", action="store_true", help="black becomes white, for dark ink on bright paper")
@@ -33,9 +33,6 @@ def main() -> None:
     own.add_argument("--test", type=float, metavar="SHARE", default=0.1, help="to test (%(default)s)")
     own.add_argument("--seed", type=int, metavar="N", default=1234, help="of the split (%(default)s)")
     given = parser.parse_args()
-    if (given.name == "images") != (given.folder is not None):
-        expected = "the folder of pictures" if given.folder is None else "no folder; --source names one"
-        raise UserError(f"{given.name}: expected {expected}")
     if given.name != "images":
         print(f"Wrote the arrays to {prepare(given.name, given.source)}")
         return

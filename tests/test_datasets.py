@@ -119,7 +119,7 @@ def test_no_file_is_left_behind(mnist):
 @pytest.mark.parametrize(
     ("flags", "arguments", "code", "word"),
     [
-        ([], ["--help"], 0, "--source DIR"),
+        ([], ["mnist", "--help"], 0, "--source DIR"),
         ([], ["cifar"], 2, "'cifar'"),
         ([], ["fashion_mnist", "--source", "nowhere"], 2, "nowhere: expected train-images"),
         (["-I", "-S"], ["mnist"], 2, "numpy is not installed"),

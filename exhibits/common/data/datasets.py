@@ -166,9 +166,9 @@ def prepare(name: str, source: Path | None = None, root: Path | None = None) -> 
     """
     if name not in SOURCES:
         raise UserError(f"{name}: not a data set that is known here; expected one of {', '.join(SOURCES)}")
-    files = _locate(name, source)
+    found = _locate(name, source)
     pixels, labels, test_pixels, test_labels = (
-        read_idx(path, md5) for path, md5 in zip(files, SOURCES[name].md5, strict=True)
+        read_idx(path, md5) for path, md5 in zip(found, SOURCES[name].md5, strict=True)
     )
     patterns = _patterns(pixels)
     one_hot = np.eye(N_CLASSES, dtype=np.float32)
@@ -236,11 +236,11 @@ def idx_files(folder: Path) -> list[Path]:
 def _download(source: Source, url: str) -> list[Path]:
     import pooch
 
-    files = [f"{file}.gz" for file in FILES]
-    registry = {file: f"md5:{md5}" for file, md5 in zip(files, source.download_md5, strict=True)}
+    zipped = [f"{file}.gz" for file in FILES]
+    registry = {file: f"md5:{md5}" for file, md5 in zip(zipped, source.download_md5, strict=True)}
     fetcher = pooch.create(pooch.os_cache("snn-museum"), url, registry=registry)
     try:
-        return [Path(fetcher.fetch(file)) for file in files]
+        return [Path(fetcher.fetch(file)) for file in zipped]
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:120]
         raise UserError(f"{url}: download failed ({reason}); {source.hint}") from None

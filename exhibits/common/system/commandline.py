@@ -2,7 +2,7 @@
 
 import argparse
 import difflib
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from exhibits.common.system.errors import UserError
 
@@ -13,11 +13,12 @@ class Parser(argparse.ArgumentParser):
     Args:
         doc: of the script; its first paragraph is the description. None if Python was told to leave it out.
         more: what `--help` says at the end.
+        values: the other arguments of argparse.
     """
 
-    def __init__(self, doc: str | None, more: str = ""):
+    def __init__(self, doc: str | None, more: str = "", **values: Any):
         description = (doc or "").partition("\n\n")[0].replace("%", "%%")
-        super().__init__(description=description, epilog=more, allow_abbrev=False)
+        super().__init__(description=description, epilog=more, allow_abbrev=False, **values)
 
     def error(self, message: str) -> NoReturn:
         unknown = message.removeprefix("unrecognized arguments: ")
@@ -26,6 +27,16 @@ class Parser(argparse.ArgumentParser):
             flags = [name for action in self._actions for name in action.option_strings]
             message = f"{flag}: unknown flag{did_you_mean(flag, flags)}"
         raise UserError(f"{message} (--help says more)")
+
+
+class Mode(Parser):
+    """The command line of one of a script's modes, as `add_subparsers` takes it; it refuses the flags of the others."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        given, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return given, unknown
 
 
 def did_you_mean(flag: str, flags: list[str]) -> str:
