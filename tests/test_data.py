@@ -75,6 +75,7 @@ def changed(array, index, value):
     ("which", "array", "words"),
     [
         (0, changed(X, (3, 5), np.nan), ["NaN", "row 3, column 5"]),
+        (0, changed(X.reshape(12, 6, 6), (3, 5, 2), np.nan), ["NaN", "picture 3, row 5, column 2"]),
         (0, changed(X, (0, 0), np.inf), ["infinity"]),
         (0, changed(X, (0, 0), 1.01), ["[0, 1]"]),
         (0, changed(X, (0, 0), -0.01), ["[0, 1]"]),

@@ -99,6 +99,8 @@ def test_what_makes_no_data_set_is_refused(pictures, tmp_path):
     (pictures / "dark" / "broken.png").unlink()
     with pytest.raises(UserError, match="few: 1 pictures; expected at least 3"):
         prepare_images(pictures, out)
+    with pytest.raises(UserError, match=r"bright: \d+ pictures; expected some to learn from, .* --dev 0\.6"):
+        prepare_images(pictures, out, dev=0.6, test=0.39)
     assert not out.exists()
 
 
@@ -119,6 +121,13 @@ def test_the_script_says_how_to_train_with_them(pictures, tmp_path):
     assert "dark: 8 to learn from, 1 to choose the epoch by, 1 to test" in done.stdout
     flags = shlex.split(done.stdout.splitlines()[-1].removeprefix("Train with: "))
     assert flags[-3:] == ["--classes", "bright", "dark"] and Path(tmp_path, flags[1]).is_file()
-    for args, words in ((["images"], "expected the folder"), (["mnist", "x"], "expected no folder")):
+    for args, words in (
+        (["images"], "arguments are required: DIR"),
+        (["images", pictures, "--source", "x"], "--source: unknown flag"),
+        (["images", pictures, "--sice", "6", "6"], "--sice: unknown flag; did you mean --size?"),
+        (["mnist", "x"], "x: unknown"),
+        (["mnist", "--out", "x"], "--out: unknown flag"),
+        (["cifar"], "invalid choice: 'cifar'"),
+    ):
         wrong = prepare(*args, cwd=tmp_path)
         assert wrong.returncode == 2 and wrong.stderr.count("\n") == 1 and words in wrong.stderr

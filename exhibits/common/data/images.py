@@ -58,7 +58,12 @@ def prepare_images(
         n_dev, n_test = (max(1, round(share * len(paths))) for share in (dev, test))
         n_data = len(paths) - n_dev - n_test
         if n_data < 1:
-            raise UserError(f"{folder / name}: {len(paths)} pictures; expected at least 3, one for each set")
+            expected = (
+                "at least 3, one for each set"
+                if len(paths) < 3
+                else f"some to learn from, beside {n_dev} for --dev {dev:g} and {n_test} for --test {test:g}"
+            )
+            raise UserError(f"{folder / name}: {len(paths)} pictures; expected {expected}")
         counts[name] = [n_data, n_dev, n_test]
         sets = np.repeat(SETS, counts[name])
         for kind, path in zip(sets, rng.permutation(np.array(paths, object)), strict=True):

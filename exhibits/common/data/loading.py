@@ -254,7 +254,11 @@ def as_patterns(path: Path | str, raw: np.ndarray, form: Form | None) -> Picture
     if raw.dtype == np.uint8:
         divisor = (form.divisor if form else None) or (255 if high > 1 else 1)
     if not (low >= 0 and high <= (divisor or 1)):
-        hint = "; 8-bit pixels are divided by 255 if they are saved as uint8" if low >= 0 and high <= 255 else ""
+        hint = ""
+        if raw.dtype == np.uint8:
+            hint = ", as the training set has no bytes above 1"
+        elif low >= 0 and high <= 255:
+            hint = "; 8-bit pixels are divided by 255 if they are saved as uint8"
         raise UserError(f"{path}: values from {low:g} to {high:g}; expected all in [0, 1]{hint}")
     with np.errstate(over="ignore"):
         x = raw.reshape(len(raw), n_pixels).astype(np.float32, order="C", copy=False)
@@ -334,6 +338,7 @@ def _load(path: Path, what: str, dimensions: tuple[int, ...]) -> np.ndarray:
     finite = np.isfinite(array)
     if not finite.all():
         place = np.unravel_index(finite.argmin(), finite.shape)
-        at = ", ".join(f"{name} {n}" for name, n in zip(("row", "column", "column"), place, strict=False))
+        names = ("row", "column") if finite.ndim < 3 else ("picture", "row", "column", "channel")
+        at = ", ".join(f"{name} {n}" for name, n in zip(names, place, strict=False))
         raise UserError(f"{path}: NaN or infinity in {at}; {expected}, finite numbers")
     return array
