@@ -8,8 +8,9 @@ from ngclearn.components import GaussianErrorCell, SLIFCell
 
 from exhibits.common.cells import GatedErrorCell, SecantSLIFCell, steps_per_spike
 from exhibits.common.cells.components import secant_surrogate
-from exhibits.common.cells.events.components import EventSLIFCell
-from exhibits.common.ngc import wiring
+from exhibits.common.cells.events.components import EventCentredSynapse, EventSLIFCell
+from exhibits.common.cells.hebbian import CentredHebbianSynapse
+from exhibits.common.ngc import DistributionGenerator, wiring
 
 
 def cell_with_process(kind, **values):
@@ -121,3 +122,21 @@ def test_error_cell_equals_the_stock_cell():
         results.append(np.asarray(cell.dmu.get()))
     np.testing.assert_array_equal(*results)
     np.testing.assert_allclose(results[0], (values["target"] - values["mu"]) * values["modulator"], rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [CentredHebbianSynapse, EventCentredSynapse])
+def test_centred_synapses_without_biases_learn_none(kind):
+    values = {"shape": (2, 1), "share": 0.5, "eta": 0.1, "weight_init": DistributionGenerator.constant(value=1.0)}
+    with wiring("centred"):
+        W = kind("W", bias_init=None, **values)
+        advance, evolve = MethodProcess("advance") >> W.advance_state, MethodProcess("evolve") >> W.evolve
+    W.inputs.set(jnp.array([[1.0, 0.0]]))
+    if kind is CentredHebbianSynapse:
+        W.pre.set(W.inputs.get())
+    W.post.set(jnp.array([[2.0]]))
+    advance.run()
+    evolve.run()
+    np.testing.assert_array_equal(W.biases.get(), [[0.0]])
+    np.testing.assert_allclose(W.weights.get(), [[0.8], [1.0]], rtol=1e-6)
+    with pytest.raises(ValueError, match="sign 1; expected none"):
+        kind("signed", bias_init=None, sign=1, **values)

@@ -110,7 +110,10 @@ class Centring:
         shape: (n, m), inputs and outputs.
         share: fraction of the way that an update moves the mean towards the minibatch's mean.
         batch_size: patterns presented at once.
-        values: the other arguments of the synapse.
+        values: the other arguments of the synapse, but for `sign`.
+
+    Raises:
+        ValueError: if a sign is asked for.
     """
 
     inputs: Compartment
@@ -119,6 +122,8 @@ class Centring:
     outputs: Compartment
 
     def __init__(self, name: str, shape: tuple[int, int], share: float, batch_size: int = 1, **values: Any):
+        if values.get("sign"):
+            raise ValueError(f"{name}: sign {values['sign']}; expected none, as what is subtracted has no sign")
         super().__init__(name, shape, batch_size=batch_size, **values)  # pyright: ignore[reportCallIssue]
         self.moved = partial(moved, step=share / batch_size)
         self.valid = Compartment(jnp.ones((batch_size, 1)))
@@ -175,6 +180,7 @@ class CentredHebbianSynapse(Centring, SignedHebbianSynapse):
         pre = self.pre.get() - mean
         post = self.post.get()
         self.weights.set(self.weights.get() + self.rate * jnp.matmul(pre.T, post))
-        self.biases.set(self.biases.get() + self.rate * jnp.sum(post, axis=0, keepdims=True))
+        if self.bias_init is not None:
+            self.biases.set(self.biases.get() + self.rate * jnp.sum(post, axis=0, keepdims=True))
         self.mean.set(self.moved(mean, pre, self.valid.get()))
         self.opt_params.set(self.opt_params.get() + 1.0)

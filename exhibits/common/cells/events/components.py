@@ -177,7 +177,8 @@ class EventCentredSynapse(Centring, EventHebbianSynapse):
         post = self.post.get()
         adapted = self.update(events, post, self.weights.get(), self.biases.get(), self.rate, self.sign)
         self.weights.set(adapted[0] - self.rate * mean.T * jnp.sum(post, axis=0, keepdims=True))
-        self.biases.set(adapted[1])
+        if self.bias_init is not None:
+            self.biases.set(adapted[1])
         pre = self.inputs.get() - mean
         self.mean.set(self.moved(mean, pre, self.valid.get()))
         self.opt_params.set(self.opt_params.get() + 1.0)
