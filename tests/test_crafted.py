@@ -8,8 +8,9 @@ import pytest
 from test_bad_input import TRAIN
 from test_identity import analysis, circuit, command, folder, refused, run
 
+from exhibits.bfa_snn.config import Config
 from exhibits.common.experiment.checkpoints import FILE, ParameterStore
-from exhibits.common.experiment.restoring import load_snapshot
+from exhibits.common.experiment.restoring import load_snapshot, start_from
 from exhibits.common.experiment.schema import Best, History, Progress
 from exhibits.common.system.errors import UserError
 
@@ -87,6 +88,16 @@ def test_inconsistent_checkpoints_are_refused(name, run, circuit):
     if name not in PARTIAL:
         with pytest.raises(UserError, match=r"exp/checkpoints/"):
             load_snapshot(store, circuit)
+
+
+def test_weights_of_another_run_are_not_begun_with(run, circuit, tmp_path):
+    path = run / "exp" / "run.json"
+    log = json.loads(path.read_text())
+    log["data"]["dataX"]["sha256"] = "0" * 64
+    path.write_text(json.dumps(log))
+    config = Config(exp_dir=tmp_path / "new", init_from=run / "exp", hid_dim=(12,))
+    with pytest.raises(UserError, match=r"not of this run \(differs .* in the content of dataX\)"):
+        start_from(circuit, config)
 
 
 def test_scripts_refuse_such_checkpoints(run, refused):

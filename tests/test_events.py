@@ -14,6 +14,7 @@ from ngclearn.utils.distribution_generator import DistributionGenerator
 from exhibits.common.cells import SecantSLIFCell, events
 from exhibits.common.cells.events.components import EventBernoulliCell, EventHebbianSynapse, EventSLIFCell
 from exhibits.common.cells.events.kernels import draw, forward, update
+from exhibits.common.experiment import runlog
 from exhibits.common.ngc import wiring
 from exhibits.common.system.errors import UserError
 
@@ -57,6 +58,10 @@ def test_untested_versions_of_jax_take_dense_synapses(monkeypatch, capsys):
         UserError, match=r"--synapses event: JAX 99\.0\.1 has not been tested with them, 0\.10 0\.11 0\.12"
     ):
         events.chosen("event")
+
+
+def test_what_is_not_installed_has_no_version():
+    assert list(runlog.versions(("jax", "no-such-package"))) == ["jax"]
 
 
 def test_by_hand():

@@ -130,7 +130,7 @@ def test_a_test_set_given_when_a_run_is_resumed_is_kept(trained, tmp_path, unpic
 
 def test_a_packed_network_has_no_curves_to_compare(trained):
     *_, folder = trained
-    with pytest.raises(UserError, match="pretrained: a packed network"):
+    with pytest.raises(UserError, match="pretrained: a network without the curves"):
         main(["compare", str(folder / "pretrained")])
 
 
@@ -162,7 +162,7 @@ def test_what_cannot_be_packed_is_refused(trained, tmp_path, monkeypatch):
         ([str(folder / "run"), str(folder)], "exists"),
         ([str(folder / "pretrained"), str(tmp_path / "x")], "is packed already"),
         ([str(folder / "run"), str(dangling)], "exists"),
-        ([str(folder / "run"), str(folder / "dataX.npy" / "x")], "expected a new folder that can be made"),
+        ([str(folder / "run"), str(folder / "dataX.npy" / "x")], "expected a folder that can be written to"),
         ([], "required"),
     ):
         with pytest.raises(UserError, match=words):
@@ -170,6 +170,15 @@ def test_what_cannot_be_packed_is_refused(trained, tmp_path, monkeypatch):
     monkeypatch.setattr(scripts_pack, "evaluate", lambda *_: ({"acc": accuracies.pop(0)},))
     accuracies = [0.9, 0.8997]
     with pytest.raises(UserError, match=r"from 0\.9000 to 0\.8997"):
+        main(["pack", str(folder / "run"), str(tmp_path / "worse")])
+    assert not list(tmp_path.iterdir()), "nothing half-written is left"
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    accuracies = [0.9]
+    monkeypatch.setattr(scripts_pack.packed, "save", full)
+    with pytest.raises(UserError, match=r"worse: No space left on device; nothing was packed"):
         main(["pack", str(folder / "run"), str(tmp_path / "worse")])
     assert not list(tmp_path.iterdir()), "nothing half-written is left"
     for args in ([], ["unpack"]):

@@ -165,7 +165,18 @@ def test_more_epochs_go_on_where_a_run_ended(ended, make_circuit, sets, tmp_path
 def test_a_finished_run_that_could_go_on_says_so_when_it_is_set_aside(make_circuit, sets, tmp_path, capsys):
     for epochs, said in ((1, False), (1, False), (2, True)):
         fit(make_circuit(), Config(exp_dir=tmp_path / "exp", epochs=epochs, seed=3), sets)
-        assert ("It ended after epoch 1; --resume must" in capsys.readouterr().out) == said
+        out = capsys.readouterr().out
+        assert ("It ended after epoch 1; --resume must --exp_dir" in out) == said
+    aside = out.partition("--resume must --exp_dir ")[2].partition(" continues it instead")[0]
+    fit(make_circuit(), Config(exp_dir=Path(aside), epochs=2, seed=3, resume="must"), sets)
+    assert contents(Path(aside), make_circuit) == contents(tmp_path / "exp", make_circuit)
+
+
+def test_a_run_that_must_resume_does_so_without_its_configuration(make_circuit, sets, tmp_path, monkeypatch):
+    interrupted(make_circuit, sets, tmp_path / "exp", monkeypatch)
+    (tmp_path / "exp" / "config.json").unlink()  # which a full disk had kept out
+    fit(make_circuit(), Config(exp_dir=tmp_path / "exp", epochs=4, seed=3, resume="must"), sets)
+    assert json.loads((tmp_path / "exp" / "run.json").read_text())["finished"]
 
 
 def test_a_schedule_that_has_ended_does_not_go_on(make_circuit, sets, tmp_path):

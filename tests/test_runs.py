@@ -1,6 +1,7 @@
 """What runs leave, compared with each other, and sweeps of many."""
 
 import csv
+import json
 import shutil
 import statistics
 import struct
@@ -135,10 +136,18 @@ def test_what_cannot_be_compared_is_refused(runs, tmp_path):
     broken = tmp_path / "broken"
     shutil.copytree(runs["one"], broken)
     (broken / "acc.npy").write_bytes(b"no array")
+    shutil.copytree(runs["one"], empty := tmp_path / "empty")
+    (empty / "nll.npy").write_bytes(b"")
+    shutil.copytree(runs["one"], strange := tmp_path / "strange")
+    log = json.loads((strange / "run.json").read_text()) | {"exhibit": ""}
+    (strange / "run.json").write_text(json.dumps(log))
+    (strange / "config.json").write_text("{}")
     for folders, words in (
         ([runs["one"], runs["one"]], "same run twice"),
         ([runs["one"], tmp_path / "none"], r"none/run\.json"),
-        ([broken], r"acc\.npy or nll\.npy cannot be read"),
+        ([broken], r"acc\.npy: not a \.npy file"),
+        ([empty], r"nll\.npy: not a \.npy file"),
+        ([strange], "strange: a run of no exhibit that is here"),
         ([], "required"),
     ):
         with pytest.raises(UserError, match=words):

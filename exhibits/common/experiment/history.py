@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from exhibits.common.experiment.runfolder import RunFolder
+from exhibits.common.experiment.runfolder import BOARD, METRICS, RunFolder
 from exhibits.common.experiment.schema import Progress
 from exhibits.common.system.errors import UserError
 from exhibits.common.system.files import replacing, write_array
 
-METRICS, BOARD = "metrics.csv", "tensorboard"
 TAGS = {"trAcc": "accuracy/train", "acc": "accuracy/dev", "trNll": "nll/train", "nll": "nll/dev"}
 
 

@@ -120,7 +120,7 @@ def start_from(circuit: Circuit, config: TrainingConfig) -> None:
         return
     if folder.resolve() == config.exp_dir.resolve():
         raise UserError(f"--init_from {folder}: is --exp_dir too, which the new run takes; give another --exp_dir")
-    source, log, _ = opened(type(config), folder)
+    source, log, identity_of = opened(type(config), folder)
     form = log.form or Form(circuit.sizes[0], circuit.picture, circuit.sizes[-1])  # format 1 did not record it
     there, here = source.numbers(form), config.numbers(form)
     pairs = [("inputs", form.pixels, circuit.sizes[0]), ("classes", form.classes, circuit.sizes[-1])]
@@ -129,7 +129,7 @@ def start_from(circuit: Circuit, config: TrainingConfig) -> None:
         if value != expected:
             raise UserError(f"--init_from {folder}: {name} {value} there, {expected} here; expected the same")
     fresh = circuit.get_parameters()
-    restore(circuit, folder)
+    restore(circuit, folder, identity_of(form))
     trained = {name: value for name, value in circuit.get_parameters().items() if name.endswith(WEIGHTS)}
     circuit.set_parameters(fresh | trained)
     digest = hashlib.sha256(b"".join(np.asarray(value).tobytes() for _, value in sorted(trained.items())))
@@ -137,10 +137,10 @@ def start_from(circuit: Circuit, config: TrainingConfig) -> None:
 
 
 def exhibit_of(exp: Path) -> str:
-    """Name of the exhibit that a run is of; "" if no exhibit reads its configuration.
+    """Name of the exhibit that a run is of.
 
     Raises:
-        UserError: if the folder is of no run.
+        UserError: if the folder is of no run, or no exhibit reads its configuration.
     """
     log = read_json(exp / "run.json", RunLog)
     if log.exhibit:
@@ -149,7 +149,7 @@ def exhibit_of(exp: Path) -> str:
         with contextlib.suppress(UserError):
             from_json(import_module(f"exhibits.{name}").Config, exp / "config.json")
             return name
-    return ""
+    raise UserError(f"{exp}: a run of no exhibit that is here")
 
 
 def opened(kind: type[C], exp: Path) -> tuple[C, RunLog, Callable[[Form], Identity]]:

@@ -11,13 +11,14 @@ from typing import Any
 
 from exhibits.common.data.form import Form
 from exhibits.common.experiment.config import FILES, TrainingConfig, from_json, to_json
-from exhibits.common.experiment.schema import Identity, RunLog
+from exhibits.common.experiment.schema import History, Identity, RunLog
 from exhibits.common.system.errors import UserError
 from exhibits.common.system.files import read_json, replacing, write_json
 
 CHECKPOINTS, INITIAL = "checkpoints", "initial"
 TEST = ("testX", "testY")
-HISTORY = ("trAcc.npy", "acc.npy", "trNll.npy", "nll.npy", "metrics.csv", "tensorboard")
+METRICS, BOARD = "metrics.csv", "tensorboard"
+HISTORY = (*(f"{name}.npy" for name in History.__struct_fields__), METRICS, BOARD)
 OURS = ("run.json", "config.json", ".lock", CHECKPOINTS, INITIAL, *HISTORY)
 
 
@@ -142,14 +143,15 @@ def held(config: TrainingConfig, identity: Identity, log: RunLog) -> Iterator[Ru
         if resumed is not None:
             _refuse_another_run(config, identity, resumed)
         elif existing is not None:
-            _set_aside(exp, existing.started)
+            aside = _set_aside(exp, existing.started)
             if (
                 config.resume == "auto"
                 and existing.finished
                 and existing.epochs_done < config.epochs
                 and config.can_be_extended
             ):
-                print(f"It ended after epoch {existing.epochs_done}; --resume must resumes such a run", flush=True)
+                continuing = f"--resume must --exp_dir {aside} continues it instead"
+                print(f"It ended after epoch {existing.epochs_done}; {continuing}", flush=True)
             os.close(handle)
             exp.mkdir(exist_ok=True)
             handle = _lock(exp)
@@ -185,14 +187,14 @@ def _refuse_unresumable(config: TrainingConfig, existing: RunLog | None) -> None
     exp = config.exp_dir
     if existing is None:
         raise UserError(f"--resume must: no interrupted run in {exp}; expected one of this configuration")
-    if existing.finished and config.epochs <= existing.epochs_done:
+    if not existing.finished:
+        return
+    if config.epochs <= existing.epochs_done:
         raise UserError(
             f"--resume must: the run in {exp} is finished, after {existing.epochs_done} epochs; ask for more --epochs"
         )
-    same = (
-        from_json(type(config), exp / "config.json").can_be_extended == config.can_be_extended
-    )  # else that is what is said
-    if existing.finished and same and not config.can_be_extended:
+    # Of another schedule, `_refuse_another_run` says so.
+    if not (config.can_be_extended or from_json(type(config), exp / "config.json").can_be_extended):
         raise UserError(
             f"--resume must: the run in {exp} is finished, and its learning rates fell to 0 along its "
             f"{existing.epochs_done} epochs; begin a new run with its weights: --init_from {exp} and another --exp_dir"
@@ -280,9 +282,11 @@ def _log_of(exp: Path) -> RunLog | None:
     return read_json(exp / "run.json", RunLog, "the record of a run; give an empty or new folder, or put it back")
 
 
-def _set_aside(exp: Path, started: str) -> None:
+def _set_aside(exp: Path, started: str) -> Path:
+    """Renames a run's folder after its start, and gives its new path."""
     stem = f"{exp.name}-{started.replace(':', '')}"
     names = (stem if n == 1 else f"{stem}-{n}" for n in itertools.count(1))
     target = next(path for path in map(exp.with_name, names) if not path.exists())
     exp.rename(target)
     print(f"The earlier run in {exp} is now in {target}", flush=True)
+    return target

@@ -1,12 +1,13 @@
 """What a run was: `run.json` with seed, versions, device, times and git commit."""
 
+import contextlib
 import os
 import platform
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from exhibits.common.system.environment import cpus
@@ -32,8 +33,12 @@ def describe(packages: Sequence[str] = PACKAGES) -> dict[str, Any]:
 
 
 def versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
-    """Versions of the packages that numbers depend on."""
-    return {package: version(package) for package in packages}
+    """Versions of those packages that are installed; by default of those that numbers depend on."""
+    found = {}
+    for package in packages:
+        with contextlib.suppress(PackageNotFoundError):  # without Numba, synapses are dense
+            found[package] = version(package)
+    return found
 
 
 def changed_versions(recorded: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:

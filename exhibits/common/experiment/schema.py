@@ -52,11 +52,11 @@ class Identity(Struct, frozen=True):
     def differences(self, other: "Identity") -> Iterator[str]:
         """What differs in another run, as `name (value of this one there, of the other one here)`."""
         for part in ("config", "choices", "settings"):
-            here, there = getattr(self, part), getattr(other, part)
+            there, here = getattr(self, part), getattr(other, part)
             # The number of epochs is among the numbers of some runs only, see `TrainingConfig.can_be_extended`.
-            for name in here | there if part != "config" else [name for name in here if name in there]:
-                if here.get(name) != there.get(name):
-                    yield f"{name} ({_shown(here.get(name))} there, {_shown(there.get(name))} here)"
+            for name in there | here if part != "config" else [name for name in there if name in here]:
+                if there.get(name) != here.get(name):
+                    yield f"{name} ({_shown(there.get(name))} there, {_shown(here.get(name))} here)"
         if self.exhibit != other.exhibit:
             yield f"exhibit ({self.exhibit} there, {other.exhibit} here)"
         names = self.data | other.data

@@ -12,10 +12,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from exhibits.common.experiment import packed
 from exhibits.common.experiment.config import TrainingConfig, to_json
 from exhibits.common.experiment.restoring import exhibit_of, opened
 from exhibits.common.experiment.schema import RunLog
+from exhibits.common.report.pictures import curves_of
 from exhibits.common.report.plots.style import COLORS, MARKERS, new_figure, styled
 from exhibits.common.system.errors import UserError
 from exhibits.common.system.files import read_json, replacing
@@ -61,21 +61,14 @@ def load(folders: Sequence[Path]) -> list[Run]:
 
 def _load(folder: Path, name: str) -> Run:
     exhibit = exhibit_of(folder)
-    if not exhibit:
-        raise UserError(f"{folder}: a run of no exhibit that is here")
     package = import_module(f"exhibits.{exhibit}")
     config, log, _ = opened(package.Config, folder)
-    if (folder / packed.FILE).exists():
-        raise UserError(f"{folder}: a packed network, without the curves of its training; expected the folder of a run")
-    try:
-        acc, nll = (np.load(folder / f"{what}.npy", allow_pickle=False) for what in ("acc", "nll"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{folder}: its acc.npy or nll.npy cannot be read ({error}); expected those of a run") from None
-    if acc.ndim != 1 or acc.shape != nll.shape:
-        raise UserError(f"{folder}: acc.npy {acc.shape} and nll.npy {nll.shape}; expected one value an epoch in each")
+    curves = curves_of(folder)
+    if not curves:
+        raise UserError(f"{folder}: a network without the curves of its training; expected the folder of a run")
     analysis = folder / f"{package.STEM}_analysis.json"
     test = read_json(analysis, dict[str, Any]) if analysis.exists() else {}
-    return Run(name, exhibit, config, log, acc, nll, test if test.get("set") == "test set" else {})
+    return Run(name, exhibit, config, log, curves["acc"], curves["nll"], test if test.get("set") == "test set" else {})
 
 
 def rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
@@ -85,7 +78,7 @@ def rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
     differing = [name for name in names if len({repr(each[name]) for each in values}) > 1]
     table = []
     for run, each in zip(runs, values, strict=True):
-        log, whole = run.log, not np.isnan(run.acc).all()
+        log, has_dev = run.log, not np.isnan(run.acc).all()
         table.append(
             {"run": run.name, "exhibit": run.exhibit, "recipe": run.config.recipe}
             | {name: each[name] for name in differing}
@@ -94,7 +87,7 @@ def rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
                 "epochs": log.epochs_done,
                 "finished": "yes" if log.finished else f"no, of {run.config.epochs}",
                 "best epoch": log.best_epoch,
-                "dev accuracy (%)": 100 * log.best_dev_acc if whole and log.best_dev_acc is not None else None,
+                "dev accuracy (%)": 100 * log.best_dev_acc if has_dev and log.best_dev_acc is not None else None,
                 "dev NLL (nats)": log.best_dev_nll,
                 "test accuracy (%)": 100 * run.test["acc"] if run.test else None,
                 "test NLL (nats)": run.test.get("nll"),

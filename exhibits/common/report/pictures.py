@@ -11,12 +11,11 @@ from matplotlib.axes import Axes
 
 from exhibits.common.experiment.config import TrainingConfig
 from exhibits.common.experiment.epochs import SAMPLE
-from exhibits.common.experiment.schema import RunLog
+from exhibits.common.experiment.schema import History, RunLog
 from exhibits.common.report import plots
 from exhibits.common.system.errors import UserError
 from exhibits.common.system.files import open_regular
 
-CURVES = ("trAcc", "acc", "trNll", "nll")
 JPEG = {"likelihood", "confusion", "codes", "raster", "rates", "receptive_fields"}  # as ngc-learn's page names them
 
 
@@ -90,7 +89,7 @@ def curves_of(folder: Path) -> dict[str, np.ndarray]:
     Raises:
         UserError: if a file is damaged, or they are not of one run.
     """
-    paths = {name: folder / f"{name}.npy" for name in CURVES}
+    paths = {name: folder / f"{name}.npy" for name in History.__struct_fields__}
     if not any(path.exists() for path in paths.values()):
         return {}
     curves = {name: _curve(path) for name, path in paths.items()}

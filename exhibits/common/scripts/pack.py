@@ -1,9 +1,9 @@
 """Packs the best network of a finished run into a folder small enough to ship, measured on the test set of the run,
 which it must have."""
 
+import contextlib
 import dataclasses
-import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,7 +21,7 @@ from exhibits.common.experiment.schema import RunLog
 from exhibits.common.report.analysis import evaluate
 from exhibits.common.system.commandline import Parser
 from exhibits.common.system.errors import UserError
-from exhibits.common.system.files import write_json
+from exhibits.common.system.files import make_folder, write_json
 
 MAX_LOSS = 0.0002  # of test accuracy, by rounding
 
@@ -32,8 +32,9 @@ def main(args: Sequence[str] | None = None) -> None:
     parser.prog = "python -m exhibits pack"
     parser.add_argument("run", type=Path, help="folder of the run")
     parser.add_argument("target", type=Path, help="folder to make, such as exhibits/bfa_snn/pretrained/best")
-    exact, rounded = pack(**vars(options := parser.parse_args(args)))
-    print(f"{options.target}: test accuracy {rounded:.4f}, {exact:.4f} before rounding")
+    given = parser.parse_args(args)
+    exact, rounded = pack(given.run, given.target)
+    print(f"{given.target}: test accuracy {rounded:.4f}, {exact:.4f} before rounding")
 
 
 def pack(run: Path, target: Path) -> tuple[float, float]:
@@ -66,9 +67,8 @@ def pack(run: Path, target: Path) -> tuple[float, float]:
         _, progress, _ = load_snapshot(store, circuit)
         record = store.record(progress.best.step)
     assert record is not None  # load_snapshot refuses a checkpoint without one
-    with TemporaryDirectory() as unfinished:
-        folder = Path(unfinished) / target.name
-        folder.mkdir()
+    make_folder(target.parent)
+    with _making(target) as folder:
         packed.save(folder / packed.FILE, circuit.get_parameters(), record)
         write_json(folder / "config.json", to_json(dataclasses.replace(config, exp_dir=Path("exp"))))
         write_json(folder / "run.json", _without_paths(log))
@@ -79,12 +79,20 @@ def pack(run: Path, target: Path) -> tuple[float, float]:
                 f"{run}: rounding lowers test accuracy from {exact['acc']:.4f} to {rounded['acc']:.4f}, by more than "
                 f"{MAX_LOSS:.4f}; nothing was packed"
             )
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.move(folder, target)
-        except OSError as error:
-            raise UserError(f"{target}: {error.strerror}; expected a new folder that can be made") from None
     return exact["acc"], rounded["acc"]
+
+
+@contextlib.contextmanager
+def _making(target: Path) -> Iterator[Path]:
+    """A folder that becomes `target` when the block ends well, and else leaves no trace."""
+    try:
+        with TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as unfinished:
+            folder = Path(unfinished) / target.name
+            folder.mkdir()
+            yield folder
+            folder.rename(target)
+    except OSError as error:
+        raise UserError(f"{target}: {error.strerror}; nothing was packed") from None
 
 
 def _without_paths(log: RunLog) -> RunLog:
