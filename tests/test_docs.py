@@ -97,7 +97,7 @@ RUN = {
     r"\.venv/bin/python exhibits/glsnn/studies/width\.py.*": "test_docs.py",
     r"\S*python \S*studies/(depth|feedback|alignment|dale|changes|energy)\.py.*": "test_studies.py",
     r"\.venv/bin/dask .*|dask \w+": "test_studies.py",
-    r"\.venv/bin/python exhibits/bfa_snn/results\.py best": "test_readme.py",
+    r"\.venv/bin/python exhibits/bfa_snn/results\.py (best|page)": "test_readme.py",
     r"make docs": "test_docs.py",
     r"make fuzz": "test_fuzz.py",
 }
