@@ -51,7 +51,8 @@ class Network:
     gamma: float = 1.0
     """Gain of the rate codes that the analysis reads out (page)."""
     synapses: Literal["auto", "event", "dense"] = "auto"
-    """How synapses are computed: by events (CPU), dense, or whichever is faster here. The equations are the same."""
+    """How synapses are computed: event (CPU only), dense, or auto: events on a CPU where they can be used, else dense.
+    The equations are the same (our choice)."""
 
 
 @dataclass(frozen=True)
