@@ -43,11 +43,12 @@ class Network:
     weight_std: float = 0.055
     """Standard deviation of the initial forward and the fixed feedback weights (page)."""
     dale: bool = False
-    """Whether every synapse keeps its sign: cells excite, and an inhibitory partner of each relays its spikes (our
-    choice)."""
+    """Dale's law: synapses keep their sign; cells excite, and an inhibitory partner of each relays its spikes.
+    Cannot be combined with --centre (our choice)."""
     centre: float = 0.0
-    """How far the slow mean spikes, which synapses subtract, move towards each step's mean while learning; 0: none are
-    subtracted (our choice)."""
+    """Centring: synapses subtract a slow mean from each of their inputs; 0: off (our choice).
+    While learning, every step after the burn-in moves it by this share of the way towards the minibatch's mean.
+    Cannot be combined with --dale."""
     gamma: float = 1.0
     """Gain of the rate codes that the analysis reads out (page)."""
     synapses: Literal["auto", "event", "dense"] = "auto"
@@ -60,8 +61,8 @@ class Learning:
     """How the synapses learn."""
 
     eta: tuple[float, ...] | None = None
-    """Learning rates of W1, W2, ..., one number each; if not given, eta_gain / (number of inputs), for the last layer
-    also divided by resist_m (paper)."""
+    """Learning rates of W1, W2, ..., one number each (paper).
+    If not given: eta_gain / (number of inputs), for the last layer also divided by resist_m."""
     eta_gain: float = 1.0
     """Factor of the default learning rates; unused if eta is given (paper: 1)."""
     schedule: Literal["constant", "cosine"] = "constant"

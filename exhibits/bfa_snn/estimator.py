@@ -26,7 +26,8 @@ class BFASNNClassifier(SpikingClassifier):
         out_scale: the same for the layers above.
         feedback_scale: standard deviation of the fixed feedback, times `resist_m` / 0.055.
         dale: whether every synapse keeps its sign.
-        centre: share of a step in the slow mean spikes that synapses subtract; 0: they subtract nothing.
+        centre: synapses subtract a slow mean from each of their inputs; while learning, every step after the burn-in
+            moves it by this share of the way towards the minibatch's mean; 0: off. Not together with `dale`.
         eta_gain: learning rate of a layer times its number of inputs.
         schedule: "cosine", down to 0 at the end of `fit`, or "constant".
         in_dropout: probability that an input of a training pattern is set to 0; the others become larger, up to 1.

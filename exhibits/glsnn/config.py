@@ -23,8 +23,7 @@ class Network:
     hid_dim: tuple[int, ...] = (800, 800, 800)
     """Cells in each hidden layer, one number per layer (paper: 800 800 800)."""
     receptive_field: int = 14
-    """Side of the square patch of the image that each cell of the first hidden layer sees, pixels; 0: the whole
-    image (our choice)."""
+    """Side of the square patch that each cell of the first hidden layer sees, pixels; 0: whole image (our choice)."""
     encoder: Literal["direct", "bernoulli"] = "direct"
     """What the input layer sends: the pixels as rates, or the rates of Bernoulli spikes over T steps (our choice)."""
     T: int = 10
@@ -40,8 +39,8 @@ class Network:
     init_gain: float = 1.0
     """Gain of the initial forward weights, which are orthogonal times this gain (our choice)."""
     centre: float = 0.0
-    """How far the slow mean rates, which synapses subtract, move towards each minibatch's mean; 0: none are subtracted
-    (our choice)."""
+    """Centring: synapses subtract a slow mean from each of their inputs; 0: off (our choice).
+    Each update moves it by this share of the way towards the minibatch's mean."""
     n_feedback: int | None = None
     """Hidden layers below the last one that get feedback, counted from the top; all if not given (paper: all)."""
 

@@ -19,7 +19,8 @@ class GLSNNClassifier(SpikingClassifier):
         T: time steps that each layer integrates its current for.
         surr_a: height of the triangular surrogate, per mV.
         init_gain: factor of the initial forward weights.
-        centre: share of a minibatch in the slow mean rates that synapses subtract; 0: they subtract nothing.
+        centre: synapses subtract a slow mean from each of their inputs; each update moves it by this share of the way
+            towards the minibatch's mean; 0: off.
         lr_target: step of the last hidden layer's target down the cost.
         eta: learning rate of Adam at the start.
         schedule: "cosine", down to 0 at the end of `fit`, or "constant".

@@ -91,8 +91,9 @@ class Running:
     exp_dir: Path = Path("exp")
     """Folder for everything that the run saves."""
     resume: Literal["auto", "never", "must"] = "auto"
-    """auto: resume an interrupted run in exp_dir if there is one; never: set it aside and start anew; must: fail if
-    there is nothing to resume; a finished run is resumed if more epochs are asked for and its schedule is constant."""
+    """auto: resume an interrupted run in exp_dir if there is one; never: set it aside and start anew;
+    must: fail if there is nothing to resume.
+    A finished run is resumed if more epochs are asked for and its schedule is constant."""
     checkpoint_minutes: float = 5.0
     """Longest time between checkpoints within an epoch, minutes; 0: only after each epoch."""
     verbosity: int = 0
@@ -230,9 +231,9 @@ class AnalysisConfig:
     """What every analysis has; the circuit's values come from the training run."""
 
     dataX: Path | None = None
-    """Patterns to analyze instead of the run's own test set, a .npy file; goes with dataY. Results for another set go
-    to a folder analysis-NAME in exp_dir, NAME being the file's. If not given and the run has no test set, its
-    development set is analyzed."""
+    """Patterns to analyze instead of the run's own test set, a .npy file; goes with dataY.
+    Results for another set go to a folder analysis-NAME in exp_dir, NAME being the file's name without .npy.
+    If not given and the run has no test set, its development set is analyzed."""
     dataY: Path | None = None
     """Labels of that set, a .npy file."""
     classes: tuple[str, ...] = ()

@@ -88,7 +88,7 @@ def _flags(kind: type, recipe: str) -> tuple[type, Any]:
     defaults: dict[str, Any] = {}
     if recipes:
         names: Any = Literal[tuple(recipes)]
-        about = tyro.conf.arg(help="Where the values of flags that are not given come from.")
+        about = tyro.conf.arg(help="Recipe: the values of all flags that are not given.")
         fields.append(("recipe", Annotated[names if recipe else names | None, about]))
         defaults["recipe"] = recipe or None
     for part in parts:
