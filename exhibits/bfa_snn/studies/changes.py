@@ -1,6 +1,6 @@
 """What makes the BFA-SNN more accurate? `--help` lists the flags.
 
-Networks by `--recipe best` with one or two values changed, on MNIST and Fashion-MNIST, chosen on nothing but the
+Networks with `--recipe best` and one or two values changed, on MNIST and Fashion-MNIST, chosen on nothing but the
 development set. Each row of results/changes.json has the accuracy on a sample of the training set and on the
 development set after each epoch. Draws figures/changes.png and writes the table in changes.md.
 """
@@ -63,7 +63,7 @@ CHANGES: dict[str, list[dict[str, Any]]] = {
 
 @dataclass(frozen=True)
 class Study(StudyConfig):
-    """Trains BFA-SNNs by `--recipe best` with one or two values changed."""
+    """Trains BFA-SNNs with `--recipe best` and one or two values changed."""
 
 
 class Row(StudyRow, kw_only=True):
@@ -139,7 +139,7 @@ def table(rows: list[dict]) -> str:
 
 
 def draw(rows: list[dict]) -> "Figure":
-    """Training and development accuracy of each network, a panel a data set."""
+    """Training and development accuracy of each network, a panel per data set."""
     from exhibits.common.report.plots import COLORS, museum_style, new_figure
 
     with museum_style():
@@ -171,7 +171,7 @@ def main() -> None:
     from exhibits.common.report.plots import save
 
     epochs = rows[0]["task"]["epochs"]
-    caption = f"BFA-SNN by --recipe best, {epochs} epochs, with one or two values changed; dotted: as it is"
+    caption = f"BFA-SNN with --recipe best, {epochs} epochs, one or two values changed; dotted: as it is"
     save(draw(rows), config.folders(Path(__file__))[1] / "changes.png", caption)
     if config.official:
         write_part(HERE / "changes.md", table(rows), "changes")

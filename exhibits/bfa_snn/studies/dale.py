@@ -1,8 +1,9 @@
 """Does the BFA-SNN keep Dale's law, and at what cost? `--help` lists the flags.
 
-Networks by both recipes with free weights, with weights that keep their sign (`--dale`), and the latter with inhibition
-that does not learn, or without inhibition. Each row of results/dale.json has the accuracy on the development set after
-each epoch, and the share of weights that ended at 0. Draws figures/dale.png and writes the table in dale.md.
+Networks with free weights and with weights that keep their sign (`--dale`), with both recipes; with `best` also
+networks whose inhibition does not learn or is left out. Each row of results/dale.json has the accuracy on the
+development set after each epoch, and the share of weights that ended at 0. Draws figures/dale.png and writes the table
+in dale.md.
 """
 
 import sys
@@ -40,7 +41,7 @@ VARIANTS = {
     "fixed": "Dale's law, inhibition does not learn",
     "excitatory": "excitation alone",
 }
-CONTROLS = ("fixed", "excitatory")  # by `best` alone, with one seed
+CONTROLS = ("fixed", "excitatory")  # with `best` alone, one seed
 SYNAPSES = ("W1", "I1", "W2", "I2")
 
 
@@ -105,7 +106,7 @@ def table(rows: list[dict]) -> str:
 
 
 def draw(rows: list[dict]) -> "Figure":
-    """Accuracy of each network, a panel a recipe: a dot for each seed, a line at their mean."""
+    """Accuracy of each network, a panel per recipe: a dot for each seed, a line at their mean."""
     from exhibits.common.report.plots import COLORS, museum_style, new_figure
 
     with museum_style():
