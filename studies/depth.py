@@ -107,7 +107,7 @@ def run(task: dict) -> dict:
 
 
 def curves(rows: list[dict]) -> dict[str, dict[int, list[float]]]:
-    """Accuracy (%) after the last epoch: method -> hidden layers -> one a seed."""
+    """Accuracy (%) after the last epoch: method -> hidden layers -> one per seed."""
     return {
         name: {
             len(hid_dim): [100 * row["acc"][-1] for row in with_values(rows, method=name, hid_dim=list(hid_dim))]

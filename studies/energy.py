@@ -231,7 +231,7 @@ def layer_table(rows: list[dict], name: str) -> str:
 
 
 def curves(rows: list[dict], name: str, vary: str) -> dict[str, dict[float, list[dict]]]:
-    """The rows of an exhibit by T or threshold, the other as it is: network -> value -> one row a seed."""
+    """The rows of an exhibit by T or threshold, the other as it is: network -> value -> one row per seed."""
     e = EXHIBITS[name]
     fixed = {"thr": e.own[1]} if vary == "T" else {"T": e.own[0]}
     found: dict[str, dict[float, list[dict]]] = {}
@@ -244,7 +244,7 @@ def curves(rows: list[dict], name: str, vary: str) -> dict[str, dict[float, list
 def sweep_table(rows: list[dict], vary: str) -> str:
     """Accuracy and energy by T or by threshold."""
     lines = [
-        f"| network | {'T' if vary == 'T' else 'threshold (mV)'} | dev accuracy (%) | hidden spikes a pattern "
+        f"| network | {'T' if vary == 'T' else 'threshold (mV)'} | dev accuracy (%) | hidden spikes per pattern "
         "| energy (µJ) | of the dense network's | with memory (µJ) | seeds |",
         "|---|---|---|---|---|---|---|---|",
     ]
@@ -292,9 +292,9 @@ def draw(rows: list[dict]) -> "Figure":
                 for x, line, what in zip(dense, ":-", ("sizes", "synapses, without pixels that are 0"), strict=True):
                     label = f"dense network of the {e.title}'s {what}"
                     left.axvline(x, color=color, linestyle=line, linewidth=1, alpha=0.7, label=label)
-        left.set(title="a  fewer steps", xlabel="energy of the arithmetic (µJ a pattern)")
+        left.set(title="a  fewer steps", xlabel="energy of the arithmetic (µJ per pattern)")
         left.set(ylabel="accuracy on the development set (%)", ylim=SHOWN)
-        right.set(title="b  higher thresholds", xlabel="spikes of the hidden layers (a pattern)")
+        right.set(title="b  higher thresholds", xlabel="spikes of the hidden layers per pattern")
         figure.legend(*left.get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize="x-small")
     return figure
 

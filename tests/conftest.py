@@ -36,7 +36,7 @@ settings.pin()
 
 
 def make_patterns(n: int, n_pixels: int = 36, n_classes: int = 4, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Noisy prototypes, one a class: learnable within an epoch."""
+    """Noisy prototypes, one per class: learnable within an epoch."""
     rng = np.random.default_rng(seed)
     prototypes = np.random.default_rng(99).random((n_classes, n_pixels)) < 0.3
     labels = rng.integers(0, n_classes, n)

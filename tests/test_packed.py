@@ -1,4 +1,4 @@
-"""Networks small enough to ship: 8 bits a weight, opened, analyzed and trained further like any run."""
+"""Networks small enough to ship: 8 bits per weight, opened, analyzed and trained further like any run."""
 
 import json
 import shutil

@@ -212,7 +212,7 @@
       this.player.pause();
       this.player.go(TIME.steps);
       this.find("status").textContent =
-        `Update ${this.taught}: the rate of output cell ${label} was ${before}, and is ${after} spikes a step.`;
+        `Update ${this.taught}: the rate of output cell ${label} was ${before}, and is ${after} spikes per step.`;
     }
 
     rightShare(label) {

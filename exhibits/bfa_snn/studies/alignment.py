@@ -48,7 +48,7 @@ TITLES = {
     "ungated": "without the surrogate",
 }
 JUMP = 1e-3  # by which a figure moves what was measured just after the feedback was turned to the right
-Curve = dict[float, list[float]]  # thousands of training patterns presented -> one a seed
+Curve = dict[float, list[float]]  # thousands of training patterns presented -> one per seed
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def curve(rows: list[dict], what: str, layer: int) -> Curve:
     """Angles of a layer; the second ones at the same number of patterns stand a little to the right.
 
     Args:
-        rows: of one network, one a seed.
+        rows: of one network, one per seed.
         what: "angles", "instant" or "feedback".
         layer: from 0; for "feedback", the hidden layer that it leads to.
     """
@@ -154,7 +154,7 @@ def curve(rows: list[dict], what: str, layer: int) -> Curve:
 
 
 def network(rows: list[dict], recipe: str, variant: str, depth: int) -> list[dict]:
-    """The rows of one network, one a seed."""
+    """The rows of one network, one per seed."""
     return [row for row in with_values(rows, recipe=recipe, variant=variant) if len(row["task"]["hid_dim"]) == depth]
 
 
@@ -211,7 +211,7 @@ def limit_angles(axes: "Axes") -> None:
 
 
 def draw_depth(rows: list[dict]) -> "Figure":
-    """Angles of every hidden layer, a column a depth: to both gradients, and between feedback and forward weights."""
+    """Angles of every hidden layer, a column per depth: to both gradients, and between feedback and forward weights."""
     from exhibits.common.report.plots import COLORS, MARKERS, draw_seeds, museum_style, new_figure
 
     with museum_style():

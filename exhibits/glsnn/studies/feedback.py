@@ -145,7 +145,7 @@ def run(task: dict) -> dict:
 
 
 def curves(rows: list[dict], gain: float) -> dict[int, dict[int, list[float]]]:
-    """Accuracy (%) after the last epoch at this initial gain: layers -> pathways -> one a seed."""
+    """Accuracy (%) after the last epoch at this initial gain: layers -> pathways -> one per seed."""
     found = {}
     for row in rows:
         if gain_of(row["task"]) == gain and "control" not in row["task"]:
@@ -155,7 +155,7 @@ def curves(rows: list[dict], gain: float) -> dict[int, dict[int, list[float]]]:
 
 
 def angle_curves(rows: list[dict]) -> dict[str, dict[int, list[float]]]:
-    """Angles, degrees: layer -> epoch -> one a seed; of a layer that has no gradient, none."""
+    """Angles, degrees: layer -> epoch -> one per seed; of a layer that has no gradient, none."""
     found = {}
     for row in rows:
         for epoch, angles in enumerate(row.get("angles", [])):
