@@ -281,7 +281,7 @@ def glance(rows: dict[str, Any]) -> str:
     low, top = (f"{100 * target:g} %" for target in taken)
     return (
         f"**The BFA-SNN reaches the accuracy of ngc-learn's page, {low} on the development set, after "
-        f"{low_seconds:.0f} s of training ({CONTENDERS[low_name].label}), and {top} after {high_seconds:.0f} s "
+        f"{low_seconds:.0f} s of learning ({CONTENDERS[low_name].label}), and {top} after {high_seconds:.0f} s "
         f"({CONTENDERS[high_name].label})**, on {rows[low_name]['device']}. The page reports 18.7 minutes for its "
         "whole training, on an RTX 2070."
     )

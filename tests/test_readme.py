@@ -115,7 +115,7 @@ def test_time_to_accuracy_by_hand():
     ]
     assert "| not reached (80.00 % after 3 s) |" in lines[6]
     assert "libraries stopped at the first measurement after 60 s; a chip." in lines[-1]
-    assert "after 2 s of training (`--recipe best --epochs 1`), and 98 % after 4 s" in accuracy.glance(rows)
+    assert "after 2 s of learning (`--recipe best --epochs 1`), and 98 % after 4 s" in accuracy.glance(rows)
 
 
 @pytest.mark.parametrize(
