@@ -146,12 +146,13 @@ def test_commands_name_what_there_is(page, command):
     here = page.parents[page.parent.name == "pretrained"]  # whose commands are for the exhibit's folder
     path = (here if relative or script.startswith("..") else REPOSITORY) / script.removeprefix("museum/")
     assert path.exists()
-    given = {word.partition("=")[0] for word in words[words.index(script) :] if word.startswith("--")}
-    assert not given or given <= flags(path.resolve()), command
+    mode, *rest = [*words[words.index(script) + 1 :], ""]
+    given = {word.partition("=")[0] for word in (mode, *rest) if word.startswith("--")}
+    assert not given or given <= flags(path.resolve(), *([mode] if path.name == "prepare.py" else [])), command
 
 
-def flags(script: Path) -> set[str]:
-    """The flags of a script, from its configuration."""
+def flags(script: Path, *mode: str) -> set[str]:
+    """The flags of a script, from its configuration; or of one of its modes, from its help."""
     folder = script.parent
     if script.name.startswith(("train_", "analyze_")) or script.name == "sim.sh":
         exhibit = importlib.import_module(f"exhibits.{folder.name}")
@@ -159,7 +160,7 @@ def flags(script: Path) -> set[str]:
     elif folder.name == "studies" and (study := getattr(load_script(script), "Study", None)):
         kind = study
     else:
-        helped = subprocess.run([sys.executable, script, "--help"], capture_output=True, text=True, check=True)
+        helped = subprocess.run([sys.executable, script, *mode, "--help"], capture_output=True, text=True, check=True)
         return set(re.findall(r"--\w+", helped.stdout))
     known = {field.name for field in dataclasses.fields(kind)} | {"help"}
     return {f"--{name}" for name in known | ({"recipe"} if getattr(kind, "RECIPES", {}) else set())}
