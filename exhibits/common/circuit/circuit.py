@@ -14,7 +14,7 @@ from jax import numpy as jnp
 from exhibits.common.circuit import activity
 from exhibits.common.circuit.builder import Builder
 from exhibits.common.circuit.minibatches import in_chunks, minibatch_of, n_updates
-from exhibits.common.circuit.run import Answer, Run, path, shaped_like
+from exhibits.common.circuit.run import Answer, Run, path, shaped_like, strongly_typed
 from exhibits.common.circuit.seeds import Keys
 from exhibits.common.data.form import Form
 from exhibits.common.data.loading import DataSet, picture_shape
@@ -89,7 +89,8 @@ class Circuit(Generic[Config]):
         self._put(self.get_parameters())
         lasting = {path(c) for c in self.parameters.values()}
         compartments = [c for part in self.components.values() for _, c in part.compartments]
-        self._rest = {path(c): c.get() for c in compartments if not c.targeted and path(c) not in lasting}
+        at_rest = [c for c in compartments if not c.targeted and path(c) not in lasting]
+        self._rest = {path(c): jax.tree.map(strongly_typed, c.get()) for c in at_rest}
         # Whoever draws at random is a cell: no synapse does.
         self._noise = [part.key for part in self.components.values() if not hasattr(part, "weights")]
         self._program = jax.jit(self._present_chunk, static_argnames=("learn", "detail"))
@@ -195,8 +196,7 @@ class Circuit(Generic[Config]):
 
     def _put(self, values: Mapping[str, Any]) -> None:
         for name, compartment in self.parameters.items():
-            # With an explicit type: a weakly typed value would have the program compiled twice.
-            compartment.set(jax.tree.map(lambda value: jnp.asarray(value, jnp.asarray(value).dtype), values[name]))
+            compartment.set(jax.tree.map(strongly_typed, values[name]))
 
     def run(self, parameters: Mapping[str, Any], valid: Any, key: Any, *, learn: bool, **options: Any) -> Run:
         """A minibatch that is about to be presented: all at rest but for the parameters and the keys of noise.
@@ -231,6 +231,7 @@ class Circuit(Generic[Config]):
         paths = {name: path(c) for name, c in self.parameters.items()}
         rows = self.batch_size if detail else min(self.batch_size, activity.ROWS)
 
+        @partial(jax.jit, inline=True)  # so that it is traced once, for its shapes and for the loop
         def minibatch(parameters, m):
             run = self.run(parameters, valid[m], jax.random.fold_in(key, first + m), rows=rows, **options)
             out = self._readouts(self.present(run, x[m], y[m]), rows, learn=learn, detail=detail)
@@ -241,9 +242,9 @@ class Circuit(Generic[Config]):
             parameters, readout = minibatch(parameters, m)
             return parameters, {name: lax.dynamic_update_index_in_dim(out[name], readout[name], m, 0) for name in out}
 
-        shaped, readout = jax.eval_shape(minibatch, parameters, 0)
+        shaped, readout = jax.eval_shape(minibatch, parameters, first)
         out = jax.tree.map(lambda r: jnp.zeros((x.shape[0], *r.shape), r.dtype), readout)
-        return lax.fori_loop(0, count, body, (shaped_like(shaped, parameters), out))
+        return lax.fori_loop(np.int32(0), count, body, (shaped_like(shaped, parameters), out))
 
     def stream(
         self,

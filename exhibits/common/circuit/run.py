@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -77,7 +78,7 @@ class Run:
     def __setitem__(self, compartment: Compartment, value: Any) -> None:
         if compartment.targeted:
             raise ValueError(f"{compartment.root}: expected a compartment without a wire into it")
-        self.state = self.state | {path(compartment): value}
+        self.state = self.state | {path(compartment): jax.tree.map(strongly_typed, value)}
 
     def teach(self, error: Any, y: jax.Array, gain: Any = 1.0) -> None:
         """Gives an error cell its labels.
@@ -120,6 +121,7 @@ class Run:
         watch = {name: (c, index) for name, (c, index) in self.watch.items() if component_of(c) in advanced}
         counter = np.min_scalar_type(n)  # a byte up to n = 255: several times faster than an int32
 
+        @partial(jax.jit, inline=True)  # so that it is traced once, for its shapes and for the scan
         def step(state: State, t: Any) -> State:
             for process in running:
                 state = self._call(process, state, t)
@@ -137,7 +139,7 @@ class Run:
 
         state = shaped_like(jax.eval_shape(step, self.state, jnp.float32(0)), self.state)
         zeros = jax.tree.map(lambda like: jnp.zeros(like.shape, like.dtype), jax.eval_shape(summands, state))
-        times = self.dt * jnp.arange(self.n + 1, self.n + n + 1)
+        times = jnp.float32(self.dt) * jnp.arange(self.n + 1, self.n + n + 1, dtype=jnp.float32)
         (self.state, (totals, counted)), kept = lax.scan(body, (state, zeros), times, unroll=unroll)
         self.n += n
         for name, trace in kept.items():
@@ -172,6 +174,11 @@ def component_of(compartment: Compartment) -> str:
 def value_of(compartment: Compartment, state: Mapping[str, Any]) -> Any:
     """Value of a compartment in a circuit's state; it may be an expression of others."""
     return evaluate(compartment, state.__getitem__)
+
+
+def strongly_typed(value: Any) -> jax.Array:
+    """The value with a type that no other value changes: a weakly typed one would have a program traced twice."""
+    return jnp.asarray(value, jnp.asarray(value).dtype)
 
 
 def shaped_like(like: Mapping[str, Any], state: State) -> State:
