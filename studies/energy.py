@@ -69,7 +69,7 @@ class Exhibit:
     sticky: int = 1
 
     def points(self, steps: tuple[int, ...], thresholds: tuple[float, ...]) -> list[dict]:
-        """Its own T and threshold; others T at its own threshold; other thresholds at its own T."""
+        """Its own T and threshold; other T at its own threshold; other thresholds at its own T."""
         T, thr = self.own
         return [
             {"T": T, "thr": thr},

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from exhibits.common.experiment.display import EpochBar, duration
+from exhibits.common.experiment.display import EpochBar, Expectation, duration
 from exhibits.common.experiment.schema import Tally
 
 TRAIN, DEV = Tally(200, 150, 40.0), Tally(100, 50, 1234.5)
@@ -32,6 +32,21 @@ def test_all_four_numbers_fit_a_terminal(title, monkeypatch):
     assert max(map(len, lines)) <= 80
     last = next(line for line in reversed(lines) if line.strip())
     assert last.startswith(f"{title} 100%") and last.rstrip().endswith("train 0.7500 0.200 dev 0.5000 12.345")
+
+
+def test_a_diverging_nll_still_fits(monkeypatch):
+    lines = shown(monkeypatch, Terminal(), "epoch 30/30", Tally(100, 50, 7e37)).replace("\n", "\r").split("\r")
+    assert max(map(len, lines)) <= 80 and any("dev 0.5000 7.0e+35" in line for line in lines)
+
+
+def test_the_expected_time_is_said_once_and_without_the_first_call(monkeypatch, capsys):
+    now = iter([100.0, 101.0, 103.0, 104.0])  # the first call ends at 100 s, two more 3 s later: 1.5 s each
+    monkeypatch.setattr("time.perf_counter", lambda: next(now))
+    expectation, said = Expectation(), []
+    for _ in range(4):
+        expectation.call_ended(epochs=2, calls_per_epoch=10)
+        said.append(capsys.readouterr().out)
+    assert said == ["", "", "2 epochs take about 36 s\n", ""]  # 1.2 for the evaluation
 
 
 def test_elsewhere_an_epoch_is_a_plain_line(monkeypatch):

@@ -9,7 +9,7 @@ from exhibits.common.system.places import REPOSITORY
 from exhibits.common.system.scripts import load_script
 from exhibits.glsnn.alternatives import DirectFeedbackAlignment, FeedbackAlignment
 from exhibits.glsnn.config import CircuitConfig
-from exhibits.glsnn.controls import RedrawnFeedback, turn_half, with_feedback_to
+from exhibits.glsnn.controls import RedrawnFeedback, turn_feedback, with_feedback_to
 from exhibits.glsnn.model import GLSNN
 
 STUDY = REPOSITORY / "exhibits" / "glsnn" / "studies" / "feedback.py"
@@ -59,7 +59,7 @@ def test_feedback_is_drawn_anew_in_each_minibatch_that_teaches():
 def test_half_of_the_signs_turn():
     circuit = make(GLSNN)
     before = circuit.get_parameters()
-    turn_half(circuit, seed=3)
+    turn_feedback(circuit, seed=3)
     for name, value in circuit.get_parameters().items():
         if name[0] == "F":
             ratio = np.asarray(value / before[name])

@@ -78,6 +78,13 @@ def test_diverging_weights_stop_the_run_and_say_so(make_circuit, sets, tmp_path)
     assert np.load(tmp_path / "exp" / "nll.npy").shape == (1,)
 
 
+def test_weights_too_large_for_a_checkpoint_stop_the_run_and_say_so(make_circuit, sets, tmp_path):
+    config = Config(exp_dir=tmp_path / "exp", epochs=2, debug_nans=True)
+    with pytest.raises(UserError, match=r"minibatch \d: .*W2.weights is beyond 1e\+18, the weights diverged; try"):
+        fit(make_circuit(eta=(1e22, 1e22), encoder="rate"), config, sets)
+    assert np.load(tmp_path / "exp" / "nll.npy").shape == (1,)
+
+
 @pytest.mark.parametrize(("synapses", "dale"), [("event", False), ("dense", False), ("dense", True)])
 def test_the_first_number_that_is_not_finite_is_found(make_circuit, sets, tmp_path, synapses, dale):
     values = {"T": 10, "burn_in": 4, "eta": (1e38, 1e38), "synapses": synapses, "weight_std": 1.0, "dale": dale}

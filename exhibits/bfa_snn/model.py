@@ -67,7 +67,7 @@ class BFA_SNN(Network[CircuitConfig]):
         plastic = {"eta": 1.0, "sign_value": -1.0, "weight_init": draw, "bias_init": Draw.constant(value=0.0)}
         plastic |= {"share": c.centre} if c.centre else {}
         lif = {name: getattr(c, name) for name in ("tau_m", "resist_m", "thr", "refract_time", "surr_c2")}
-        scale = [1.0] * (out - 1) + [c.resist_m]  # d1 shrinks with E2 where weights do with 1 / R
+        scale = [1.0] * (out - 1) + [c.resist_m]  # weights, and so E2 and d1, are of the order of 1 / R; e2 is not
         eta = c.eta or [c.eta_gain / r / n for r, n in zip(scale, sizes, strict=False)]
 
         if c.encoder == "bernoulli":

@@ -38,7 +38,7 @@ class RedrawnFeedback(GLSNN):
                 run[F.weights] = draw(jax.random.fold_in(run.key, len(self.sizes) + n), F.shape)
 
 
-def turn_half(circuit: GLSNN, seed: int) -> None:
+def turn_feedback(circuit: GLSNN, seed: int) -> None:
     """Flips the sign of half of the random feedback weights to each layer, so that nothing is aligned with them."""
     rng = np.random.default_rng(seed)
     parameters = circuit.get_parameters()

@@ -61,7 +61,7 @@ class Row(StudyRow, kw_only=True):
 
     Attributes:
         presented: these numbers.
-        angles: between the update of each layer and the true gradient.
+        angles: between the update of each layer and the gradient through time.
         instant: between the update of each layer and the gradient that leaves out the cells' memory.
         feedback: between each hidden layer's feedback and the transposed forward weights above it.
     """
@@ -272,7 +272,7 @@ def main() -> None:
     width = rows[0]["task"]["hid_dim"][0]
     seeds = len({row["task"]["seed"] for row in rows})
     about = (
-        f"{config.data.name}; hidden layers of {width}; {seeds} seed{'s'[: seeds - 1]}: "
+        f"{config.data.name}; hidden layers of {width}; {seeds} seed{'s' if seeds > 1 else ''}: "
         "mean and standard deviation; angles on a minibatch of the development set"
     )
     folder = config.folders(Path(__file__))[1]

@@ -170,9 +170,10 @@ class GatedErrorCell(stock.GaussianErrorCell):
 
 
 class TransposedSynapse(JaxComponent):
-    """Sends a signal backwards through another synapse's weights: outputs = gain inputs W^T.
+    """Sends a signal backwards through another synapse's weights: outputs = gain inputs W^T + biases.
 
-    | --- Input: ---   inputs (B, m); weights (n, m), to be wired from the other synapse
+    | --- Input: ---   inputs (B, m); weights (n, m), to be wired from the other synapse; biases (1, n) or (B, n), 0
+    |                  unless something is wired to them
     | --- Output: ---  outputs (B, n)
 
     Args:

@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 
+from exhibits.common.data.form import combined
 from exhibits.common.system.errors import UserError
 from exhibits.common.system.files import open_regular, write_array
 from exhibits.common.system.places import REPOSITORY, writable_home
@@ -47,7 +48,7 @@ class Source:
     @property
     def digest(self) -> str:
         """One SHA-256 of all arrays."""
-        return hashlib.sha256("".join(self.sha256.values()).encode()).hexdigest()
+        return combined(self.sha256.values())
 
 
 SOURCES: dict[Name, Source] = {

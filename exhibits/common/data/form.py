@@ -1,5 +1,7 @@
 """What a data set is made of, declared once: runs record it, and it is checked when it is read back."""
 
+import hashlib
+from collections.abc import Iterable
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -32,3 +34,8 @@ class ArrayRecord(Struct, frozen=True):
     shape: tuple[int, ...]
     dtype: str
     sha256: Digest
+
+
+def combined(digests: Iterable[str]) -> str:
+    """One SHA-256 of several, in their order."""
+    return hashlib.sha256("".join(digests).encode()).hexdigest()

@@ -6,7 +6,6 @@
 import functools
 import hashlib
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -14,7 +13,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from exhibits.common.data import datasets
-from exhibits.common.data.form import ArrayRecord, Form
+from exhibits.common.data.form import ArrayRecord, Form, combined
 from exhibits.common.system.errors import UserError
 from exhibits.common.system.files import npy_header, open_regular
 from exhibits.common.system.memory import require_memory
@@ -118,7 +117,7 @@ def load_patterns(config: Choice, name: str, form: Form | None = None) -> tuple[
 def digest_of(folder: Path) -> str:
     """One SHA-256 of the values in a folder's trainX.npy, trainY.npy, validX.npy and validY.npy."""
     if (name := datasets.of_folder(folder.resolve())) is not None:  # whoever loads them compares
-        return _combined([datasets.SOURCES[name].sha256[datasets.ARRAYS[field]] for field in LEARNED])
+        return combined([datasets.SOURCES[name].sha256[datasets.ARRAYS[field]] for field in LEARNED])
     return load_folder(folder)[2]
 
 
@@ -135,18 +134,14 @@ def load_folder(folder: Path) -> tuple[Patterns, Patterns, str]:
     paths = [folder / f"{datasets.ARRAYS[field]}.npy" for field in LEARNED]
     train, form, records = read_patterns(paths[0], paths[1])
     dev, _, more = read_patterns(paths[2], paths[3], form)
-    return train, dev, _combined([record.sha256 for record in records + more])
+    return train, dev, combined([record.sha256 for record in records + more])
 
 
 def data_digest(config: Choice) -> str:
     """One SHA-256 of a configuration's training and development arrays; of all that a known data set has published."""
     if config.dataset is not None:
         return datasets.SOURCES[config.dataset].digest
-    return _combined(sorted(load_for_training(config).learned.values()))
-
-
-def _combined(digests: Sequence[str]) -> str:
-    return hashlib.sha256("".join(digests).encode()).hexdigest()
+    return combined(sorted(load_for_training(config).learned.values()))
 
 
 def prepare_if_missing(name: str) -> None:

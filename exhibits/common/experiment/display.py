@@ -1,6 +1,7 @@
 """What a training shows of its progress: a line that moves in a terminal, one plain line an epoch elsewhere."""
 
 import sys
+import time
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,18 @@ from exhibits.common.circuit import Circuit
 from exhibits.common.experiment.schema import Tally
 
 WIDTH = 80  # columns that a line fits in
+TIMED_SECONDS = 2.0  # of learning, before it is said how long it takes
+EVALUATION = 1.2  # time of an epoch over that of learning
 
 
 def shown(tally: Tally | None) -> str:
-    """Accuracy and NLL (nats) in 11 columns; dashes where there are none."""
-    return "  --    --  " if tally is None else f"{tally.acc:.4f} {tally.nll:.3f}"
+    """Accuracy and NLL (nats) in 12 columns or a few more; dashes where there are none."""
+    return "  --    --  " if tally is None else f"{tally.acc:.4f} {nats(tally)}"
+
+
+def nats(tally: Tally) -> str:
+    """NLL (nats) with three decimals; as a power of ten where it is so large that the weights diverge."""
+    return f"{tally.nll:.3f}" if tally.nll < 1e4 else f"{tally.nll:.1e}"
 
 
 class EpochBar:
@@ -56,9 +64,35 @@ class EpochBar:
             self.bar.set_postfix_str(f"train {shown(train)} dev {shown(dev)}", refresh=False)
             self.bar.update(self.bar.total - self.bar.n)
             return
-        parts = [f"{self.title}: train acc {train.acc:.4f}, nll {train.nll:.3f}"]
-        parts += [f"dev acc {dev.acc:.4f}, nll {dev.nll:.3f}"] if dev else []
+        parts = [f"{self.title}: train acc {train.acc:.4f}, nll {nats(train)}"]
+        parts += [f"dev acc {dev.acc:.4f}, nll {nats(dev)}"] if dev else []
         print("; ".join([*parts, f"{seconds:.1f} s"]), file=sys.stderr, flush=True)
+
+
+class Expectation:
+    """Says once, after some seconds of learning, how long a training takes."""
+
+    def __init__(self):
+        self.begun: float | None = None
+        self.calls = 0
+        self.said = False
+
+    def call_ended(self, epochs: int, calls_per_epoch: int) -> None:
+        """To be called after each call of the circuit's program; the first, which compiles it, is not timed.
+
+        Args:
+            epochs: still to be trained, with the one under way.
+            calls_per_epoch: of the program.
+        """
+        if self.begun is None:
+            self.begun = time.perf_counter()
+            return
+        self.calls += 1
+        passed = time.perf_counter() - self.begun
+        if not self.said and passed > TIMED_SECONDS:
+            self.said = True
+            takes = "1 epoch takes" if epochs == 1 else f"{epochs} epochs take"
+            print(f"{takes} about {duration(EVALUATION * epochs * calls_per_epoch * passed / self.calls)}", flush=True)
 
 
 def duration(seconds: float) -> str:

@@ -42,8 +42,9 @@ def predicted_label(count: np.ndarray, logit: np.ndarray) -> np.ndarray:
 
 
 def log_probability(logit: np.ndarray, temperature: float = 1.0) -> np.ndarray:
-    """(N, C) log softmax, in nats, of logits (N, C) over a temperature."""
-    return log_softmax(logit.astype(np.float64) / temperature, axis=1)
+    """(N, C) log softmax, in nats, of logits (N, C) over a temperature; NaN where a logit is not finite."""
+    with np.errstate(invalid="ignore"):  # the training says what diverged
+        return log_softmax(logit.astype(np.float64) / temperature, axis=1)
 
 
 def negative_log_likelihood(logit: np.ndarray, y: np.ndarray, temperature: float = 1.0) -> np.ndarray:

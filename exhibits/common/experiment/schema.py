@@ -247,7 +247,7 @@ class StudyRow(Struct, omit_defaults=True, kw_only=True):
     Attributes:
         task: everything that its numbers depend on.
         acc: accuracy on the development set after each epoch.
-        angles: of some tasks: by epoch, from before training on, between each layer's update and the true gradient.
+        angles: of some tasks: by epoch, from before training on, between each layer's update and the gradient.
         spikes: of some tasks: per cell and pattern of each hidden layer, before training.
         seconds: that it took.
         device: hardware.

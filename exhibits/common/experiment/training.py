@@ -3,8 +3,8 @@
 import math
 import sys
 import time
-from collections.abc import Callable
-from typing import NoReturn
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn
 
 import jax
 import numpy as np
@@ -12,13 +12,12 @@ from jax import numpy as jnp
 
 from exhibits.common.circuit import Circuit, first_not_finite
 from exhibits.common.circuit.activity import dead_layers, mean_activity
-from exhibits.common.circuit.circuit import WEIGHTS
 from exhibits.common.circuit.seeds import Keys
 from exhibits.common.data.loading import DataSet
 from exhibits.common.experiment import runlog
-from exhibits.common.experiment.checkpoints import ParameterStore
+from exhibits.common.experiment.checkpoints import MAX_PARAMETER, ParameterStore
 from exhibits.common.experiment.config import TrainingConfig
-from exhibits.common.experiment.display import EpochBar, duration, norms
+from exhibits.common.experiment.display import EpochBar, Expectation, norms
 from exhibits.common.experiment.epochs import learn_epoch, order_and_key, sample_of, tally_of
 from exhibits.common.experiment.evaluation import fit_temperature, interpret
 from exhibits.common.experiment.history import HistoryFiles, require_board
@@ -28,9 +27,6 @@ from exhibits.common.experiment.schema import FORMAT, Activity, Best, Identity, 
 from exhibits.common.system.environment import settings
 from exhibits.common.system.errors import UserError
 from exhibits.common.system.interruption import stoppable
-
-TIMED_SECONDS = 2.0  # of learning, before it is said how long it takes
-EVALUATION = 1.2  # time of an epoch over that of learning
 
 
 def identity_of(circuit: Circuit, config: TrainingConfig, data: DataSet) -> Identity:
@@ -101,6 +97,12 @@ def fit_unless_finished(circuit: Circuit, config: TrainingConfig, data: DataSet)
     return identity, log
 
 
+def largest(parameters: Mapping[str, Any]) -> dict[str, jax.Array]:
+    """The largest magnitude among the numbers of each parameter; NaN if one of them is NaN."""
+    leaves = {name: jax.tree.leaves(value) for name, value in parameters.items()}
+    return {name: jnp.array([jnp.abs(leaf).max() for leaf in each]).max() for name, each in leaves.items()}
+
+
 class _Run:
     """A training run in its folder."""
 
@@ -120,13 +122,12 @@ class _Run:
         self.keys = Keys.of(config.seed)
         self.progress = Progress()
         self.start = self.saved_at = time.perf_counter()
-        self.timed: tuple[float, int] | tuple[()] | None = ()  # when the first call had ended, and calls since then
+        self.expectation = Expectation()
         self.named: set[str] = set()  # layers that were said to be dead
-        # --debug_nans: patterns that this epoch has learned from before the chunk under way, parameters then
-        self.chunk_start = (0, {})
+        self.chunk_start = (0, {})  # with --debug_nans, see `_keep`
         self.checkpoints = ParameterStore(folder.path / CHECKPOINTS, keep=2, identity=identity, check=folder.check)
         self.best_saved = 0  # step of the best epoch's checkpoint when the last one was saved
-        self.whole = jax.jit(lambda tree: {name: jnp.isfinite(value).all() for name, value in tree.items()})
+        self.largest = jax.jit(largest)
 
     def complete(self) -> tuple[float, float]:
         """Trains from the start or from where an interrupted run has come to."""
@@ -169,7 +170,7 @@ class _Run:
         progress, config, circuit = self.progress, self.config, self.circuit
         n = len(self.train.x)
         begin = time.perf_counter()
-        self.chunk_start = (progress.partial.n, circuit.get_parameters())
+        self._keep()
         with EpochBar(f"epoch {epoch}/{config.epochs}", n, progress.partial.n) as bar:
             learn_epoch(circuit, self.train, config.seed, epoch, bar, progress.partial, self._after_chunk)
             progress.partial = Tally()
@@ -231,9 +232,10 @@ class _Run:
 
     def _after_chunk(self, _: Tally) -> None:
         """After each call of the circuit's program: refuses to go on, stops, or saves if it is time."""
-        self._refuse_what_is_not_finite()
-        self._say_how_long()
-        self.chunk_start = (self.progress.partial.n, self.circuit.get_parameters())
+        self._refuse_divergence()
+        calls = -(-len(self.train.x) // (self.circuit.batch_size * self.circuit.MINIBATCHES_PER_CALL))
+        self.expectation.call_ended(self.config.epochs - self.progress.epoch, calls)
+        self._keep()
         if self.progress.partial.n == len(self.train.x):
             return
         if self.stopping():
@@ -242,34 +244,29 @@ class _Run:
         if time.perf_counter() - self.saved_at > 60 * self.config.checkpoint_minutes > 0:
             self._checkpoint()
 
-    def _say_how_long(self) -> None:
-        """Once, from some seconds of calls of the program after the first, which included its compilation."""
-        if self.timed is None:
-            return
-        if not self.timed:
-            self.timed = (time.perf_counter(), 0)
-            return
-        start, calls = self.timed[0], self.timed[1] + 1
-        self.timed, passed = (start, calls), time.perf_counter() - start
-        if passed > TIMED_SECONDS:
-            self.timed = None
-            size = self.circuit.batch_size * self.circuit.MINIBATCHES_PER_CALL
-            epochs = self.config.epochs - self.progress.epoch
-            expected = EVALUATION * epochs * -(-len(self.train.x) // size) * passed / calls
-            takes = "1 epoch takes" if epochs == 1 else f"{epochs} epochs take"
-            print(f"{takes} about {duration(expected)}", flush=True)
+    def _keep(self) -> None:
+        """Notes where the chunk begins that comes next, so that the first NaN in it can be found."""
+        if self.config.debug_nans:
+            self.chunk_start = (self.progress.partial.n, self.circuit.get_parameters())
 
-    def _refuse_what_is_not_finite(self) -> None:
+    def _refuse_divergence(self) -> None:
+        """Refuses parameters that no checkpoint may have."""
         epoch, partial = self.progress.epoch + 1, self.progress.partial
-        parameters = {name: value for name, value in self.circuit.get_parameters().items() if name.endswith(WEIGHTS)}
-        bad = [name for name, whole in self.whole(parameters).items() if not whole]
-        if bad or not math.isfinite(partial.nll_sum):
-            minibatch = -(-partial.n // self.circuit.batch_size)
-            raise UserError(
-                f"epoch {epoch}, minibatch {minibatch}: {', '.join(bad) or 'NLL'} is not a finite number, the weights "
-                f"diverged{self._first_not_finite(epoch)}; try a smaller --eta. "
-                f"The last checkpoint is in {self.folder.path}"
-            )
+        sizes = jax.device_get(self.largest(self.circuit.get_parameters()))
+        not_finite = [name for name, size in sizes.items() if not math.isfinite(size)]
+        too_large = [name for name, size in sizes.items() if size > MAX_PARAMETER]
+        if not_finite or not math.isfinite(partial.nll_sum):
+            what = f"{', '.join(not_finite) or 'NLL'} is not a finite number"
+            where = self._first_not_finite(epoch)
+        elif too_large:
+            what, where = f"{', '.join(too_large)} is beyond {MAX_PARAMETER:g}", ""
+        else:
+            return
+        minibatch = -(-partial.n // self.circuit.batch_size)
+        raise UserError(
+            f"epoch {epoch}, minibatch {minibatch}: {what}, the weights diverged{where}; try a smaller --eta. "
+            f"The last checkpoint is in {self.folder.path}"
+        )
 
     def _first_not_finite(self, epoch: int) -> str:
         if not self.config.debug_nans:

@@ -99,7 +99,7 @@ def subject(kind: type[TrainingConfig], analysis: AnalysisConfig) -> Subject:
                     f"{record.path}: its content differs from what {exp / 'run.json'} recorded; put it back, or name "
                     "the set to analyze with --dataX --dataY"
                 )
-    if config.classes != analysis.classes and analysis.classes:
+    if analysis.classes:
         config = dataclasses.replace(config, classes=analysis.classes)
     identity = identity_of(form)
     return Subject(config, form, patterns, of, class_names(config, form), identity, log, folder)

@@ -13,7 +13,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from exhibits.common.data.form import Form
+from exhibits.common.data.form import Form, combined
 from exhibits.common.data.loading import load_for_training
 from exhibits.common.experiment.config import FILES, RUNNING, TrainingConfig
 from exhibits.common.experiment.flags import from_command_line
@@ -136,7 +136,7 @@ def task_of(exhibit: str, point: Point, digests: dict[tuple[Path, ...], tuple[st
     files = tuple(point.config.files().values())
     if files not in digests:
         data = load_for_training(point.config)
-        digests[files] = hashlib.sha256("".join(data.learned.values()).encode()).hexdigest(), data.form
+        digests[files] = combined(data.learned.values()), data.form
     digest, form = digests[files]
     return {
         "exhibit": exhibit,

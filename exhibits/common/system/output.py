@@ -3,7 +3,7 @@
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TextIO
 
 STREAMS = {"stdout": 1, "stderr": 2}
@@ -23,7 +23,7 @@ class Forgiving:
             self._give_up()
             return len(text)
 
-    def writelines(self, lines: Iterator[str]) -> None:
+    def writelines(self, lines: Iterable[str]) -> None:
         """Writes some texts if that can be done."""
         for line in lines:
             self.write(line)

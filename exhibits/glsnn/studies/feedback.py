@@ -4,7 +4,7 @@ Networks of 7, 8, 10 and 12 layers, the output included. Without feedback only t
 it every layer does. Two initial gains: orthogonal weights, of which hardly a spike passes the second layer, and larger
 ones, with which all layers are active from the start. Each row of results/feedback.json has the accuracy on the
 development set after each epoch; those of the shallowest network with all feedback also the angle between what each
-layer learns and the true gradient. Controls: feedback that is drawn anew in each minibatch, that turns half its signs
+layer learns and the gradient. Controls: feedback that is drawn anew in each minibatch, that turns half its signs
 halfway, or that reaches other layers than those at the top. Draws four figures and writes the tables in feedback.md.
 """
 
@@ -119,7 +119,7 @@ def run(task: dict) -> dict:
 
     from exhibits.common.circuit.seeds import Keys
     from exhibits.glsnn.backprop import angles_of
-    from exhibits.glsnn.controls import turn_half
+    from exhibits.glsnn.controls import turn_feedback
 
     train, dev = patterns_of(task)
     control, hidden = task.get("control"), len(task["hid_dim"])
@@ -139,7 +139,7 @@ def run(task: dict) -> dict:
     for value in learning_curve(circuit, task):
         acc.append(value)
         if control == "turned" and len(acc) == task["epochs"] // 2:
-            turn_half(circuit, task["seed"])
+            turn_feedback(circuit, task["seed"])
         by_epoch.append(measured())
     return {"acc": acc, "angles": by_epoch}
 

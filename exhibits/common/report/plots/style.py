@@ -50,6 +50,9 @@ def _families() -> list[str]:
     return ["DejaVu Sans", *(name for name in FALLBACK_FONTS if name in installed)]
 
 
+_REPORTED: set[str] = set()
+
+
 @contextmanager
 def _reporting_missing_characters() -> Iterator[None]:
     """A block after which one line on stderr names the characters that no font in use has, each once per process."""
@@ -62,16 +65,13 @@ def _reporting_missing_characters() -> Iterator[None]:
             missing.add(chr(int(found[1])))
         else:
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-    if missing - _REPORTED:
-        _REPORTED.update(missing)
-        characters = "".join(sorted(missing))[:20]
+    if new := missing - _REPORTED:
+        _REPORTED.update(new)
+        characters = "".join(sorted(new))[:20]
         print(
             f"No font in use has {characters}, so boxes are drawn; Noto Sans CJK has Chinese, Japanese and Korean",
             file=sys.stderr,
         )
-
-
-_REPORTED: set[str] = set()
 
 
 def styled(draw: Callable[P, R]) -> Callable[P, R]:
