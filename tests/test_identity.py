@@ -192,6 +192,13 @@ def test_an_analysis_is_of_the_runs_own_test_set(run, refused, monkeypatch, caps
     other = exp / "analysis-dataX"
     assert analyzed(f"--dataX={x}", f"--dataY={y}", folder=other) == ("set dataX.npy", 120)
     assert (exp / "bfasnn_analysis.json").read_bytes() == own
+    (run / "more").mkdir()
+    for array in (x, y):
+        np.save(run / "more" / array.name, np.load(array)[:60])
+    more = (f"--dataX={run / 'more' / x.name}", f"--dataY={run / 'more' / y.name}")
+    for _ in range(2):  # another set of that name has a folder of its own, the same set the same one
+        assert analyzed(*more, folder=exp / "analysis-dataX-2") == ("set dataX.npy", 60)
+    assert analyzed(f"--dataX={x}", f"--dataY={y}", folder=other) == ("set dataX.npy", 120)
     other.rename(run / "elsewhere")
     other.symlink_to(run / "elsewhere")
     refused(analysis(run, f"--dataX={x}", f"--dataY={y}"), "analysis-dataX: is a link")

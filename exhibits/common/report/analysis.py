@@ -1,6 +1,7 @@
 """What every analyze script does with a trained circuit and a labelled set of patterns."""
 
 import dataclasses
+import itertools
 import os
 import time
 from pathlib import Path
@@ -13,7 +14,7 @@ from sklearn.manifold import TSNE
 from sklearn.metrics import confusion_matrix
 
 from exhibits.common.circuit.seeds import Keys
-from exhibits.common.data.form import Form
+from exhibits.common.data.form import Form, combined
 from exhibits.common.data.loading import Patterns, class_names, load_patterns, read_patterns
 from exhibits.common.experiment.config import AnalysisConfig, TrainingConfig
 from exhibits.common.experiment.evaluation import (
@@ -33,7 +34,7 @@ from exhibits.common.report.diagram import draw_circuit, parts_of
 from exhibits.common.report.page import write_report
 from exhibits.common.report.pictures import Album, add_curves, caption_of
 from exhibits.common.system.errors import UserError
-from exhibits.common.system.files import make_folder, write_json
+from exhibits.common.system.files import make_folder, read_json, write_json
 
 MISCLASSIFIED = 25  # patterns shown, at most
 
@@ -47,6 +48,7 @@ class Subject:
         form: how its data were read.
         patterns: to present.
         of: which set they are, such as "test set".
+        sha256: of them and their labels.
         classes: names of the classes.
         identity: of the run.
         log: its record.
@@ -57,6 +59,7 @@ class Subject:
     form: Form
     patterns: Patterns
     of: str
+    sha256: str
     classes: tuple[str, ...]
     identity: Identity
     log: RunLog
@@ -86,13 +89,15 @@ def subject(kind: type[TrainingConfig], analysis: AnalysisConfig) -> Subject:
     if analysis.dataX is not None and analysis.dataY is not None:  # or neither is
         patterns, form, records = read_patterns(analysis.dataX, analysis.dataY, log.form)
         own = [log.data[field].sha256 for field in (f"{name}X", f"{name}Y") if field in log.data]
-        if own != [record.sha256 for record in records]:
-            folder = exp / f"analysis-{analysis.dataX.stem}"
+        found = [record.sha256 for record in records]
+        if own != found:
+            folder = folder_for(exp / f"analysis-{analysis.dataX.stem}", combined(found))
             where = f"results {'replace those in' if folder.exists() else 'go to'} {folder}"
             print(f"{analysis.dataX} is not the run's own {of}; {where}", flush=True)
             of = f"set {analysis.dataX.name}"
     else:
         patterns, form, records = load_patterns(config, name, log.form)
+        found = [record.sha256 for record in records.values()]
         for field, record in records.items():
             if field in log.data and record.sha256 != log.data[field].sha256:
                 raise UserError(
@@ -102,7 +107,18 @@ def subject(kind: type[TrainingConfig], analysis: AnalysisConfig) -> Subject:
     if analysis.classes:
         config = dataclasses.replace(config, classes=analysis.classes)
     identity = identity_of(form)
-    return Subject(config, form, patterns, of, class_names(config, form), identity, log, folder)
+    return Subject(config, form, patterns, of, combined(found), class_names(config, form), identity, log, folder)
+
+
+def folder_for(folder: Path, sha256: str) -> Path:
+    """That folder, or the first of `folder-2`, `folder-3`, ... that has no analysis of a set of other content."""
+
+    def holds_another(path: Path) -> bool:
+        analyses = [read_json(file, dict[str, Any]) for file in path.glob("*_analysis.json")]
+        return any(each.get("sha256", sha256) != sha256 for each in analyses)  # earlier versions did not note it
+
+    names = (folder.name if n == 1 else f"{folder.name}-{n}" for n in itertools.count(1))
+    return next(path for path in map(folder.with_name, names) if not holds_another(path))
 
 
 def evaluate(trained: Restored, patterns: Patterns, of: str, key: jax.Array) -> tuple[dict[str, Any], Readout, Any]:
@@ -185,7 +201,7 @@ def analyze(kind: type[TrainingConfig], model: type[Network], analysis: Analysis
         print(f" => NLL = {result['nll_calibrated']}  calibrated: {how}")
     spikes = ", ".join(f"{name} {mean:.1f}" for name, mean in result["spikes_per_pattern"].items())
     print(f" => Spikes per pattern: {spikes}", flush=True)
-    write_json(seen.folder / f"{stem}_analysis.json", result)
+    write_json(seen.folder / f"{stem}_analysis.json", {"sha256": seen.sha256} | result)
 
     album = Album(seen.folder, stem, caption_of(seen.config, network.summary, trained.epoch), analysis.format)
     add_curves(album, exp, seen.config, seen.log)
