@@ -227,6 +227,7 @@ def test_runs_of_a_sweep_begin_with_the_weights_that_are_asked_for(data, runs, t
         (["--lr_target", "1", "-1"], "--lr_target -1.*above 0"),
         (["--lr_target"], "one or more values"),
         (["--lr_target", "1", "1"], "different values"),
+        (["--lr_target", "1", "1.0", "--seed", "2"], "--lr_target 1 1.0: the same value twice"),
         (["--exp_dir", "x"], "the sweep's own"),
         (["--join_dev"], "the sweep's own"),
         (["word"], "expected a flag"),

@@ -98,11 +98,17 @@ def grid(exhibit: str, flags: Sequence[str], out: Path) -> list[Point]:
             raise UserError(f"--{name} {' '.join(given)}: expected True, False or both")
         if len(set(given)) < len(given):
             raise UserError(f"--{name} {' '.join(given)}: expected different values")
-    points = []
+    points: dict[TrainingConfig, Point] = {}  # by configuration, but for the folder
     for chosen in itertools.product(*values.values()):
         named = dict(zip(values, chosen, strict=True))
-        points.append(Point(named, config_of(kind, named, out / folder_of(named))))
-    return points
+        config = config_of(kind, named, out / folder_of(named))
+        alike = points.setdefault(dataclasses.replace(config, exp_dir=out), Point(named, config))
+        if alike.values != named:
+            differing = [
+                f"--{name} {alike.values[name]} {value}" for name, value in named.items() if alike.values[name] != value
+            ]
+            raise UserError(f"{' '.join(differing)}: the same value twice; expected different values")
+    return list(points.values())
 
 
 def config_of(kind: type[TrainingConfig], values: Mapping[str, str], folder: Path) -> TrainingConfig:
