@@ -10,7 +10,7 @@ from exhibits.common.system.errors import reported
 
 with reported():  # a package may be missing
     from exhibits.bfa_snn.config import Config
-    from exhibits.common.report.results import Results, Row
+    from exhibits.common.report.results import Reference, Results, Row
 
 ROWS = [
     Row("page", "page's recipe, 784-1000-10", seeds=(1234, 1235, 1236, 1237, 1238)),
@@ -48,7 +48,7 @@ ROWS = [
 ]
 AT_A_GLANCE = ("page", "best", "wide", "fashion-centred")  # rows that the museum's README shows
 REFERENCES = [
-    ("ngc-learn museum page", "96.28", "0.372", "18.7 min", "RTX 2070 (dev 96.68 %)"),
+    Reference("ngc-learn museum page", "96.28", dev="96.68", nll="0.372", training="18.7 min", hardware="RTX 2070"),
 ]
 
 

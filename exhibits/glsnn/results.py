@@ -9,7 +9,7 @@ sys.path.insert(0, str(HERE.parents[1]))  # this repository's, whatever else is 
 from exhibits.common.system.errors import reported
 
 with reported():  # a package may be missing
-    from exhibits.common.report.results import Results, Row
+    from exhibits.common.report.results import Reference, Results, Row
     from exhibits.glsnn.config import Config
 
 SEEDS = (1234, 1235, 1236)
@@ -46,10 +46,10 @@ ROWS = [
 ]
 AT_A_GLANCE = ("mnist-60000", "fashion-60000")  # rows that the museum's README shows
 REFERENCES = [
-    ("MNIST: Zhao et al. (2020)", "98.62", "", "", ""),
-    ("MNIST: BrainCog", "98.23", "", "", ""),
-    ("Fashion-MNIST: Zhao et al. (2020)", "89.05", "", "", ""),
-    ("Fashion-MNIST: BrainCog", "89.68", "", "", ""),
+    Reference("MNIST: Zhao et al. (2020)", "98.62"),
+    Reference("MNIST: BrainCog", "98.23"),
+    Reference("Fashion-MNIST: Zhao et al. (2020)", "89.05"),
+    Reference("Fashion-MNIST: BrainCog", "89.68"),
 ]
 
 

@@ -53,6 +53,25 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Reference:
+    """A published row of a results table, as texts; empty where nothing was published.
+
+    Attributes:
+        title: whose it is.
+        acc, dev: accuracy on the test and the development set, %.
+        nll: on the test set, nats.
+        training, hardware: how long it took, and on what.
+    """
+
+    title: str
+    acc: str
+    dev: str = ""
+    nll: str = ""
+    training: str = ""
+    hardware: str = ""
+
+
+@dataclass(frozen=True)
 class Results:
     """The results of an exhibit: which rows its tables have, how they are measured, and where they are shown.
 
@@ -62,14 +81,14 @@ class Results:
         kind: of the exhibit's configuration.
         rows: in the order of the table.
         at_a_glance: names of the rows that the museum's README shows, if it shows any.
-        references: published rows: title, accuracy (%), NLL (nats), training time and hardware, as texts.
+        references: published rows.
     """
 
     script: Path
     kind: type[TrainingConfig]
     rows: Sequence[Row]
     at_a_glance: Sequence[str] = ()
-    references: Sequence[Sequence[str]] = ()
+    references: Sequence[Reference] = ()
 
     @property
     def folder(self) -> Path:
@@ -215,8 +234,8 @@ class Results:
             "|---|---|---|---|---|---|---|---|---|",
         ]
         lines += [
-            f"| {title} | | | {acc} | {nll} | | | {time} | {device} |"
-            for title, acc, nll, time, device in self.references
+            f"| {row.title} | | {row.dev} | {row.acc} | {row.nll} | | | {row.training} | {row.hardware} |"
+            for row in self.references
         ]
         paths = [(row.title, self._path(row.name)) for row in rows]
         return "\n".join([*lines, *(_line(title, seed_results(path)) for title, path in paths if path.exists())])
