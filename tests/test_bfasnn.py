@@ -198,10 +198,14 @@ def test_cosine_schedule_scales_updates(make_circuit, synapses):
     """Minibatch m of 4 learns (1 + cos(pi m / 4)) / 2 of what it would learn with constant learning rates."""
     x, y = make_patterns(8)
 
+    circuits = {}
+    for schedule in ("constant", "cosine"):
+        circuits[schedule] = make_circuit(schedule=schedule, synapses=synapses, T=10, burn_in=9, eta=(0.01, 0.02))
+        circuits[schedule].n_updates = 4
+    values = circuits["constant"].get_parameters()
+
     def change(schedule, before):
-        circuit = make_circuit(schedule=schedule, synapses=synapses, T=10, burn_in=9, eta=(0.01, 0.02))
-        circuit.n_updates = 4
-        values = circuit.get_parameters()
+        circuit = circuits[schedule]
         circuit.set_parameters(values | {name: jnp.float32(before) for name in values if name.endswith("opt_params")})
         circuit.read(x, y, jax.random.PRNGKey(1), learn=True)
         after = circuit.get_parameters()

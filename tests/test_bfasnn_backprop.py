@@ -15,7 +15,7 @@ from exhibits.bfa_snn.config import CircuitConfig
 from exhibits.bfa_snn.controls import RedrawnBFA_SNN, SymmetricBFA_SNN, UngatedBFA_SNN, turn_feedback
 from exhibits.bfa_snn.model import BFA_SNN
 from exhibits.common.cells.components import secant_surrogate
-from exhibits.common.circuit.minibatches import minibatches_of
+from exhibits.common.circuit.minibatches import minibatch_of
 from exhibits.common.experiment.angles import angle
 
 # A short membrane time constant: within a few steps, all layers spike.
@@ -29,9 +29,13 @@ def make(kind=BFA_SNN, seed=0, **values):
 
 def directions_of(circuit, x, y, key):
     """What `directions` gives, and the spikes of all layers at every step."""
-    rows = [each[0] for each in minibatches_of(x, y, circuit.batch_size, 1)]
-    run = circuit.run(circuit.get_parameters(), rows[2], key, learn=False)
-    found = jax.device_get(directions(circuit, run, *rows[:2]))
+    rows = minibatch_of(x, y, circuit.batch_size)
+
+    @jax.jit  # one program, not one for every operation
+    def program(parameters, x, y, valid, key):
+        return directions(circuit, circuit.run(parameters, valid, key, learn=False), x, y)
+
+    found = jax.device_get(program(circuit.get_parameters(), *rows, key))
     layers = {f"s{n}": (sent, np.s_[:]) for n, sent in enumerate(circuit.sent)}
     return found, circuit.tracer(layers)(circuit.get_parameters(), *rows, key)
 

@@ -122,7 +122,7 @@ def test_claims_are_checked_before_memory_is_taken(tmp_path, member, said):
 
 
 def test_every_flipped_bit_is_found_or_harmless(tmp_path):
-    like = {"w": np.arange(6, dtype=np.float32), "n": np.int64(3)}
+    like = {"w": np.arange(6, dtype=np.float32)}
     with ParameterStore(tmp_path) as store:
         store.save(1, like)
     path = tmp_path / "1" / "default" / "arrays.npz"
@@ -136,7 +136,7 @@ def test_every_flipped_bit_is_found_or_harmless(tmp_path):
         except UserError:
             found += 1
         else:  # a date, say
-            assert arrays["n"] == 3 and arrays["w"].tobytes() == like["w"].tobytes()
+            assert arrays["w"].tobytes() == like["w"].tobytes()
     assert found > 4 * len(whole)
 
 

@@ -30,21 +30,24 @@ def test_events_equal_dense_products(n, m, batch, density, seed):
     error = rng.normal(size=(batch, m)).astype(np.float32)
     before = weight.copy()
 
-    out, (index, count) = forward(jnp.asarray(spikes), jnp.asarray(weight), jnp.asarray(bias))
+    @jax.jit  # one program for each example
+    def kernels(spikes, weight, bias, error):
+        out, found = forward(spikes, weight, bias)
+        return out, found, [update(found, error, weight, bias, 0.3, *sign) for sign in ((), (1,), (-1,))]
+
+    out, (index, count), ((new_weight, new_bias), *signed) = jax.device_get(kernels(spikes, weight, bias, error))
     exact = spikes.astype(np.float64) @ weight + bias
     np.testing.assert_allclose(out, exact, rtol=1e-5, atol=1e-5 * max(1, np.abs(exact).max()))
     for b in range(batch):
         np.testing.assert_array_equal(index[b, : count[b]], np.flatnonzero(spikes[b]))
 
-    new_weight, new_bias = update((index, count), jnp.asarray(error), jnp.asarray(weight), jnp.asarray(bias), 0.3)
     exact = weight + 0.3 * spikes.T.astype(np.float64) @ error
     rounding = {"rtol": 1e-5, "atol": 1e-5 * (1 + batch)}  # terms of size 1, which may cancel
     np.testing.assert_allclose(new_weight, exact, **rounding)
     np.testing.assert_allclose(new_bias, bias + 0.3 * error.sum(axis=0), **rounding)
     np.testing.assert_array_equal(weight, before)
 
-    for sign in (1, -1):  # rows without a spike stay as they are
-        cut, _ = update((index, count), jnp.asarray(error), jnp.asarray(weight), jnp.asarray(bias), 0.3, sign)
+    for sign, (cut, _) in zip((1, -1), signed, strict=True):  # rows without a spike stay as they are
         rows = spikes.any(axis=0)
         np.testing.assert_array_equal(cut[rows], np.where(sign * new_weight < 0, 0, new_weight)[rows])
         np.testing.assert_array_equal(cut[~rows], weight[~rows])

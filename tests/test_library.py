@@ -209,7 +209,11 @@ def test_it_says_what_it_is(name, network, make_circuit):
 
 def test_folders_that_cannot_be_loaded(name, folders, tmp_path):
     kind, other = RUNS[name][0], folders["glsnn" if name == "bfa_snn" else "bfa_snn"]
-    for folder, said in ((tmp_path, "config.json"), (tmp_path / "none", "config.json"), (other, "")):
+    for folder, said in (
+        (tmp_path, "config.json"),
+        (tmp_path / "none", "config.json"),
+        (other, f"expected one of {name}"),
+    ):
         with pytest.raises(UserError) as error:
             kind.load(folder)
         assert str(folder) in str(error.value) and said in str(error.value)

@@ -39,8 +39,8 @@ def test_it_answers_as_well_as_it_says(folder):
     require_data_of(config)
     dev, *_ = load_patterns(config, "dev", log.form)
     acc = (network.predict(dev.x[:PATTERNS]) == dev.y[:PATTERNS].argmax(axis=1)).mean()
-    p = log.best_dev_acc or 0.0
-    assert acc > p - 4 * np.sqrt(p * (1 - p) / PATTERNS)
+    p = log.best_dev_acc
+    assert p and acc > p - 4 * np.sqrt(p * (1 - p) / PATTERNS)
     assert f"epoch {log.best_epoch} of {config.epochs}" in repr(network)
 
 

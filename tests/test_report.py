@@ -123,6 +123,7 @@ def test_what_differs_from_the_recipe_is_told():
     assert (shown["hid_dim"], shown["eta"], shown["dt"], shown["classes"]) == ("1000", "not given", "0.25", "none")
 
 
+@pytest.mark.parametrize("analyzed", ["bfa_snn"], indirect=True)  # the album is both exhibits'
 def test_pictures_in_another_format(analyzed, capsys):
     exp, config, stem, _ = analyzed
     commands.analyze(config.exhibit, [f"--exp_dir={exp}", "--format=svg", "--tsne_patterns=20"])

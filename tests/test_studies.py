@@ -223,6 +223,8 @@ run_study(Path({str(toy)!r}), {tasks!r}, config, dict)
         if any(mark.name.endswith(f"-{victim.pid}") for mark in marks.iterdir()):
             break
         time.sleep(0.1)
+    else:
+        pytest.fail("the victim has not begun a task")
     victim.send_signal(signal.SIGKILL)
     assert running.wait(120) == 0
     begun = {}
@@ -297,12 +299,6 @@ def test_dale_studys_controls_have_no_inhibition_that_learns(small_data):
     assert zero["fixed"]["I1"] == zero["fixed"]["I2"] == 0
 
 
-def run_script(name, *args):
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "JAX_PLATFORMS": "cpu"}
-    command = [sys.executable, str(FOLDERS[name] / f"{name}.py"), *map(str, args)]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
-
-
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
@@ -316,12 +312,12 @@ def run_script(name, *args):
     ],
     ids=str,
 )
-def test_bad_flags_are_refused(flags, words, tmp_path):
+def test_bad_flags_are_refused(flags, words, tmp_path, monkeypatch, capsys):
     out = tmp_path / "out"
-    done = run_script("depth", *flags, "--out_dir", out)
-    assert done.returncode == 2, done.stdout + done.stderr
-    lines = [line for line in done.stderr.replace("\r", "\n").splitlines() if line and not line.startswith("depth:")]
-    assert len(lines) == 1 and lines[0].startswith("error: "), done.stderr
+    assert start(monkeypatch, [str(STUDIES / "depth.py"), *flags, f"--out_dir={out}"]) == 2
+    said = capsys.readouterr().err
+    lines = [line for line in said.replace("\r", "\n").splitlines() if line and not line.startswith("depth:")]
+    assert len(lines) == 1 and lines[0].startswith("error: "), said
     for word in words:
         assert word in lines[0]
     assert not list(out.rglob("*.json"))

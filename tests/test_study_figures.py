@@ -4,7 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from test_studies import FOLDERS, GLSNN, STUDIES, run_script
+from test_bad_input import start
+from test_studies import FOLDERS, GLSNN, STUDIES
 
 from exhibits.common.system.files import read_json
 from exhibits.common.system.places import REPOSITORY
@@ -21,12 +22,12 @@ FIGURES = {
 
 
 @pytest.mark.parametrize(("name", "figures"), FIGURES.items())
-def test_scripts_draw_what_rows_there_are(name, figures, tmp_path):
+def test_scripts_draw_what_rows_there_are(name, figures, tmp_path, monkeypatch, capfd):
     kept = read_json(FOLDERS[name] / "results" / f"{name}.json")
     (tmp_path / f"{name}.json").write_text(json.dumps(kept))
     page = (FOLDERS[name] / f"{name}.md").read_bytes()
-    done = run_script(name, "--plot_only", "--out_dir", tmp_path)
-    assert done.returncode == 0, done.stderr
+    command = [str(FOLDERS[name] / f"{name}.py"), "--plot_only", f"--out_dir={tmp_path}"]
+    assert start(monkeypatch, command) == 0, capfd.readouterr().err
     for figure in figures:
         assert (tmp_path / f"{figure}.png").read_bytes()[:4] == b"\x89PNG"
     assert (FOLDERS[name] / f"{name}.md").read_bytes() == page
