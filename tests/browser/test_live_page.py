@@ -58,6 +58,29 @@ def test_a_presentation_plays_pauses_and_steps(visit):
     expect(clock).to_have_text("25.00 ms")
 
 
+def test_a_new_digit_plays_from_its_start(visit):
+    """Though the frame that the old one has asked for is still to come."""
+    page = visit("index.html#draw", motion="no-preference")
+    before, after = page.evaluate(
+        """async () => {
+          const [pad, speed, clock] = [".pad", "[aria-label=Speed]", "output"].map((what) =>
+            document.querySelector(`#draw ${what}`));
+          const press = (key) => pad.dispatchEvent(new KeyboardEvent("keydown", { key }));
+          const frame = () => new Promise(requestAnimationFrame);
+          press("4");
+          while (parseFloat(clock.textContent) < 2) await frame();
+          const before = parseFloat(clock.textContent);
+          speed.value = 2.5; // ms per second
+          press("7");
+          await frame();
+          await frame();
+          return [before, parseFloat(clock.textContent)];
+        }"""
+    )
+    assert before < 25
+    assert after < 1
+
+
 def test_reduced_motion_shows_all_at_once(visit):
     page = visit("index.html#draw")
     page.locator("#draw .pad").press("4")

@@ -74,17 +74,17 @@
       let before = performance.now();
       let due = this.step;
       const tick = (now) => {
-        if (!this.playing) return;
         due += ((now - before) / 1000) * (Number(this.speed.value) / this.time.dt);
         before = now;
         if (Math.floor(due) > this.step) this.go(Math.floor(due));
         if (this.step >= this.time.steps) this.pause();
-        else requestAnimationFrame(tick);
+        else this.frame = requestAnimationFrame(tick);
       };
-      requestAnimationFrame(tick);
+      this.frame = requestAnimationFrame(tick);
     }
 
     pause() {
+      cancelAnimationFrame(this.frame); // or a presentation that starts now would go on from where this one is
       this.playing = false;
       this.button.textContent = "Play";
     }
