@@ -31,14 +31,31 @@ def test_a_digit_plays_before_a_visitor_draws(visit):
     assert "says 1," in said(page, "#draw")
 
 
-def test_a_finger_draws_too(visit):
+@pytest.mark.parametrize("fingers", [1, 2])
+def test_a_finger_draws_too_and_a_second_one_does_not(fingers, visit):
     page = visit("index.html#draw", width=390, has_touch=True, is_mobile=True)
     box = page.locator("#draw .pad").bounding_box()
     touch = page.context.new_cdp_session(page)
     for kind, y in [("touchStart", 40), *(("touchMove", y) for y in range(50, 240, 10)), ("touchEnd", None)]:
-        points = [] if y is None else [{"x": box["x"] + box["width"] / 2, "y": box["y"] + y * box["height"] / 280}]
+        points = [
+            {"x": box["x"] + x * box["width"], "y": box["y"] + y * box["height"] / 280, "id": n}
+            for n, x in enumerate((0.5, 0.9)[:fingers])
+            if y is not None
+        ]
         touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
     assert "says 1," in said(page, "#draw")
+    right = "document.querySelector('#draw .pad').getContext('2d').getImageData(210, 0, 70, 280).data"
+    assert page.evaluate(f"{right}.every((byte, i) => byte === (i % 4 === 3 ? 255 : 0))")
+
+
+def test_only_the_left_button_draws(visit):
+    page = visit("index.html#draw")
+    drawing = "document.querySelector('#draw .pad').toDataURL()"
+    before = page.evaluate(drawing)
+    page.locator("#draw .pad").click(button="right")
+    assert page.evaluate(drawing) == before
+    page.locator("#draw .pad").click()
+    assert page.evaluate(drawing) != before
 
 
 def test_a_presentation_plays_pauses_and_steps(visit):

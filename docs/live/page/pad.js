@@ -45,15 +45,18 @@
     listen() {
       const { canvas } = this;
       canvas.addEventListener("pointerdown", (event) => {
+        if (!event.isPrimary || event.button !== 0) return; // a second finger, or not the left button
         canvas.setPointerCapture(event.pointerId);
         if (this.greeting) this.clear(false);
         this.last = this.place(event);
         this.stroke([event]);
       });
       canvas.addEventListener("pointermove", (event) => {
-        if (this.last) this.stroke(event.getCoalescedEvents?.() ?? [event]);
+        if (this.last && event.isPrimary) this.stroke(event.getCoalescedEvents?.() ?? [event]);
       });
-      for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, () => this.lift());
+      for (const end of ["pointerup", "pointercancel"]) {
+        canvas.addEventListener(end, ({ isPrimary }) => isPrimary && this.lift());
+      }
       canvas.addEventListener("keydown", ({ key, ctrlKey, metaKey, altKey }) => {
         if (/^[0-9]$/.test(key) && !(ctrlKey || metaKey || altKey)) this.sampleOf(Number(key));
       });
