@@ -139,6 +139,46 @@ def test_a_drawn_digit_can_be_taught(visit):
     assert "mean change of 0.0" in page.locator("#learn [data-is=changed]").inner_text()
 
 
+def test_a_digit_that_is_cleared_meanwhile_is_taught_to_its_end(visit):
+    page = visit("index.html#learn")
+    status(page, "#learn", "right after 0 digits")
+    page.locator("#learn .pad").press("3")
+    page.evaluate(
+        """() => {
+          document.querySelector("#learn [data-is=one]").click();
+          [...document.querySelectorAll("#learn button")].find((button) => button.textContent === "Clear").click();
+        }"""
+    )
+    status(page, "#learn", "Taught 3")
+    assert page.get_by_role("button", name="Teach 100 digits").is_visible()
+    assert page.locator("#learn [data-is=one]").is_disabled()
+
+
+def test_start_again_leaves_nothing_of_before(visit):
+    page = visit("index.html#learn")
+    status(page, "#learn", "right after 0 digits")
+    curve = "document.querySelector('#learn [data-is=accuracy]').toDataURL()"
+    drawn = page.evaluate(curve)
+    page.locator("#learn [data-is=feedback]").select_option("flipped")
+    assert page.evaluate(curve) != drawn  # a curve of another colour begins
+    page.locator("#learn .pad").press("3")
+    page.locator("#learn [data-is=one]").click()
+    status(page, "#learn", "Taught 3")
+    left = page.evaluate(
+        """() => {
+          document.querySelector("#learn [data-is=restart]").click();
+          return ["taught", "changed", "number"].map((name) => document.querySelector(`#learn [data-is=${name}]`))
+            .map((line) => line.textContent.trim());
+        }"""
+    )
+    assert left == ["", "", ""]
+    empty = page.evaluate(curve)
+    status(page, "#learn", "right after 0 digits")
+    assert page.evaluate(curve) != empty
+    page.evaluate("for (let i = 0; i < 2; i++) document.querySelector('#learn [data-is=many]').click()")
+    status(page, "#learn", "^Stopped; digits taught: 0.$")
+
+
 def test_damage_lowers_the_accuracy(visit):
     page = visit("index.html#lesion")
     page.get_by_role("button", name="Measure accuracy").click()

@@ -48,7 +48,7 @@
         accuracy: new AccuracyChart(find("accuracy"), {
           label: "digits taught",
           most: (curves) => Math.max(200, ...curves.map(({ points }) => points.at(-1)[0])),
-          ticks: (most) => [0, most / 2, most],
+          ticks: (most) => [0, Math.round(most / 2), most],
         }),
       };
       this.pad = new Pad(find("pad"), model.samples, (pixels, label) => this.drew(pixels, label));
@@ -108,6 +108,7 @@
       this.weights.E2.set(FEEDBACK[this.kind](this.E2, this.next));
       const last = this.curves.at(-1)?.points.at(-1);
       if (last) this.addCurve(last);
+      this.charts.accuracy.show(this.curves);
     }
 
     addCurve(...points) {
@@ -120,6 +121,7 @@
       this.charts.signal.show(new Float32Array(H));
       this.charts.change.show(new Float32Array(D));
       this.find("changed").textContent = "";
+      for (const name of ["taught", "number"]) this.find(name).textContent = "\u00a0"; // keeps the line's height
     }
 
     get busy() {
@@ -139,7 +141,7 @@
     }
 
     stop() {
-      if (this.busy) this.end(`Stopped after ${this.taught} digits.`);
+      if (this.busy) this.end(`Stopped; digits taught: ${this.taught}.`);
     }
 
     say(text) {
@@ -155,13 +157,14 @@
     async teachDrawn() {
       const task = this.begin();
       const label = Number(this.find("label").value);
-      const before = this.ask();
-      await this.teach(this.learners[0], [{ pixels: this.drawn, label }], task);
-      if (!task.replaced) this.end(`Taught ${label}: it said ${before} before, and ${this.ask()} after.`);
+      const pixels = this.drawn; // the visitor may clear the pad meanwhile
+      const before = this.ask(pixels);
+      await this.teach(this.learners[0], [{ pixels, label }], task);
+      if (!task.replaced) this.end(`Taught ${label}: it said ${before} before, and ${this.ask(pixels)} after.`);
     }
 
-    ask() {
-      const { count, logit } = this.net.present(this.drawn, foldIn(this.model.key, 0));
+    ask(pixels) {
+      const { count, logit } = this.net.present(pixels, foldIn(this.model.key, 0));
       return predicted(count, logit);
     }
 
