@@ -193,7 +193,7 @@ def test_feedback_pathways_of_the_glsnn(visit):
     page.locator(".pad").press("7")
     assert "says" in said(page, "#cascade")
     page.locator("[data-is=label]").select_option("3")
-    notes = page.locator(".check output")
+    notes = page.locator(".check .note")
     expect(notes.nth(1)).to_contain_text("mean 0.")
     before = page.evaluate("Museum.page.weights.W2.slice(0, 800).join()")
     page.locator("[data-pathway='2']").uncheck()

@@ -89,13 +89,13 @@
     makeFeedback() {
       this.pathways = sizes.slice(1, LAST).map((_, i) => {
         const layer = i + 1;
-        const on = make("input", { type: "checkbox", checked: "", "data-pathway": layer });
+        const on = make("input", { type: "checkbox", checked: "", autocomplete: "off", "data-pathway": layer });
         const canvas = make("canvas", {
           style: "height: 48px",
           role: "img",
           "aria-label": `Target minus rate of each cell of hidden layer ${layer}`,
         });
-        const said = make("output", { class: "note" });
+        const said = make("span", { class: "note" });
         const title = make(
           "span",
           { title: layer === LAST - 1 ? `through W${LAST}, from behind` : `through F${layer}` },

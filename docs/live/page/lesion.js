@@ -81,7 +81,11 @@
     apply() {
       this.stop();
       const { samples, key, shipped } = this.model;
-      for (const kind of Object.keys(KINDS)) this.find(`${kind}-share`).textContent = percent(this.damage[kind]);
+      for (const kind of Object.keys(KINDS)) {
+        const share = percent(this.damage[kind]);
+        this.find(`${kind}-share`).textContent = share;
+        this.find(kind).setAttribute("aria-valuetext", share);
+      }
       const pixels = withStatic(samples[this.sample].pixels, this.damage.static, this.seed);
       drawPixels(this.find("seen"), pixels);
       this.net = this.netWith(this.damage);

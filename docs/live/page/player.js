@@ -13,7 +13,8 @@
       Object.assign(this, { time, show, step: 0, playing: false });
       this.button = make("button", { class: "main" }, "Play");
       this.stepper = make("button", {}, "Step");
-      this.slider = make("input", { type: "range", min: 0, max: time.steps, value: 0, "aria-label": "Time" });
+      const range = { min: 0, max: time.steps, value: 0, autocomplete: "off" };
+      this.slider = make("input", { type: "range", ...range, "aria-label": "Time" });
       this.speed = make(
         "select",
         { "aria-label": "Speed" },
