@@ -22,6 +22,12 @@
     return made;
   }
 
+  /** Says how a room is getting on; screen readers wait while it is busy, and read what comes of it. */
+  function announce(status, text, busy = false) {
+    status.setAttribute("aria-busy", busy);
+    status.textContent = text;
+  }
+
   /** Tabs, one for each room: arrow keys move between them. The address remembers which one is open. */
   function tabs(list, opened) {
     const all = [...list.querySelectorAll("[role=tab]")];
@@ -91,5 +97,5 @@
     where.textContent = `Self-check: all spikes of ${same} of ${digits.length} digits are those of Python; ${verdict}.`;
   }
 
-  Object.assign(Museum, { element, calm, breathe, percent, colour, column, make, tabs, Answer, selfCheck });
+  Object.assign(Museum, { element, calm, breathe, percent, colour, column, make, announce, tabs, Answer, selfCheck });
 }

@@ -20,6 +20,7 @@
     calm,
     percent,
     make,
+    announce,
   } = globalThis.Museum;
   const BATCH = 20; // digits of a minibatch
   const ROUND = 100; // digits between two measurements of accuracy
@@ -144,8 +145,8 @@
       if (this.busy) this.end(`Stopped; digits taught: ${this.taught}.`);
     }
 
-    say(text) {
-      this.find("status").textContent = text;
+    say(text, busy) {
+      announce(this.find("status"), text, busy);
     }
 
     allow() {
@@ -171,7 +172,7 @@
     async teachMany() {
       const task = this.begin();
       for (let n = 0; n < ROUND && !task.replaced; n += BATCH) {
-        this.say(`Teaching: ${n} of ${ROUND} digits`);
+        this.say(`Teaching: ${n} of ${ROUND} digits`, true);
         await this.teach(this.learners[1], this.nextLessons(), task);
       }
       if (!task.replaced) await this.measure(task);
@@ -239,7 +240,7 @@
 
     async measure(task = this.begin()) {
       const { heldOut, key } = this.model;
-      const progress = (done) => this.say(`Measuring: ${done} of ${heldOut.length} digits`);
+      const progress = (done) => this.say(`Measuring: ${done} of ${heldOut.length} digits`, true);
       const share = await accuracy(this.net, heldOut, key, task, progress);
       if (share === null) return;
       const point = [this.taught, share];

@@ -16,6 +16,7 @@
     accuracy,
     drawPixels,
     percent,
+    announce,
   } = globalThis.Museum;
   const KINDS = { cells: "hidden", synapses: "output", static: "input" };
   const SWEEP = [0, 0.15, 0.3, 0.45, 0.6, 0.75, 0.9];
@@ -102,13 +103,13 @@
       this.say("");
     }
 
-    say(text) {
-      this.find("status").textContent = text;
+    say(text, busy) {
+      announce(this.find("status"), text, busy);
     }
 
     async measure() {
       const task = (this.task = new Task(this));
-      const progress = (done) => this.say(`Measuring: ${done} of ${this.model.heldOut.length} digits`);
+      const progress = (done) => this.say(`Measuring: ${done} of ${this.model.heldOut.length} digits`, true);
       const share = await accuracy(this.net, this.digitsWith(this.damage), this.model.key, task, progress);
       if (share === null) return;
       this.find("number").textContent = percent(share, 1);
@@ -122,7 +123,7 @@
       for (const share of SWEEP) {
         const damage = { cells: 0, synapses: 0, static: 0, [kind]: share };
         const progress = (done) =>
-          this.say(`${percent(share)} of ${kind}: ${done} of ${this.model.heldOut.length} digits`);
+          this.say(`${percent(share)} of ${kind}: ${done} of ${this.model.heldOut.length} digits`, true);
         const right = await accuracy(this.netWith(damage), this.digitsWith(damage), this.model.key, task, progress);
         if (right === null) return;
         this.curves[kind].points.push([100 * share, right]);

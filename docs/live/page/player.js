@@ -21,7 +21,7 @@
         ...time.speeds.map((ms) => make("option", { value: ms }, `${ms} ms a second`)),
       );
       this.speed.selectedIndex = 1;
-      this.clock = make("output", { style: "min-width: 9ch" });
+      this.clock = make("output", { style: "min-width: 9ch", "aria-live": "off" });
       const slider = make("div", { class: "grow" }, this.slider);
       place.replaceChildren(this.button, this.stepper, this.speed, slider, this.clock);
       this.listen();
