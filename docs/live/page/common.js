@@ -28,7 +28,7 @@
     status.textContent = text;
   }
 
-  /** Tabs, one for each room: arrow keys move between them. The address remembers which one is open. */
+  /** Tabs, one for each room: arrow keys, Home and End move between them. The address remembers which one is open. */
   function tabs(list, opened) {
     const all = [...list.querySelectorAll("[role=tab]")];
     const open = (tab) => {
@@ -46,12 +46,15 @@
       open(tab);
     };
     list.addEventListener("click", ({ target }) => all.includes(target) && go(target));
-    list.addEventListener("keydown", ({ key }) => {
-      const step = { ArrowRight: 1, ArrowLeft: -1 }[key];
-      if (!step) return;
-      const next = all[(all.indexOf(document.activeElement) + step + all.length) % all.length];
-      next.focus();
-      go(next);
+    list.addEventListener("keydown", (event) => {
+      if (event.altKey || event.ctrlKey || event.metaKey) return; // the browser's: Alt and an arrow goes back
+      const at = all.indexOf(document.activeElement);
+      const next = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: -1 }[event.key];
+      if (next === undefined) return;
+      event.preventDefault(); // Home and End would scroll
+      const tab = all.at(next % all.length);
+      tab.focus();
+      go(tab);
     });
     addEventListener("hashchange", () => open(byAddress()));
     open(byAddress());

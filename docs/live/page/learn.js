@@ -63,7 +63,7 @@
       find("start").addEventListener("change", () => this.restart());
       find("restart").addEventListener("click", () => this.restart());
       find("feedback").addEventListener("change", () => this.switchFeedback());
-      find("one").addEventListener("click", () => this.teachDrawn());
+      find("one").addEventListener("click", () => !this.busy && this.teachDrawn());
       find("many").addEventListener("click", () => (this.busy ? this.stop() : this.teachMany()));
     }
 
@@ -150,7 +150,8 @@
     }
 
     allow() {
-      this.find("one").disabled = this.busy || this.drawn === null;
+      this.find("one").disabled = this.drawn === null;
+      this.find("one").setAttribute("aria-disabled", this.busy); // disabled, it would lose the focus
       this.find("many").textContent = this.busy ? "Stop" : `Teach ${ROUND} digits`;
     }
 
