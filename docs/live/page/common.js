@@ -90,6 +90,7 @@
 
   /** Compares all spikes of some digits with Python's, by their hashes. */
   async function selfCheck(where, digits, expected, hash) {
+    where.textContent = `Self-check: comparing all spikes of ${digits.length} digits with Python's.`;
     let same = 0;
     for (let i = 0; i < digits.length; i++) {
       same += hash(digits[i].pixels) === expected[i];
