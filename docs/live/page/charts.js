@@ -12,6 +12,16 @@
       this.context = canvas.getContext("2d");
       new ResizeObserver(() => this.redraw()).observe(canvas);
       matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.redraw());
+      this.watchRatio();
+    }
+
+    /** Draws again when the window moves to a screen of another pixel ratio, or zooms. */
+    watchRatio() {
+      const changed = () => {
+        this.redraw();
+        this.watchRatio();
+      };
+      matchMedia(`(resolution: ${devicePixelRatio}dppx)`).addEventListener("change", changed, { once: true });
     }
 
     redraw() {
