@@ -46,6 +46,7 @@
         layer: 1,
         cell: null,
         taught: 0,
+        fedBack: true, // whether the pictures of feedback show some
       });
       this.makeNet();
       this.makeCharts();
@@ -170,7 +171,8 @@
         : this.answer.show();
       if (said)
         this.answer.say(`The network says ${said.best}, with a probability of ${percent(said.probability, 1)}.`);
-      this.showFeedback(done);
+      if (done || this.fedBack) this.showFeedback(done); // they are blank while a digit plays
+      this.fedBack = done;
     }
 
     trace() {
