@@ -110,7 +110,7 @@
       const H = this.sizes[layer];
       const C = error.length;
       const out = new Float32Array(H);
-      const top = layer === this.last - 1; // it sees the forward weights from behind
+      const top = layer === this.last - 1; // F${layer} is the next W transposed
       const weights = this.weights[top ? `W${this.last}` : `F${layer}`];
       for (let h = 0; h < H; h++) {
         let sum = 0;

@@ -97,11 +97,8 @@
           "aria-label": `Target minus rate of each cell of hidden layer ${layer}`,
         });
         const said = make("span", { class: "note" });
-        const title = make(
-          "span",
-          { title: layer === LAST - 1 ? `through W${LAST}, from behind` : `through F${layer}` },
-          `to hidden ${layer}`,
-        );
+        const through = layer === LAST - 1 ? `W${LAST} transposed` : `F${layer}`;
+        const title = make("span", {}, `to hidden ${layer}, through ${through}`);
         this.find("pathways").append(make("div", {}, make("label", { class: "check" }, on, title, said), canvas));
         on.addEventListener("change", () => this.showFeedback());
         return { layer, on, said, grid: new GridChart(canvas, 40) };

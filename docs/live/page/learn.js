@@ -223,7 +223,7 @@
       this.charts.error.show(errors[b]);
       this.charts.signal.show(of(signal, H)[b]);
       const which = digits.length > 1 ? ", the digit of the minibatch with the largest error" : "";
-      this.find("taught").textContent = `For a ${digits[b].label}${which}: blue should fire more, orange less.`;
+      this.find("taught").textContent = `Digit ${digits[b].label}${which}: blue should fire more, orange less.`;
     }
 
     /** How the input synapses of the hidden cell that learned most have changed. */

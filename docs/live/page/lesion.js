@@ -19,6 +19,7 @@
     announce,
   } = globalThis.Museum;
   const KINDS = { cells: "hidden", synapses: "output", static: "input" };
+  const TITLES = { cells: "Silent cells", synapses: "Cut synapses", static: "Static" };
   const SWEEP = [0, 0.15, 0.3, 0.45, 0.6, 0.75, 0.9];
 
   class LesionRoom {
@@ -94,7 +95,7 @@
       this.raster.show(shipped.config.T);
       const { best, probability } = this.answer.show(this.net.count, this.net.logit, shipped.temperature);
       const { label } = samples[this.sample];
-      this.answer.say(`A ${label}: the network says ${best} (${percent(probability, 1)}).`);
+      this.answer.say(`Digit ${label}: the network says ${best} (${percent(probability, 1)}).`);
       this.find("number").textContent = "";
     }
 
@@ -120,17 +121,18 @@
     async sweep(kind) {
       const task = (this.task = new Task(this));
       this.curves[kind] = { points: [], colour: KINDS[kind] };
+      const { length } = this.model.heldOut;
       for (const share of SWEEP) {
         const damage = { cells: 0, synapses: 0, static: 0, [kind]: share };
         const progress = (done) =>
-          this.say(`${percent(share)} of ${kind}: ${done} of ${this.model.heldOut.length} digits`, true);
+          this.say(`${TITLES[kind]} ${percent(share)}: measuring, ${done} of ${length} digits`, true);
         const right = await accuracy(this.netWith(damage), this.digitsWith(damage), this.model.key, task, progress);
         if (right === null) return;
         this.curves[kind].points.push([100 * share, right]);
         this.chart.show(Object.values(this.curves));
       }
       const [first, last] = [0, -1].map((i) => percent(this.curves[kind].points.at(i)[1], 1));
-      this.say(`Damage to ${kind}: from ${first} right to ${last}.`);
+      this.say(`${TITLES[kind]}: accuracy falls from ${first} to ${last}.`);
     }
   }
 

@@ -6,7 +6,7 @@
   class Player {
     /**
      * @param {HTMLElement} place to put the controls in
-     * @param {object} time { steps, dt, speeds: simulated ms a second, the second one is chosen }
+     * @param {object} time { steps, dt, speeds: simulated ms per second, the second one is chosen }
      * @param {(step: number) => void} show draws the presentation until a step
      */
     constructor(place, time, show) {
@@ -18,7 +18,7 @@
       this.speed = make(
         "select",
         { "aria-label": "Speed" },
-        ...time.speeds.map((ms) => make("option", { value: ms }, `${ms} ms a second`)),
+        ...time.speeds.map((ms) => make("option", { value: ms }, `${ms} ms per second`)),
       );
       this.speed.selectedIndex = 1;
       this.clock = make("output", { style: "min-width: 9ch", "aria-live": "off" });
