@@ -44,7 +44,7 @@ function pictures(images, size) {
 
 const JOBS = {
   /** Every compartment at every step, for the pictures of a minibatch of Python's. */
-  bfaRecord({ weights: { config, sizes, seed }, values, images, batch, minibatch }) {
+  bfaRecord({ weights: { config, sizes, seed }, values, images, minibatch }) {
     const net = new M.BFASNN(config, sizes, values);
     return pictures(images, sizes[0]).map((pixels, i) => {
       net.begin(pixels, M.foldIn(M.testKey(seed), minibatch), i);

@@ -163,7 +163,7 @@ def test_every_spike_current_and_potential_of_the_bfa_snn(n, tmp_path, digits):
     B = 20
     seen = network("bfa_snn", batch_size=B).record(x, {where: where for where in compartments})
     for first in range(0, n, B):
-        answers = in_node(tmp_path, "bfaRecord", "bfa_snn", x[first : first + B], batch=B, minibatch=first // B)
+        answers = in_node(tmp_path, "bfaRecord", "bfa_snn", x[first : first + B], minibatch=first // B)
         for where in compartments:
             here = seen[where][first : first + B]
             there = np.stack([unpacked(answer[where]).reshape(here.shape[1:]) for answer in answers])

@@ -192,5 +192,5 @@
     }
   }
 
-  Object.assign(Museum, { BFASNN, Events, gather });
+  Object.assign(Museum, { BFASNN });
 }

@@ -20,7 +20,7 @@
     return right < 0 ? null : { left, top, width: right - left + 1, height: bottom - top + 1 };
   }
 
-  /** Mean of values over [from, to), whose ends may cut a value: weights of each whole number in it. */
+  /** [index, weight] of each whole number that [from, to) covers, in part or whole. */
   function coverage(from, to) {
     const parts = [];
     for (let i = Math.floor(from); i < to; i++) parts.push([i, Math.min(i + 1, to) - Math.max(i, from)]);

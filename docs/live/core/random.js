@@ -66,5 +66,5 @@
   }
 
   globalThis.Museum ??= {};
-  Object.assign(Museum, { threefry, prngKey, foldIn, testKey, mix, uniform, permutation, normal });
+  Object.assign(Museum, { prngKey, foldIn, testKey, mix, uniform, permutation, normal });
 }

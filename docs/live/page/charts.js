@@ -105,7 +105,7 @@
   class RasterChart extends Chart {
     /**
      * @param {object[]} bands { title, unit, n, share, name of colour, tall: height of a dot, spikes: step -> cells }
-     * @param {object} time { steps, dt, ticks, marks: [step, text] }
+     * @param {object} time { steps, dt, ticks, marks: steps with a dashed line }
      * @param {(layer: number, cell: number) => void} picked
      */
     constructor(canvas, bands, time, picked) {
@@ -198,11 +198,14 @@
     }
   }
 
-  /** The membrane potential of a cell, with its threshold and its spikes. */
+  /**
+   * The membrane potential of a cell after each step, with its threshold and its spikes: a spike stands at the end of
+   * its step, in the raster at its start.
+   */
   class PotentialChart extends Chart {
     constructor(canvas, time, thr) {
       super(canvas);
-      Object.assign(this, { time, thr, until: 0, trace: null, colour: "hidden" });
+      Object.assign(this, { time, thr, until: 0, trace: null });
     }
 
     /** @param {object} trace { v: potentials, s: spikes, first: step of the first of them, colour } */
@@ -256,7 +259,10 @@
     }
   }
 
-  /** Values of cells as a grid: blue above 0, orange below. */
+  /**
+   * Values of cells as a grid: blue above 0, orange below; opacity is the square root of a value's share of the
+   * largest.
+   */
   class GridChart extends Chart {
     constructor(canvas, columns) {
       super(canvas);
@@ -321,7 +327,7 @@
       Object.assign(this, { x, curves: [] });
     }
 
-    /** @param {object[]} curves { points: [x, accuracy], colour, title } */
+    /** @param {object[]} curves { points: [[x, accuracy], ...], colour } */
     show(curves) {
       this.curves = curves;
       this.redraw();

@@ -41,7 +41,7 @@
     /** @param {object} model { shipped, weights, key, samples, lessons, heldOut } */
     constructor(room, model) {
       const find = (name) => room.querySelector(`[data-is=${name}]`);
-      Object.assign(this, { model, find, room: room.id, lesson: 0, minibatches: 0, next: uniform(1), drawn: null });
+      Object.assign(this, { model, find, lesson: 0, minibatches: 0, next: uniform(1), drawn: null });
       this.charts = {
         error: new ErrorChart(find("error")),
         signal: new GridChart(find("signal"), 40),
@@ -256,5 +256,5 @@
   const copied = (weights) =>
     Object.fromEntries(Object.entries(weights).map(([name, values]) => [name, values.slice()]));
 
-  Object.assign(Museum, { LearnRoom, copied });
+  Object.assign(Museum, { LearnRoom });
 }
