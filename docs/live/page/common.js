@@ -4,7 +4,7 @@
   const { predicted, probabilities } = globalThis.Museum;
 
   const element = (id) => document.getElementById(id);
-  const calm = matchMedia("(prefers-reduced-motion: reduce)");
+  const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
   const breathe = () => new Promise((resolve) => setTimeout(resolve)); // in a long task: the browser draws and listens
   const percent = (share, digits = 0) => `${(100 * share).toFixed(digits)}\u00a0%`;
 
@@ -101,5 +101,6 @@
     where.textContent = `Self-check: all spikes of ${same} of ${digits.length} digits are those of Python; ${verdict}.`;
   }
 
-  Object.assign(Museum, { element, calm, breathe, percent, colour, column, make, announce, tabs, Answer, selfCheck });
+  Object.assign(Museum, { element, reducedMotion, breathe, percent, colour, column, make, announce, tabs });
+  Object.assign(Museum, { Answer, selfCheck });
 }

@@ -17,7 +17,7 @@
     Task,
     accuracy,
     breathe,
-    calm,
+    reducedMotion,
     percent,
     make,
     announce,
@@ -35,7 +35,7 @@
     },
     flipped: (E2) => E2.map((w) => -w),
   };
-  const NAMES = { on: "hidden", off: "soft", shuffled: "input", flipped: "output" };
+  const COLOURS = { on: "hidden", off: "soft", shuffled: "input", flipped: "output" };
 
   class LearnRoom {
     /** @param {object} model { shipped, weights, key, samples, lessons, heldOut } */
@@ -113,7 +113,7 @@
     }
 
     addCurve(...points) {
-      this.curves.push({ points, colour: NAMES[this.kind] });
+      this.curves.push({ points, colour: COLOURS[this.kind] });
     }
 
     showNothing() {
@@ -196,7 +196,7 @@
       while (net.t < net.config.T) {
         const due = performance.now() + 25;
         while (net.t < net.config.T && performance.now() < due) this.learnStep(learner, digits, seen);
-        if (!calm.matches) this.showSignals(seen, digits);
+        if (!reducedMotion.matches) this.showSignals(seen, digits);
         await breathe();
         if (task.replaced) return;
       }

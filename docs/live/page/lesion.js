@@ -18,7 +18,7 @@
     percent,
     announce,
   } = globalThis.Museum;
-  const KINDS = { cells: "hidden", synapses: "output", static: "input" };
+  const COLOURS = { cells: "hidden", synapses: "output", static: "input" };
   const TITLES = { cells: "Silent cells", synapses: "Cut synapses", static: "Static" };
   const SWEEP = [0, 0.15, 0.3, 0.45, 0.6, 0.75, 0.9];
 
@@ -45,7 +45,7 @@
     }
 
     listen() {
-      for (const kind of Object.keys(KINDS)) {
+      for (const kind of Object.keys(COLOURS)) {
         const slider = this.find(kind);
         slider.addEventListener("input", () => {
           this.damage[kind] = Number(slider.value) / 100;
@@ -83,7 +83,7 @@
     apply() {
       this.stop();
       const { samples, key, shipped } = this.model;
-      for (const kind of Object.keys(KINDS)) {
+      for (const kind of Object.keys(COLOURS)) {
         const share = percent(this.damage[kind]);
         this.find(`${kind}-share`).textContent = share;
         this.find(kind).setAttribute("aria-valuetext", share);
@@ -120,7 +120,7 @@
     /** Measures the accuracy with more and more of one kind of damage, and draws the curve. */
     async sweep(kind) {
       const task = (this.task = new Task(this));
-      this.curves[kind] = { points: [], colour: KINDS[kind] };
+      this.curves[kind] = { points: [], colour: COLOURS[kind] };
       const { length } = this.model.heldOut;
       for (const share of SWEEP) {
         const damage = { cells: 0, synapses: 0, static: 0, [kind]: share };

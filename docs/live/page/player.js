@@ -1,7 +1,7 @@
 // Plays a presentation in simulated milliseconds: play, pause, step, speed, and a slider to any time.
 "use strict";
 {
-  const { make, calm } = globalThis.Museum;
+  const { make, reducedMotion } = globalThis.Museum;
 
   class Player {
     /**
@@ -48,8 +48,8 @@
     start() {
       this.enable(true);
       this.pause();
-      this.go(calm.matches ? this.time.steps : 0);
-      if (!calm.matches) this.play();
+      this.go(reducedMotion.matches ? this.time.steps : 0);
+      if (!reducedMotion.matches) this.play();
     }
 
     /** Nothing is presented. */
