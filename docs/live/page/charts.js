@@ -60,26 +60,18 @@
       context.setLineDash([]);
     }
 
+    segment(from, to, ...style) {
+      this.line([from, to], ...style);
+    }
+
     /** The horizontal axis: `ticks` are values from 0 to `most`. */
     axisX(most, ticks, label) {
       const { x, y, width, height } = this.box;
       const bottom = y + height;
-      this.line(
-        [
-          [x, bottom + 0.5],
-          [x + width, bottom + 0.5],
-        ],
-        "line",
-      );
+      this.segment([x, bottom + 0.5], [x + width, bottom + 0.5], "line");
       for (const tick of ticks) {
         const at = x + (tick / most) * width;
-        this.line(
-          [
-            [at, bottom],
-            [at, bottom + 4],
-          ],
-          "line",
-        );
+        this.segment([at, bottom], [at, bottom + 4], "line");
         this.text(`${tick}`, at, bottom + 12, { align: "center" });
       }
       this.text(label, x + width / 2, bottom + 28, { align: "center" });
@@ -89,13 +81,7 @@
     axisY(ticks, place, show = String) {
       const { x, width } = this.box;
       for (const tick of ticks) {
-        this.line(
-          [
-            [x, place(tick)],
-            [x + width, place(tick)],
-          ],
-          "line",
-        );
+        this.segment([x, place(tick)], [x + width, place(tick)], "line");
         this.text(show(tick), x - 8, place(tick), { align: "right" });
       }
     }
@@ -146,15 +132,7 @@
     cursor(step, name, dash) {
       const { x, y, width, height } = this.box;
       const at = x + (step / this.time.steps) * width;
-      this.line(
-        [
-          [at, y],
-          [at, y + height],
-        ],
-        name,
-        1,
-        dash,
-      );
+      this.segment([at, y], [at, y + height], name, 1, dash);
     }
 
     drawBand(band, top, height) {
@@ -162,20 +140,8 @@
       const edge = box.x - (band.names ? 18 : 8);
       this.text(band.title, edge, top + height / 2 - 8, { align: "right", name: band.colour });
       this.text(band.unit, edge, top + height / 2 + 8, { align: "right" });
-      this.line(
-        [
-          [box.x, top + height],
-          [box.x + box.width, top + height],
-        ],
-        "line",
-      );
-      this.line(
-        [
-          [box.x - 0.5, top],
-          [box.x - 0.5, top + height],
-        ],
-        "line",
-      );
+      this.segment([box.x, top + height], [box.x + box.width, top + height], "line");
+      this.segment([box.x - 0.5, top], [box.x - 0.5, top + height], "line");
       const cell = (height - 4) / band.n;
       const tall = Math.max(band.tall ?? 1.5, 0.6 * cell);
       const wide = Math.max(1.5, ((band.lasts ?? 0.7) * box.width) / this.time.steps - 1);
@@ -224,15 +190,7 @@
       this.axisY(this.levels(low), place, (v) => v.toFixed(1));
       this.text("mV", x - 8, y + 6, { align: "right" });
       this.axisX(steps * dt, ticks, "simulated time (ms)");
-      this.line(
-        [
-          [x, place(this.thr)],
-          [x + width, place(this.thr)],
-        ],
-        "output",
-        1.5,
-        [6, 4],
-      );
+      this.segment([x, place(this.thr)], [x + width, place(this.thr)], "output", 1.5, [6, 4]);
       this.text("threshold", x - 8, place(this.thr), { align: "right", name: "output" });
       if (this.trace) this.drawTrace(place);
     }
@@ -344,7 +302,7 @@
       );
       this.text("accuracy", 0, y + 22);
       this.axisX(most, this.x.ticks(most), this.x.label);
-      this.line([place([0, 0.1]), place([most, 0.1])], "soft", 1, [2, 4]);
+      this.segment(place([0, 0.1]), place([most, 0.1]), "soft", 1, [2, 4]);
       this.text("guessing", x + width, y + 0.9 * height - 9, { align: "right" });
       for (const { points, colour: name } of this.curves) {
         this.line(points.map(place), name, 2);
