@@ -94,7 +94,7 @@ const JOBS = {
     return pictures(images, sizes[0]).map((pixels) => M.bfaHash(net, pixels, M.testKey(seed)));
   },
 
-  glsnnRecord({ weights: { config, sizes }, values, images, label }) {
+  glsnnRecord({ weights: { config, sizes }, values, images }) {
     const net = new M.GLSNN(config, sizes, values);
     return pictures(images, sizes[0]).map((pixels) => {
       net.present(pixels);
@@ -106,7 +106,6 @@ const JOBS = {
         seen[`W${l}.outputs`] = base64(j);
         seen[`z${l}.rate`] = base64(rate);
         seen[`z${l}.sensitivity`] = base64(sensitivity);
-        seen[`e${l}.dmu`] = base64(net.signal(l, net.error(label)));
       }
       return seen;
     });

@@ -238,17 +238,17 @@ def test_damage_is_that_of_the_weights(tmp_path, digits):
 def test_every_spike_current_and_potential_of_the_glsnn(n, tmp_path, digits):
     x = digits[0][:n]
     net = network("glsnn", batch_size=1)
-    where = [
-        f"{part}{layer}.{what}" for layer in net.layers for part, what in (("z", "s"), ("z", "v"), ("W", "outputs"))
-    ]
-    seen = net.record(x, {name: name for name in where})
-    for i, answer in enumerate(in_node(tmp_path, "glsnnRecord", "glsnn", x, label=0)):
-        for name in where:
-            there = unpacked(answer[name])
-            if name.startswith("W"):  # the current is constant
-                assert_same(there, seen[name][i, -1])
-            else:
-                assert_same(there.reshape(seen[name][i].shape), seen[name][i])
+    at_each_step = [f"z{layer}.{what}" for layer in net.layers for what in ("s", "v")]
+    at_the_end = [where.format(layer) for layer in net.layers for where in ("W{}.outputs", "z{}.rate")]
+    to_rounding = [f"z{layer}.sensitivity" for layer in net.layers]  # only learning needs it
+    seen = net.record(x, {name: name for name in at_each_step + at_the_end + to_rounding})
+    for i, answer in enumerate(in_node(tmp_path, "glsnnRecord", "glsnn", x)):
+        for name in at_each_step:
+            assert_same(unpacked(answer[name]).reshape(seen[name][i].shape), seen[name][i])
+        for name in at_the_end:  # the current is constant
+            assert_same(unpacked(answer[name]), seen[name][i, -1])
+        for name in to_rounding:
+            np.testing.assert_allclose(unpacked(answer[name]), seen[name][i, -1], rtol=1e-4, atol=1e-6, err_msg=name)
 
 
 def test_learning_of_the_glsnn(tmp_path, digits):
