@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from .visitor import expect, said
+from .conftest import MINUTES
+from .visitor import expect, said, status
 
 ROOMS = ("index.html#draw", "index.html#learn", "index.html#lesion", "glsnn.html")
 
@@ -20,6 +21,9 @@ def test_rooms_fit_the_screen(room, width, visit):
         assert down <= 800
     for control in page.locator("button:visible, select:visible, input:visible:not([type=checkbox])").all():
         assert control.bounding_box()["height"] >= 44, control.inner_text()
+    unnamed = "(e) => !(e.ariaLabel || e.labels?.length || (e.localName === 'button' && e.textContent.trim()))"
+    controls = "[...document.querySelectorAll('button, select, input')].filter((e) => e.checkVisibility())"
+    assert page.evaluate(f"{controls}.filter({unnamed}).map((e) => e.outerHTML)") == []
     for canvas in page.locator("main canvas:visible").all():
         assert canvas.get_attribute("aria-label")
 
@@ -27,19 +31,23 @@ def test_rooms_fit_the_screen(room, width, visit):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_can_be_read_in_light_and_dark(scheme, visit):
     page = visit("index.html", color_scheme=scheme)
+    least = dict.fromkeys(("ink", "soft", "input", "hidden", "output"), 4.5)  # text: WCAG AA
+    least |= dict.fromkeys(("up", "down", "focus"), 3)  # bars, cells and outlines
     colours = page.evaluate(
-        "['paper', 'ink', 'soft', 'input', 'hidden', 'output'].map(Museum.colour).map((hex) =>"
-        " [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16) / 255))"
+        "(names) => names.map(Museum.colour).map((hex) =>"
+        " [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16) / 255))",
+        ["paper", "panel", *least],
     )
 
     def luminance(rgb):
         linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in rgb]
         return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
-    paper, *texts = map(luminance, colours)
+    paper, panel, *shown = map(luminance, colours)
     assert (paper > 0.5) == (scheme == "light")
-    for text in texts:
-        assert (max(paper, text) + 0.05) / (min(paper, text) + 0.05) >= 4.5  # WCAG AA
+    for ground in (paper, panel):
+        for (name, contrast), colour in zip(least.items(), shown, strict=True):
+            assert (max(ground, colour) + 0.05) / (min(ground, colour) + 0.05) >= contrast, name
 
 
 def test_the_keyboard_is_enough(visit):
@@ -69,6 +77,86 @@ def test_the_keyboard_is_enough(visit):
     expect(page.locator("#learn")).to_be_visible()
     page.keyboard.press("ArrowRight")
     expect(page.locator("#lesion")).to_be_visible()
+    page.keyboard.press("Home")
+    expect(page.locator("#draw")).to_be_visible()
+    page.keyboard.press("Alt+ArrowRight")  # the browser's
+    expect(page.locator("#draw")).to_be_visible()
+    page.keyboard.press("End")
+    expect(page.locator("#lesion")).to_be_visible()
     tab_to(f"{focused}.dataset.is === 'cells'")
     page.keyboard.press("ArrowRight")
     expect(page.locator("[data-is=cells-share]")).to_have_text(re.compile(r"5\s%"))
+    assert page.get_by_role("slider", name="Silent hidden cells").get_attribute("aria-valuetext") == "5\u00a0%"
+
+
+def test_back_shows_what_the_networks_are(visit):
+    page = visit("index.html#draw")
+    controls = "[...document.querySelectorAll('[autocomplete]')].map((e) => e.checked ?? e.value).join()"
+
+    def change_all() -> None:
+        page.evaluate(
+            """() => document.querySelectorAll("[autocomplete]").forEach((e) => {
+              e.localName === "select" ? (e.selectedIndex = 1) : e.type === "checkbox" ? e.click() : (e.value = 35);
+            })"""
+        )
+
+    page.locator("#learn-tab").click()
+    first = page.evaluate(controls)
+    change_all()
+    assert page.evaluate(controls) != first
+    page.goto(page.url.replace("index.html#learn", "glsnn.html"))
+    second = page.evaluate(controls)
+    change_all()
+    page.go_back()
+    page.locator("#draw-tab").click()
+    assert page.evaluate(controls) == first
+    page.go_forward()
+    assert page.evaluate(controls) == second
+
+
+def test_screen_readers_hear_results_only(visit):
+    page = visit("index.html#learn")
+    line = page.locator("#learn [data-is=status]")
+    expect(line).to_contain_text("Measuring", timeout=MINUTES)
+    assert line.get_attribute("aria-busy") == "true"
+    status(page, "#learn", "right after 0 digits")
+    assert line.get_attribute("aria-busy") == "false"
+    page.locator("#lesion-tab").click()
+    empty = page.locator("#lesion [data-is=status]")  # one that is not rendered would not be heard
+    assert empty.inner_text() == "" and empty.evaluate("(e) => getComputedStyle(e).display") == "block"
+    page.locator("#draw-tab").click()
+    assert page.locator("#draw [data-is=player] output").get_attribute("aria-live") == "off"
+
+
+def test_the_focus_stays_on_teach_it(visit):
+    page = visit("index.html#learn")
+    status(page, "#learn", "right after 0 digits")
+    page.locator("#learn .pad").press("3")
+    page.locator("#learn [data-is=one]").focus()
+    for _ in range(2):  # the second while it teaches
+        page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.dataset.is") == "one"
+    status(page, "#learn", "Taught 3")
+    assert page.evaluate("document.activeElement.dataset.is") == "one"
+
+
+@pytest.mark.parametrize("page_name", ["index.html", "glsnn.html"])
+def test_a_page_without_scripts_says_so(page_name, visit):
+    page = visit(page_name, java_script_enabled=False)
+    assert "needs JavaScript" in page.locator("#check").inner_text()
+
+
+def test_charts_are_drawn_again_at_another_pixel_ratio(visit):
+    page = visit("index.html#draw")
+    page.locator("#draw .pad").press("4")
+    session = page.context.new_cdp_session(page)
+    for ratio in (2, 3):
+        # Chromium tells pages of an emulated ratio only if the window's size changes too.
+        screen = {"width": 1280, "height": 800 + ratio, "deviceScaleFactor": ratio, "mobile": False}
+        session.send("Emulation.setDeviceMetricsOverride", screen)
+        page.wait_for_function(
+            "(ratio) => { const raster = document.querySelector('[data-is=raster]');"
+            " return Math.abs(raster.width - ratio * raster.clientWidth) <= 1; }",
+            arg=ratio,
+            timeout=MINUTES / 6,
+        )

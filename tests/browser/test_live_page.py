@@ -188,6 +188,26 @@ def test_damage_lowers_the_accuracy(visit):
     assert share(status(page, "#lesion", "right with this damage")) < whole - 0.1
 
 
+def test_feedback_is_not_drawn_while_a_digit_plays(visit):
+    page = visit("glsnn.html", motion="no-preference")
+    page.evaluate(
+        """() => {
+          document.querySelector("[aria-label=Speed]").value = 20;
+          Museum.drawn = 0;
+          const { showFeedback } = Museum.page;
+          Museum.page.showFeedback = function (...shown) {
+            Museum.drawn++;
+            showFeedback.apply(this, shown);
+          };
+        }"""
+    )
+    page.locator(".pad").press("7")
+    said(page, "#cascade")
+    page.locator(".pad").press("8")
+    page.get_by_role("button", name="Pause").click()
+    assert page.evaluate("Museum.drawn") <= 3
+
+
 def test_feedback_pathways_of_the_glsnn(visit):
     page = visit("glsnn.html")
     page.locator(".pad").press("7")
