@@ -40,13 +40,15 @@ def test_a_diverging_nll_still_fits(monkeypatch):
 
 
 def test_the_expected_time_is_said_once_and_without_the_first_call(monkeypatch, capsys):
-    now = iter([100.0, 101.0, 103.0, 104.0])  # the first call ends at 100 s, two more 3 s later: 1.5 s each
+    now = iter([90.0, 100.0, 101.0, 200.0, 202.0, 203.0])  # two calls, an evaluation, two more: the last three take 4 s
     monkeypatch.setattr("time.perf_counter", lambda: next(now))
     expectation, said = Expectation(), []
-    for _ in range(4):
-        expectation.call_ended(epochs=2, calls_per_epoch=10)
-        said.append(capsys.readouterr().out)
-    assert said == ["", "", "2 epochs take about 36 s\n", ""]  # 1.2 for the evaluation
+    for _ in range(2):
+        expectation.begin()
+        for _ in range(2):
+            expectation.call_ended(epochs=2, calls_per_epoch=10)
+            said.append(capsys.readouterr().out)
+    assert said == ["", "", "2 epochs take about 36 s\n", ""]  # 1.2 for the evaluation, 1.5 for each call until then
 
 
 def test_elsewhere_an_epoch_is_a_plain_line(monkeypatch):

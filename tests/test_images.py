@@ -81,7 +81,9 @@ def test_what_makes_no_data_set_is_refused(pictures, tmp_path):
         ({"size": (0, 8)}, "--size 0 8"),
         ({"dev": 0.5, "test": 0.5}, "together below 1"),
         ({"dev": float("nan")}, "together below 1"),
-        ({"out": pictures}, "expected another one"),
+        ({"dev": 0.5, "test": 0.4}, "2 pictures to learn from in 2 classes; expected 2 for each on average"),
+        ({"out": pictures}, "expected one elsewhere"),
+        ({"out": pictures / "arrays"}, "expected one elsewhere"),
         ({"folder": tmp_path / "none"}, "No such file.*subfolder for each class"),
         ({"folder": pictures / "dark"}, "subfolders: 0"),
     ]
@@ -125,7 +127,7 @@ def test_the_script_says_how_to_train_with_them(pictures, tmp_path):
         (["images"], "arguments are required: DIR"),
         (["images", pictures, "--source", "x"], "--source: unknown flag"),
         (["images", pictures, "--sice", "6", "6"], "--sice: unknown flag; did you mean --size?"),
-        (["mnist", "x"], "x: unknown"),
+        (["mnist", "x"], "x: nothing expects it"),
         (["mnist", "--out", "x"], "--out: unknown flag"),
         (["cifar"], "invalid choice: 'cifar'"),
     ):

@@ -162,11 +162,19 @@ def test_more_epochs_go_on_where_a_run_ended(ended, make_circuit, sets, tmp_path
     assert not list(tmp_path.glob("exp-*"))
 
 
-def test_a_finished_run_that_could_go_on_says_so_when_it_is_set_aside(make_circuit, sets, tmp_path, capsys):
+def test_a_finished_run_that_could_go_on_says_so_when_it_is_set_aside(
+    make_circuit, sets, tmp_path, capsys, monkeypatch
+):
     for epochs, said in ((1, False), (1, False), (2, True)):
         fit(make_circuit(), Config(exp_dir=tmp_path / "exp", epochs=epochs, seed=3), sets)
         out = capsys.readouterr().out
         assert ("It ended after epoch 1; --resume must --exp_dir" in out) == said
+    shutil.copytree(tmp_path / "exp", tmp_path / "bare")
+    (tmp_path / "bare" / "config.json").unlink()
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        killed_after(patch, 1, (ParameterStore, "save"))
+        fit(make_circuit(), Config(exp_dir=tmp_path / "bare", epochs=9, seed=3, resume="must"), sets)
+    assert json.loads((tmp_path / "bare" / "run.json").read_text())["finished"] is None  # it goes on
     aside = out.partition("--resume must --exp_dir ")[2].partition(" continues it instead")[0]
     fit(make_circuit(), Config(exp_dir=Path(aside), epochs=2, seed=3, resume="must"), sets)
     assert contents(Path(aside), make_circuit) == contents(tmp_path / "exp", make_circuit)
@@ -175,6 +183,8 @@ def test_a_finished_run_that_could_go_on_says_so_when_it_is_set_aside(make_circu
 def test_a_run_that_must_resume_does_so_without_its_configuration(make_circuit, sets, tmp_path, monkeypatch):
     interrupted(make_circuit, sets, tmp_path / "exp", monkeypatch)
     (tmp_path / "exp" / "config.json").unlink()  # which a full disk had kept out
+    with pytest.raises(UserError, match=r"--epochs 1: the run in .* has done 2"):
+        fit(make_circuit(), Config(exp_dir=tmp_path / "exp", epochs=1, seed=3), sets)
     fit(make_circuit(), Config(exp_dir=tmp_path / "exp", epochs=4, seed=3, resume="must"), sets)
     assert json.loads((tmp_path / "exp" / "run.json").read_text())["finished"]
 

@@ -132,6 +132,19 @@ def test_runs_of_both_exhibits_are_compared(runs, tmp_path, capsys):
     assert (tmp_path / "new" / "compare.png").read_bytes()[:4] == b"\x89PNG"
 
 
+def test_only_the_analysis_of_the_best_epoch_and_the_present_test_set_is_compared(runs, tmp_path):
+    shutil.copytree(runs["one"], here := tmp_path / "here")
+    epoch, path = json.loads((here / "run.json").read_text())["best_epoch"], here / "bfasnn_analysis.json"
+    result = {"set": "test set", "epoch": epoch, "acc": 0.5, "nll": 1.0}
+    for changed, shown in (({}, "50.0"), ({"epoch": epoch + 1}, ""), ({"sha256": "0" * 64}, ""), ({"set": "x"}, "")):
+        path.write_text(json.dumps(result | changed))
+        main(["compare", str(here), "--out", str(tmp_path / "out")])
+        assert lines(tmp_path / "out" / "compare.csv")[0]["test accuracy (%)"] == shown
+    path.write_text('{"set": "test set"}')
+    with pytest.raises(UserError, match=r"bfasnn_analysis\.json: .*analyze the run again"):
+        main(["compare", str(here), "--out", str(tmp_path / "out")])
+
+
 def test_what_cannot_be_compared_is_refused(runs, tmp_path):
     broken = tmp_path / "broken"
     shutil.copytree(runs["one"], broken)
@@ -219,6 +232,11 @@ def test_a_killed_worker_costs_a_sweep_only_its_run(data, tmp_path):
 def test_runs_of_a_sweep_begin_with_the_weights_that_are_asked_for(data, runs, tmp_path):
     swept(tmp_path, data, "--init_from", str(runs["deep"]), "--seed", "1", "2")
     begun = [np.load(f"{row['folder']}/acc.npy")[0] for row in lines(tmp_path / "sweep.csv")]
+    other = shutil.copytree(runs["deep"], tmp_path / "other")
+    record = json.loads((other / "run.json").read_text())
+    (other / "run.json").write_text(json.dumps(record | {"best_epoch": 3 - record["best_epoch"]}))
+    tasks = [sweep.begun_with(Config(init_from=folder)) for folder in (runs["deep"], other)]
+    assert tasks[0] != tasks[1] and not sweep.begun_with(Config())  # other weights are another task
     assert begun[0] == begun[1] == pytest.approx(np.load(runs["deep"] / "acc.npy")[1:].max())
 
 

@@ -92,7 +92,7 @@ class CircuitConfig(Network, Learning):
         require(
             self,
             "eta",
-            f"{layers} numbers of at least 0, and at most 1e38",
+            f"{layers} numbers, each 0 or 1e-38 to 1e38",
             self.eta is None or _rates(self.eta, layers),
         )
         require(self, "in_dropout", "at least 0 and below 1", 0 <= self.in_dropout < 1)

@@ -47,8 +47,8 @@ def prepare_images(
         raise UserError(f"--size {size[0]} {size[1]}: expected 1 to 1024 pixels")
     if not (dev > 0 and test > 0 and dev + test < 1):  # NaN neither
         raise UserError(f"--dev {dev:g} --test {test:g}: expected two shares above 0, together below 1")
-    if out.resolve() == folder.resolve():
-        raise UserError(f"--out {out}: the folder of the pictures; expected another one")
+    if out.resolve().is_relative_to(folder.resolve()):
+        raise UserError(f"--out {out}: in the folder of the pictures; expected one elsewhere")
     classes = _classes(folder)
     rng = np.random.default_rng(seed)
     patterns: dict[str, list[np.ndarray]] = {name: [] for name in SETS}
@@ -69,6 +69,11 @@ def prepare_images(
         for kind, path in zip(sets, rng.permutation(np.array(paths, object)), strict=True):
             patterns[kind].append(read_picture(path, size, invert))
             labels[kind].append(label)
+    if (n_learned := len(labels[SETS[0]])) < 2 * len(classes):
+        raise UserError(
+            f"{folder}: {n_learned} pictures to learn from in {len(classes)} classes; expected 2 for each on average: "
+            "add pictures, or lower --dev and --test"
+        )
     make_folder(out)
     for name in SETS:
         order = rng.permutation(len(labels[name]))

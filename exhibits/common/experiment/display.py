@@ -73,26 +73,30 @@ class Expectation:
     """Says once, after some seconds of learning, how long a training takes."""
 
     def __init__(self):
-        self.begun: float | None = None
-        self.calls = 0
+        self.mark = 0.0  # when the call under way began
+        self.seconds, self.calls = 0.0, -1  # of all calls but the first, which compiles the program
         self.said = False
 
+    def begin(self) -> None:
+        """To be called before the first call of each epoch."""
+        self.mark = time.perf_counter()
+
     def call_ended(self, epochs: int, calls_per_epoch: int) -> None:
-        """To be called after each call of the circuit's program; the first, which compiles it, is not timed.
+        """To be called after each call of the circuit's program.
 
         Args:
             epochs: still to be trained, with the one under way.
             calls_per_epoch: of the program.
         """
-        if self.begun is None:
-            self.begun = time.perf_counter()
-            return
+        now = time.perf_counter()
         self.calls += 1
-        passed = time.perf_counter() - self.begun
-        if not self.said and passed > TIMED_SECONDS:
+        self.seconds += now - self.mark if self.calls else 0.0
+        self.mark = now
+        if not self.said and self.seconds > TIMED_SECONDS:
             self.said = True
             takes = "1 epoch takes" if epochs == 1 else f"{epochs} epochs take"
-            print(f"{takes} about {duration(EVALUATION * epochs * calls_per_epoch * passed / self.calls)}", flush=True)
+            expected = EVALUATION * epochs * calls_per_epoch * self.seconds / self.calls
+            print(f"{takes} about {duration(expected)}", flush=True)
 
 
 def duration(seconds: float) -> str:

@@ -175,8 +175,8 @@ def held(config: TrainingConfig, identity: Identity, log: RunLog) -> Iterator[Ru
                 write_json(exp / "config.json", to_json(now))
                 if folder.log.format > 1:  # 1 recorded no data
                     folder.note(data=folder.log.data | {name: log.data[name] for name in TEST if name in log.data})
-            if now.epochs != recorded.epochs:
-                folder.note(finished=None)
+        if folder.resumes and folder.log.finished:
+            folder.note(finished=None)
         yield folder
     finally:
         os.close(handle)
@@ -216,12 +216,12 @@ def refuse_links(exp: Path) -> None:
 def _refuse_another_run(config: TrainingConfig, identity: Identity, existing: RunLog) -> None:
     """Refuses to resume a run whose numbers would not be those of an uninterrupted one."""
     exp = config.exp_dir
-    if not (exp / "config.json").exists():
-        return
     if config.epochs < existing.epochs_done:
         raise UserError(
             f"--epochs {config.epochs}: the run in {exp} has done {existing.epochs_done}; ask for as many or more"
         )
+    if not (exp / "config.json").exists():  # its checkpoints tell whether it is another run
+        return
     recorded = from_json(type(config), exp / "config.json")
     refuse_inconsistent(exp, recorded, existing)
     if names := _differences(recorded_identity(recorded, existing, identity.form), identity):

@@ -302,3 +302,21 @@ class SeedResult(Struct):
 def to_plain(value: Struct) -> dict[str, Any]:
     """A structure as dictionaries, lists and numbers."""
     return msgspec.to_builtins(value)
+
+
+class AnalysisResult(Struct):
+    """What a comparison reads of `<stem>_analysis.json`.
+
+    Attributes:
+        set: which set was presented.
+        epoch: that the parameters were from.
+        acc: accuracy.
+        nll: negative log likelihood, nats.
+        sha256: of the set's values and labels; empty if an earlier version wrote the file.
+    """
+
+    set: str
+    epoch: Count
+    acc: Share
+    nll: NonNegative
+    sha256: str = ""

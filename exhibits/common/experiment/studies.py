@@ -147,7 +147,7 @@ def measure_tasks(
         with bar:
             for task, row in outcomes(script, missing, config.scheduler):
                 if isinstance(row, UserError):
-                    failures.append(f"{json.dumps(task)}: {row}")
+                    failures.append(f"{task.get('folder') or json.dumps(task)}: {row}")
                 else:
                     with locked(rows_folder):  # other processes keep their rows there too
                         stored = _stored(path, kind) | {_identity(task): {"task": task} | row}
@@ -156,7 +156,8 @@ def measure_tasks(
     rows = [stored[_identity(task)] for task in tasks if _identity(task) in stored]
     if not failures:
         return rows, None
-    return rows, UserError(f"{len(failures)} of {len(missing)} tasks failed, the rest is in {path}; {failures[0]}")
+    kept = f", the rest is in {path}" if rows else ""
+    return rows, UserError(f"{len(failures)} of {len(missing)} tasks failed{kept}; {failures[0]}")
 
 
 def _portable(path: Path) -> str:

@@ -171,6 +171,7 @@ class _Run:
         n = len(self.train.x)
         begin = time.perf_counter()
         self._keep()
+        self.expectation.begin()
         with EpochBar(f"epoch {epoch}/{config.epochs}", n, progress.partial.n) as bar:
             learn_epoch(circuit, self.train, config.seed, epoch, bar, progress.partial, self._after_chunk)
             progress.partial = Tally()

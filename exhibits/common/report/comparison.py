@@ -12,9 +12,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from exhibits.common.data.form import combined
 from exhibits.common.experiment.config import TrainingConfig, to_json
 from exhibits.common.experiment.restoring import exhibit_of, opened
-from exhibits.common.experiment.schema import RunLog
+from exhibits.common.experiment.schema import AnalysisResult, RunLog
 from exhibits.common.report.pictures import curves_of
 from exhibits.common.report.plots.style import COLORS, MARKERS, new_figure, styled
 from exhibits.common.system.errors import UserError
@@ -34,7 +35,7 @@ class Run:
         log: its record.
         acc: accuracy on the development set by epoch, NaN where there is none.
         nll: negative log likelihood there, nats.
-        test: results of its analysis of the test set; empty if there was none.
+        test: its analysis of the test set; None if there is none of the epoch and the set that the run has now.
     """
 
     name: str
@@ -43,7 +44,7 @@ class Run:
     log: RunLog
     acc: np.ndarray
     nll: np.ndarray
-    test: dict[str, Any]
+    test: AnalysisResult | None
 
 
 def load(folders: Sequence[Path]) -> list[Run]:
@@ -66,9 +67,18 @@ def _load(folder: Path, name: str) -> Run:
     curves = curves_of(folder)
     if not curves:
         raise UserError(f"{folder}: a network without the curves of its training; expected the folder of a run")
-    analysis = folder / f"{package.STEM}_analysis.json"
-    test = read_json(analysis, dict[str, Any]) if analysis.exists() else {}
-    return Run(name, exhibit, config, log, curves["acc"], curves["nll"], test if test.get("set") == "test set" else {})
+    test = _analysis_of(folder / f"{package.STEM}_analysis.json", log)
+    return Run(name, exhibit, config, log, curves["acc"], curves["nll"], test)
+
+
+def _analysis_of(path: Path, log: RunLog) -> AnalysisResult | None:
+    """The analysis of a run's test set; None if it is of another set or of an earlier epoch."""
+    if not path.exists():
+        return None
+    result = read_json(path, AnalysisResult, "what the analysis wrote; analyze the run again")
+    recorded = combined(log.data[name].sha256 for name in ("testX", "testY") if name in log.data)
+    is_now = result.epoch == (log.best_epoch or log.epochs_done) and result.sha256 in ("", recorded)
+    return result if result.set == "test set" and is_now else None
 
 
 def rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
@@ -89,8 +99,8 @@ def rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
                 "best epoch": log.best_epoch,
                 "dev accuracy (%)": 100 * log.best_dev_acc if has_dev and log.best_dev_acc is not None else None,
                 "dev NLL (nats)": log.best_dev_nll,
-                "test accuracy (%)": 100 * run.test["acc"] if run.test else None,
-                "test NLL (nats)": run.test.get("nll"),
+                "test accuracy (%)": 100 * run.test.acc if run.test else None,
+                "test NLL (nats)": run.test.nll if run.test else None,
                 "training (s)": log.seconds,
                 "hardware": log.device,
             }

@@ -17,11 +17,12 @@ from exhibits.common.data.form import Form, combined
 from exhibits.common.data.loading import load_for_training
 from exhibits.common.experiment.config import FILES, RUNNING, TrainingConfig
 from exhibits.common.experiment.flags import from_command_line
-from exhibits.common.experiment.schema import SweepRow
+from exhibits.common.experiment.schema import RunLog, SweepRow
 from exhibits.common.experiment.studies import StudyConfig, measure_tasks
 from exhibits.common.report.comparison import write_csv
 from exhibits.common.system.commandline import Parser
 from exhibits.common.system.errors import UserError
+from exhibits.common.system.files import read_json
 from exhibits.common.system.places import exhibits
 
 MEASURED = ("best epoch", "dev accuracy (%)", "dev NLL (nats)", "training (s)", "hardware", "folder")
@@ -147,10 +148,18 @@ def task_of(exhibit: str, point: Point, digests: dict[tuple[Path, ...], tuple[st
     return {
         "exhibit": exhibit,
         "flags": point.values,
-        "config": point.config.numbers(form),
+        "config": point.config.numbers(form) | begun_with(point.config),
         "data_sha256": digest,
         "folder": str(point.config.exp_dir),
     }
+
+
+def begun_with(config: TrainingConfig) -> dict[str, Any]:
+    """Which weights a run begins with, if it begins with those of another."""
+    if config.init_from is None:
+        return {}
+    log = read_json(config.init_from / "run.json", RunLog)
+    return {"init_from": f"epoch {log.best_epoch or log.epochs_done} of {log.digest or log.started}"}
 
 
 def run(task: dict[str, Any]) -> dict[str, Any]:

@@ -25,7 +25,8 @@ class Parser(argparse.ArgumentParser):
         if unknown != message:
             flag = unknown.split()[0].partition("=")[0]
             flags = [name for action in self._actions for name in action.option_strings]
-            message = f"{flag}: unknown flag{did_you_mean(flag, flags)}"
+            known = flag.startswith("-")
+            message = f"{flag}: unknown flag{did_you_mean(flag, flags)}" if known else f"{flag}: nothing expects it"
         raise UserError(f"{message} (--help says more)")
 
 
