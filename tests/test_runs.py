@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 
+import msgspec
 import numpy as np
 import pytest
 from conftest import make_patterns
@@ -19,6 +20,7 @@ from exhibits.__main__ import main
 from exhibits.common.experiment.config import from_json
 from exhibits.common.experiment.history import metrics
 from exhibits.common.experiment.schema import Activity, Best, History, Progress
+from exhibits.common.report import comparison
 from exhibits.common.scripts import commands, sweep
 from exhibits.common.system.errors import UserError
 from exhibits.common.system.places import REPOSITORY
@@ -140,6 +142,10 @@ def test_only_the_analysis_of_the_best_epoch_and_the_present_test_set_is_compare
         path.write_text(json.dumps(result | changed))
         main(["compare", str(here), "--out", str(tmp_path / "out")])
         assert lines(tmp_path / "out" / "compare.csv")[0]["test accuracy (%)"] == shown
+    path.write_text(json.dumps(result | {"sha256": "0" * 64}))
+    unrecorded = {"format": 1, "form": None, "data": {}, "digest": ""}  # of its data, in that format
+    old = msgspec.structs.replace(comparison.load([here])[0].log, **unrecorded)
+    assert comparison._analysis_of(path, old) is not None
     path.write_text('{"set": "test set"}')
     with pytest.raises(UserError, match=r"bfasnn_analysis\.json: .*analyze the run again"):
         main(["compare", str(here), "--out", str(tmp_path / "out")])

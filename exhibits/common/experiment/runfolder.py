@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import fcntl
-import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +12,7 @@ from exhibits.common.data.form import Form
 from exhibits.common.experiment.config import FILES, TrainingConfig, from_json, to_json
 from exhibits.common.experiment.schema import History, Identity, RunLog
 from exhibits.common.system.errors import UserError
-from exhibits.common.system.files import read_json, replacing, write_json
+from exhibits.common.system.files import numbered, read_json, replacing, write_json
 
 CHECKPOINTS, INITIAL = "checkpoints", "initial"
 TEST = ("testX", "testY")
@@ -284,9 +283,8 @@ def _log_of(exp: Path) -> RunLog | None:
 
 def _set_aside(exp: Path, started: str) -> Path:
     """Renames a run's folder after its start, and gives its new path."""
-    stem = f"{exp.name}-{started.replace(':', '')}"
-    names = (stem if n == 1 else f"{stem}-{n}" for n in itertools.count(1))
-    target = next(path for path in map(exp.with_name, names) if not path.exists())
+    wanted = exp.with_name(f"{exp.name}-{started.replace(':', '')}")
+    target = next(path for path in numbered(wanted) if not path.exists())
     exp.rename(target)
     print(f"The earlier run in {exp} is now in {target}", flush=True)
     return target

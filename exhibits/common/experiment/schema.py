@@ -299,11 +299,6 @@ class SeedResult(Struct):
     best_dev_acc: Share | None = None
 
 
-def to_plain(value: Struct) -> dict[str, Any]:
-    """A structure as dictionaries, lists and numbers."""
-    return msgspec.to_builtins(value)
-
-
 class AnalysisResult(Struct):
     """What a comparison reads of `<stem>_analysis.json`.
 
@@ -320,3 +315,8 @@ class AnalysisResult(Struct):
     acc: Share
     nll: NonNegative
     sha256: str = ""
+
+
+def to_plain(value: Struct) -> dict[str, Any]:
+    """A structure as dictionaries, lists and numbers."""
+    return msgspec.to_builtins(value)

@@ -1,7 +1,6 @@
 """What every analyze script does with a trained circuit and a labelled set of patterns."""
 
 import dataclasses
-import itertools
 import os
 import time
 from pathlib import Path
@@ -34,7 +33,7 @@ from exhibits.common.report.diagram import draw_circuit, parts_of
 from exhibits.common.report.page import write_report
 from exhibits.common.report.pictures import Album, add_curves, caption_of
 from exhibits.common.system.errors import UserError
-from exhibits.common.system.files import make_folder, read_json, write_json
+from exhibits.common.system.files import make_folder, numbered, read_json, write_json
 
 MISCLASSIFIED = 25  # patterns shown, at most
 
@@ -117,8 +116,7 @@ def folder_for(folder: Path, sha256: str) -> Path:
         analyses = [read_json(file, dict[str, Any]) for file in path.glob("*_analysis.json")]
         return any(each.get("sha256", sha256) != sha256 for each in analyses)  # earlier versions did not note it
 
-    names = (folder.name if n == 1 else f"{folder.name}-{n}" for n in itertools.count(1))
-    return next(path for path in map(folder.with_name, names) if not holds_another(path))
+    return next(path for path in numbered(folder) if not holds_another(path))
 
 
 def evaluate(trained: Restored, patterns: Patterns, of: str, key: jax.Array) -> tuple[dict[str, Any], Readout, Any]:

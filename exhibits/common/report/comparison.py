@@ -77,8 +77,9 @@ def _analysis_of(path: Path, log: RunLog) -> AnalysisResult | None:
         return None
     result = read_json(path, AnalysisResult, "what the analysis wrote; analyze the run again")
     recorded = combined(log.data[name].sha256 for name in ("testX", "testY") if name in log.data)
-    is_now = result.epoch == (log.best_epoch or log.epochs_done) and result.sha256 in ("", recorded)
-    return result if result.set == "test set" and is_now else None
+    same_set = result.sha256 in ("", recorded) or log.format == 1  # which recorded no data
+    same_epoch = result.epoch == (log.best_epoch or log.epochs_done)
+    return result if result.set == "test set" and same_set and same_epoch else None
 
 
 def rows(runs: Sequence[Run]) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import io
+import itertools
 import math
 import os
 import secrets
@@ -153,6 +154,12 @@ def npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
     if not all(0 <= n < 2**40 for n in shape):
         raise ValueError(f"shape {shape}")
     return shape, dtype
+
+
+def numbered(path: Path) -> Iterator[Path]:
+    """That path, then with -2, -3, ... at its end, without end."""
+    yield path
+    yield from (path.with_name(f"{path.name}-{n}") for n in itertools.count(2))
 
 
 def make_folder(folder: Path) -> None:
