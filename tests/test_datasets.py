@@ -91,7 +91,7 @@ def test_mnist_is_the_published_one(mnist):
 def test_what_cannot_be_prepared_is_said_in_one_line(tmp_path):
     with pytest.raises(UserError, match=r"cifar: .*mnist, fashion_mnist"):
         datasets.prepare("cifar")
-    with pytest.raises(UserError, match="--source DIR"):
+    with pytest.raises(UserError, match=r"expected train-images.* or as \.gz$"):
         datasets.prepare("fashion_mnist", source=tmp_path, root=tmp_path)
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UserError, match="can be written to"):

@@ -95,6 +95,7 @@ def test_weights_that_do_not_fit_are_refused(trained, tmp_path):
     for more, words in (
         (other, [other[-2] if name == "glsnn" else "--hid_dim", "there", "here"]),
         ([f"--init_from={tmp_path}"], ["config.json"]),
+        ([f"--init_from={tmp_path / 'gone'}"], ["gone: No such file or directory; expected the folder of a trained"]),
         ([f"--init_from={tmp_path / 'exp'}"], ["--init_from", "give another --exp_dir"]),
     ):
         given = [*flags, f"--exp_dir={tmp_path / 'exp'}", f"--init_from={folder / 'pretrained'}", *more]
@@ -128,6 +129,21 @@ def test_a_test_set_given_when_a_run_is_resumed_is_kept(trained, tmp_path, unpic
     assert {config["testX"], config["testY"]} == {recorded[part]["path"] for part in ("testX", "testY")}
     commands.analyze(name, [exp])
     assert "Analysis of the test set, 60 patterns" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("trained", ["bfa_snn"], indirect=True)
+def test_a_run_is_resumed_when_the_network_that_it_began_with_is_gone(trained, tmp_path):
+    name, _, flags, folder = trained
+    source, straight = tmp_path / "source", tmp_path / "straight"
+    shutil.copytree(folder / "run", source)
+    more = [*flags, f"--init_from={source}", "--epochs=2"]
+    commands.train(name, [*more, f"--exp_dir={straight}"])
+    exp = f"--exp_dir={tmp_path / 'exp'}"
+    commands.train(name, [*more, exp, "--epochs=1"])
+    shutil.rmtree(source)
+    commands.train(name, [*more, exp, "--resume=must"])
+    for curve in ("acc.npy", "nll.npy"):
+        np.testing.assert_array_equal(np.load(tmp_path / "exp" / curve), np.load(straight / curve))
 
 
 def test_a_packed_network_has_no_curves_to_compare(trained):
@@ -169,6 +185,12 @@ def test_what_cannot_be_packed_is_refused(trained, tmp_path, monkeypatch):
     ):
         with pytest.raises(UserError, match=words):
             main(["pack", *args])
+    edited = shutil.copytree(folder / "run", tmp_path / "edited")
+    log = json.loads((edited / "run.json").read_text())
+    (edited / "run.json").write_text(json.dumps(log | {"best_dev_acc": 0.99}))
+    with pytest.raises(UserError, match=r"run\.json has another best epoch \(\d, dev accuracy 0.99\)"):
+        main(["pack", str(edited), str(tmp_path / "x")])
+    shutil.rmtree(edited)
     monkeypatch.setattr(scripts_pack, "evaluate", lambda *_: ({"acc": accuracies.pop(0)},))
     accuracies = [0.9, 0.8997]
     with pytest.raises(UserError, match=r"from 0\.9000 to 0\.8997"):

@@ -4,13 +4,15 @@ import json
 import re
 from html.parser import HTMLParser
 
+import msgspec
 import numpy as np
 import pytest
 from conftest import make_patterns
 
 from exhibits.bfa_snn import Analysis, Config
+from exhibits.common.experiment.history import curves_of
+from exhibits.common.experiment.schema import RunLog
 from exhibits.common.report.page import configuration
-from exhibits.common.report.pictures import curves_of
 from exhibits.common.scripts import commands
 from exhibits.common.system.errors import UserError
 from exhibits.glsnn import Config as GLSNNConfig
@@ -141,17 +143,22 @@ def test_wrong_flags_are_refused():
 
 
 def test_curves_that_are_damaged_are_refused(tmp_path):
-    assert curves_of(tmp_path) == {}  # a packed network has none
+    log = RunLog(started="2026-11-27T00:00:00", epochs_done=2, best_epoch=2, best_dev_acc=1.0, best_dev_nll=1.0)
+    assert curves_of(tmp_path, log) == {}  # a packed network has none
     for name in ("trAcc", "acc", "trNll", "nll"):
         np.save(tmp_path / f"{name}.npy", np.linspace(0, 1, 3))
-    assert [len(values) for values in curves_of(tmp_path).values()] == [3] * 4
+    assert [len(values) for values in curves_of(tmp_path, log).values()] == [3] * 4
+    for value in (0.5, None):
+        edited = msgspec.structs.replace(log, best_dev_nll=value)
+        with pytest.raises(UserError, match=r"another accuracy or NLL of epoch 2 than acc\.npy"):
+            curves_of(tmp_path, edited)
     for content, words in ((b"x" * 200, "not a .npy file"), (b"", "not a .npy file")):
         (tmp_path / "acc.npy").write_bytes(content)
         with pytest.raises(UserError, match=rf"acc.npy: {words}; expected"):
-            curves_of(tmp_path)
+            curves_of(tmp_path, log)
     np.save(tmp_path / "acc.npy", np.zeros(2))
     with pytest.raises(UserError, match=r"different lengths .*acc 2"):
-        curves_of(tmp_path)
+        curves_of(tmp_path, log)
     np.save(tmp_path / "acc.npy", np.zeros((3, 1)))
     with pytest.raises(UserError, match="a number for each epoch"):
-        curves_of(tmp_path)
+        curves_of(tmp_path, log)

@@ -259,6 +259,7 @@ def test_runs_of_a_sweep_begin_with_the_weights_that_are_asked_for(data, runs, t
         (["--join_dev"], "the sweep's own"),
         (["word"], "expected a flag"),
         (["--scheduler", "nowhere"], "--scheduler nowhere"),
+        (["--classes", "a,b,c,d", "a,b"], "--classes a b: 2 names"),
     ],
     ids=str,
 )

@@ -210,15 +210,15 @@ def _patterns(pixels: np.ndarray) -> np.ndarray:
 def _locate(name: Name, given: Path | None) -> list[Path]:
     """Paths of the four IDX files, downloaded if there is no other way."""
     source = SOURCES[name]
-    folders = source.folders if given is None else (given,)
+    folders, hint = (source.folders, f"; {source.hint}") if given is None else ((given,), "")
     for folder in folders:
         try:
             if found := idx_files(folder):
                 return found
         except OSError as error:
-            raise UserError(f"{folder}: {error.strerror}; expected a folder that can be read; {source.hint}") from None
+            raise UserError(f"{folder}: {error.strerror}; expected a folder that can be read{hint}") from None
     if given is not None or source.url is None:
-        raise UserError(f"{folders[-1]}: expected {', '.join(FILES)}, each as it is or as .gz; {source.hint}")
+        raise UserError(f"{folders[-1]}: expected {', '.join(FILES)}, each as it is or as .gz{hint}")
     return _download(source, source.url)
 
 

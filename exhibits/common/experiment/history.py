@@ -4,14 +4,15 @@ import csv
 import io
 import math
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from exhibits.common.experiment.runfolder import BOARD, METRICS, RunFolder
-from exhibits.common.experiment.schema import Progress
+from exhibits.common.experiment.schema import History, Progress, RunLog
 from exhibits.common.system.errors import UserError
-from exhibits.common.system.files import replacing, write_array
+from exhibits.common.system.files import open_regular, replacing, write_array
 
 TAGS = {"trAcc": "accuracy/train", "acc": "accuracy/dev", "trNll": "nll/train", "nll": "nll/dev"}
 
@@ -84,3 +85,43 @@ def metrics(progress: Progress) -> str:
         row = [column[epoch] if epoch < len(column) else None for column in columns]
         writer.writerow([epoch, *(None if value is None else f"{value:.6g}" for value in row)])
     return text.getvalue()
+
+
+def curves_of(folder: Path, log: RunLog) -> dict[str, np.ndarray]:
+    """Accuracy and NLL of both sets by epoch, by the names of their files; nothing of a run that was packed.
+
+    Args:
+        folder: of the run.
+        log: what its run.json holds.
+
+    Raises:
+        UserError: if a file is damaged, or they are not of one run.
+    """
+    paths = {name: folder / f"{name}.npy" for name in History.__struct_fields__}
+    if not any(path.exists() for path in paths.values()):
+        return {}
+    curves = {name: _curve(path) for name, path in paths.items()}
+    if len({len(values) for values in curves.values()}) > 1:
+        lengths = ", ".join(f"{name} {len(values)}" for name, values in curves.items())
+        raise UserError(f"{folder}: curves of different lengths ({lengths}); expected those of one run")
+    if log.best_epoch is not None and log.best_dev_acc is not None:
+        logged = log.best_dev_acc, log.best_dev_nll
+        drawn = [curves[name][log.best_epoch : log.best_epoch + 1].tolist() for name in ("acc", "nll")]
+        if drawn != [[value] for value in logged]:
+            raise UserError(
+                f"{folder}: run.json has another accuracy or NLL of epoch {log.best_epoch} than acc.npy and nll.npy; "
+                "put back the one that was changed"
+            )
+    return curves
+
+
+def _curve(path: Path) -> np.ndarray:
+    try:
+        with open_regular(path) as file:
+            values = np.load(file, allow_pickle=False)
+    except (OSError, EOFError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "not a .npy file"
+        raise UserError(f"{path}: {reason}; expected what the training wrote") from None
+    if not (isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype.kind == "f" and len(values)):
+        raise UserError(f"{path}: expected a number for each epoch, as the training wrote them")
+    return values

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import hashlib
+import os
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -17,7 +18,13 @@ from exhibits.common.data.form import Form
 from exhibits.common.experiment import packed
 from exhibits.common.experiment.checkpoints import ParameterStore
 from exhibits.common.experiment.config import TrainingConfig, from_json
-from exhibits.common.experiment.runfolder import CHECKPOINTS, recorded_identity, refuse_inconsistent, refuse_links
+from exhibits.common.experiment.runfolder import (
+    CHECKPOINTS,
+    INITIAL,
+    recorded_identity,
+    refuse_inconsistent,
+    refuse_links,
+)
 from exhibits.common.experiment.schema import Identity, Progress, Record, RunLog
 from exhibits.common.system.environment import settings
 from exhibits.common.system.errors import UserError
@@ -120,6 +127,19 @@ def start_from(circuit: Circuit, config: TrainingConfig) -> None:
         return
     if folder.resolve() == config.exp_dir.resolve():
         raise UserError(f"--init_from {folder}: is --exp_dir too, which the new run takes; give another --exp_dir")
+    fresh = circuit.get_parameters()
+    if folder.exists():
+        _restore_source(circuit, config, folder)
+    else:  # of a run that began with it before it was gone, the initial weights are there
+        _restore_initial(circuit, config, folder)
+    trained = {name: value for name, value in circuit.get_parameters().items() if name.endswith(WEIGHTS)}
+    circuit.set_parameters(fresh | trained)
+    digest = hashlib.sha256(b"".join(np.asarray(value).tobytes() for _, value in sorted(trained.items())))
+    circuit.choices = {**circuit.choices, "initial weights": digest.hexdigest()[:16]}
+
+
+def _restore_source(circuit: Circuit, config: TrainingConfig, folder: Path) -> None:
+    """Puts the parameters of the network in `folder` into a circuit of the same sizes."""
     source, log, identity_of = opened(type(config), folder)
     form = log.form or Form(circuit.sizes[0], circuit.picture, circuit.sizes[-1])  # format 1 did not record it
     there, here = source.numbers(form), config.numbers(form)
@@ -128,12 +148,18 @@ def start_from(circuit: Circuit, config: TrainingConfig) -> None:
     for name, value, expected in pairs:
         if value != expected:
             raise UserError(f"--init_from {folder}: {name} {value} there, {expected} here; expected the same")
-    fresh = circuit.get_parameters()
     restore(circuit, folder, identity_of(form))
-    trained = {name: value for name, value in circuit.get_parameters().items() if name.endswith(WEIGHTS)}
-    circuit.set_parameters(fresh | trained)
-    digest = hashlib.sha256(b"".join(np.asarray(value).tobytes() for _, value in sorted(trained.items())))
-    circuit.choices = {**circuit.choices, "initial weights": digest.hexdigest()[:16]}
+
+
+def _restore_initial(circuit: Circuit, config: TrainingConfig, folder: Path) -> None:
+    """Puts the initial parameters of the run in `config.exp_dir` into a circuit, if it began with `folder`."""
+    exp, path = config.exp_dir, Path(os.path.abspath(folder))
+    if not (exp / INITIAL).exists() or from_json(type(config), exp / "config.json").init_from != path:
+        raise UserError(f"--init_from {folder}: No such file or directory; expected the folder of a trained network")
+    refuse_links(exp)
+    with ParameterStore(exp / INITIAL) as store:
+        _, parameters, _ = store.load(circuit.get_parameters())
+    circuit.set_parameters(parameters)
 
 
 def exhibit_of(exp: Path) -> str:

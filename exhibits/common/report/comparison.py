@@ -14,9 +14,9 @@ from matplotlib.ticker import MaxNLocator
 
 from exhibits.common.data.form import combined
 from exhibits.common.experiment.config import TrainingConfig, to_json
+from exhibits.common.experiment.history import curves_of
 from exhibits.common.experiment.restoring import exhibit_of, opened
 from exhibits.common.experiment.schema import AnalysisResult, RunLog
-from exhibits.common.report.pictures import curves_of
 from exhibits.common.report.plots.style import COLORS, MARKERS, new_figure, styled
 from exhibits.common.system.errors import UserError
 from exhibits.common.system.files import read_json, replacing
@@ -64,7 +64,7 @@ def _load(folder: Path, name: str) -> Run:
     exhibit = exhibit_of(folder)
     package = import_module(f"exhibits.{exhibit}")
     config, log, _ = opened(package.Config, folder)
-    curves = curves_of(folder)
+    curves = curves_of(folder, log)
     if not curves:
         raise UserError(f"{folder}: a network without the curves of its training; expected the folder of a run")
     test = _analysis_of(folder / f"{package.STEM}_analysis.json", log)

@@ -6,15 +6,13 @@ from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
-import numpy as np
 from matplotlib.axes import Axes
 
 from exhibits.common.experiment.config import TrainingConfig
 from exhibits.common.experiment.epochs import SAMPLE
-from exhibits.common.experiment.schema import History, RunLog
+from exhibits.common.experiment.history import curves_of
+from exhibits.common.experiment.schema import RunLog
 from exhibits.common.report import plots
-from exhibits.common.system.errors import UserError
-from exhibits.common.system.files import open_regular
 
 JPEG = {"likelihood", "confusion", "codes", "raster", "rates", "receptive_fields"}  # as ngc-learn's page names them
 
@@ -83,34 +81,6 @@ def caption_of(config: TrainingConfig, summary: str, epoch: int) -> str:
     return shorten("; ".join(filter(None, parts)), 160, placeholder=" ...")
 
 
-def curves_of(folder: Path) -> dict[str, np.ndarray]:
-    """Accuracy and NLL of both sets by epoch, by the names of their files; nothing of a run that was packed.
-
-    Raises:
-        UserError: if a file is damaged, or they are not of one run.
-    """
-    paths = {name: folder / f"{name}.npy" for name in History.__struct_fields__}
-    if not any(path.exists() for path in paths.values()):
-        return {}
-    curves = {name: _curve(path) for name, path in paths.items()}
-    if len({len(values) for values in curves.values()}) > 1:
-        lengths = ", ".join(f"{name} {len(values)}" for name, values in curves.items())
-        raise UserError(f"{folder}: curves of different lengths ({lengths}); expected those of one run")
-    return curves
-
-
-def _curve(path: Path) -> np.ndarray:
-    try:
-        with open_regular(path) as file:
-            values = np.load(file, allow_pickle=False)
-    except (OSError, EOFError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "not a .npy file"
-        raise UserError(f"{path}: {reason}; expected what the training wrote") from None
-    if not (isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype.kind == "f" and len(values)):
-        raise UserError(f"{path}: expected a number for each epoch, as the training wrote them")
-    return values
-
-
 def add_curves(album: Album, exp: Path, config: TrainingConfig, log: RunLog) -> None:
     """Draws the learning curves: NLL and accuracy by epoch.
 
@@ -120,7 +90,7 @@ def add_curves(album: Album, exp: Path, config: TrainingConfig, log: RunLog) -> 
         config: of the run.
         log: its record.
     """
-    curves = curves_of(exp)
+    curves = curves_of(exp, log)
     if not curves:
         return
     learned = log.data["dataX"].shape[0] if "dataX" in log.data else 0

@@ -67,6 +67,12 @@ def pack(run: Path, target: Path) -> tuple[float, float]:
         _, progress, _ = load_snapshot(store, circuit)
         record = store.record(progress.best.step)
     assert record is not None  # load_snapshot refuses a checkpoint without one
+    best = progress.best
+    if (log.best_epoch or best.epoch, log.best_dev_acc) != (best.epoch, best.acc):
+        raise UserError(
+            f"{run}: run.json has another best epoch ({log.best_epoch}, dev accuracy {log.best_dev_acc}) than the "
+            f"checkpoints ({best.epoch}, {best.acc}); put back the one that was changed"
+        )
     make_folder(target.parent)
     with _making(target) as folder:
         packed.save(folder / packed.FILE, circuit.get_parameters(), record)

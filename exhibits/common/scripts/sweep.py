@@ -26,6 +26,7 @@ from exhibits.common.system.files import read_json
 from exhibits.common.system.places import exhibits
 
 MEASURED = ("best epoch", "dev accuracy (%)", "dev NLL (nats)", "training (s)", "hardware", "folder")
+Data = tuple[tuple[Path, ...], tuple[str, ...]]  # files and names of classes
 USAGE = """%(prog)s EXHIBIT --FLAG VALUE [VALUE ...] ... [--scheduler ADDRESS] [--out FOLDER]"""
 EXAMPLE = """
 example: sweep bfa_snn --eta_gain 16 32 64 --hid_dim 500 500,500 --seed 1 2 3
@@ -62,7 +63,7 @@ def main(args: Sequence[str] | None = None) -> None:
     out = options.out.expanduser().resolve()
     points = grid(options.exhibit, flags, out)
     study = StudyConfig(scheduler=options.scheduler, out_dir=out)
-    digests: dict[tuple[Path, ...], tuple[str, Form]] = {}
+    digests: dict[Data, tuple[str, Form]] = {}
     tasks = [task_of(options.exhibit, point, digests) for point in points]
     rows, failure = measure_tasks(Path(__file__), tasks, study, SweepRow)
     if rows:
@@ -132,19 +133,19 @@ def folder_of(values: dict[str, str]) -> str:
     return name
 
 
-def task_of(exhibit: str, point: Point, digests: dict[tuple[Path, ...], tuple[str, Form]]) -> dict[str, Any]:
+def task_of(exhibit: str, point: Point, digests: dict[Data, tuple[str, Form]]) -> dict[str, Any]:
     """What a row's numbers depend on, and the folder of its run.
 
     Args:
         exhibit: to train.
         point: of the grid.
-        digests: digest and form of data by their files, which are read once for all points; added to.
+        digests: digest and form of data, which are read and checked once for all points; added to.
     """
-    files = tuple(point.config.files().values())
-    if files not in digests:
+    source = tuple(point.config.files().values()), point.config.classes
+    if source not in digests:
         data = load_for_training(point.config)
-        digests[files] = combined(data.learned.values()), data.form
-    digest, form = digests[files]
+        digests[source] = combined(data.learned.values()), data.form
+    digest, form = digests[source]
     return {
         "exhibit": exhibit,
         "flags": point.values,
