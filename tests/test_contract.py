@@ -191,11 +191,11 @@ def test_the_exhibit_that_readme_teaches_trains(tmp_path):
     values = DRTP | {"eta_gain": 2.0, "epochs": 4}
     config = DRTPConfig(exp_dir=tmp_path / "exp", **values)
     circuit = DRTP_SNN.for_training(config, data)
+    dev = data.dev
+    assert dev is not None
+    assert interpret(circuit.read(*dev, jax.random.PRNGKey(0)), dev.y).correct.mean() < 0.7
     _, best = fit(circuit, config, data)
     assert best > 0.7
-    untrained, dev = DRTP_SNN.for_analysis(config, data.form), data.dev
-    assert dev is not None
-    assert interpret(untrained.read(*dev, jax.random.PRNGKey(0)), dev.y).correct.mean() < 0.7
 
 
 def test_an_exhibit_without_a_hidden_layer_is_analyzed(tmp_path, capsys):

@@ -11,6 +11,7 @@ from jax import numpy as jnp
 from exhibits.common.ngc import Compartment, MethodProcess, Product, Summation
 
 Wire = Compartment | Product | Summation
+DRAWN = ("weight_init", "bias_init")  # arguments that draw what a synapse begins with
 LEARNT = ("weights", "biases", "opt_params", "mean")  # what a part that learns keeps from one minibatch to the next
 
 
@@ -37,25 +38,25 @@ class Builder:
     are made in the same order begins with the same weights.
 
     Args:
-        key: PRNG key of everything that is drawn at the start.
+        key: PRNG key of everything that is drawn at the start; weights and biases are 0 if None.
         batch_size: B.
 
     Attributes:
-        key: as given.
+        key: as given, or of what is drawn nevertheless.
         components: all that were made, by name.
         learning: names of the processes in which something learns.
         plastic: names of the components that learn.
         wires: from where to which port of a component, in the order of wiring.
     """
 
-    def __init__(self, key: jax.Array, batch_size: int):
-        self.key = key
+    def __init__(self, key: jax.Array | None, batch_size: int):
+        self._blank, self.key = key is None, jax.random.PRNGKey(0) if key is None else key
         self.components: dict[str, Part] = {}
         self.learning: set[str] = set()
         self.plastic: set[str] = set()
         self.wires: list[tuple[Wire, Compartment]] = []
         self._batch_size = batch_size
-        self._keys = _keys(key)
+        self._keys = _keys(self.key)
 
     def __call__(self, kind: Callable[..., P], name: str, **values: Any) -> P:
         """Makes a component.
@@ -73,6 +74,8 @@ class Builder:
             raise ValueError(f"{name}: expected a name that no other component of the circuit has")
         wires = {port: source for port, source in values.items() if isinstance(source, Wire)}
         own = {port: value for port, value in values.items() if port not in wires}
+        if self._blank:
+            own |= {name: _zeros for name in DRAWN if own.get(name) is not None}
         part = kind(name, **({"batch_size": self._batch_size, "key": next(self._keys)} | own))
         for port, source in wires.items():
             self.wire(source, getattr(part, port))
@@ -132,6 +135,11 @@ class Builder:
                 if isinstance(compartment, Compartment) and not compartment.targeted:
                     found[f"{name}.{what}"] = compartment
         return found
+
+
+def _zeros(shape: tuple[int, ...], _: jax.Array) -> jax.Array:
+    """What a synapse begins with that is given its weights later."""
+    return jnp.zeros(shape, jnp.float32)
 
 
 def _keys(key: jax.Array) -> Iterator[jax.Array]:

@@ -45,7 +45,7 @@ class Circuit(Generic[Config]):
     components were made with. How they are wired is in `wires`, which of them learn in `plastic`.
 
     Args:
-        key: PRNG key of the initial weights.
+        key: PRNG key of the initial weights; if None, they are 0 until `set_parameters`.
         in_dim: D, number of pixels.
         out_dim: C, number of classes.
         config: values of the circuit.
@@ -67,7 +67,7 @@ class Circuit(Generic[Config]):
 
     def __init__(
         self,
-        key: jax.Array,
+        key: jax.Array | None,
         in_dim: int,
         out_dim: int,
         config: Config,
@@ -79,7 +79,7 @@ class Circuit(Generic[Config]):
         self.picture = picture or picture_shape(in_dim)
         self.batch_size, self.dt = config.batch_size, config.dt
         self._require_memory()
-        init_key, _ = jax.random.split(key)
+        init_key = None if key is None else jax.random.split(key)[0]
         with wiring(type(self).__name__):
             make = Builder(init_key, self.batch_size)
             self.build(make, self.sizes)
@@ -144,16 +144,14 @@ class Circuit(Generic[Config]):
             UserError: if the configuration does not go with them.
         """
         config.require_form(data.form)
-        return cls._for_form(config, data.form, n_updates(len(data.train.x), config.batch_size, config.epochs))
+        key, form = Keys.of(config.seed).init, data.form
+        updates = n_updates(len(data.train.x), config.batch_size, config.epochs)
+        return cls(key, form.pixels, form.classes, config, updates, form.picture)
 
     @classmethod
     def for_analysis(cls, config: Any, form: Form) -> Self:
-        """The circuit of a run, to put its parameters into; it is not to learn."""
-        return cls._for_form(config, form, 1)
-
-    @classmethod
-    def _for_form(cls, config: Any, form: Form, n_updates: float) -> Self:
-        return cls(Keys.of(config.seed).init, form.pixels, form.classes, config, n_updates, form.picture)
+        """The circuit of a run, without weights of its own, to put its parameters into."""
+        return cls(None, form.pixels, form.classes, config, picture=form.picture)
 
     def _require_memory(self) -> None:
         """Refuses a circuit that does not fit in memory, before any of it is built."""
