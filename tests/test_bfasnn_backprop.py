@@ -12,7 +12,7 @@ from test_bfasnn import parameters
 
 from exhibits.bfa_snn.backprop import angles_of, directions, through_time
 from exhibits.bfa_snn.config import CircuitConfig
-from exhibits.bfa_snn.controls import RedrawnBFA_SNN, SymmetricBFA_SNN, UngatedBFA_SNN, turn_feedback
+from exhibits.bfa_snn.controls import RedrawnBFA_SNN, SymmetricBFA_SNN, UngatedBFA_SNN, UntaughtBFA_SNN, turn_feedback
 from exhibits.bfa_snn.model import BFA_SNN
 from exhibits.common.cells.components import secant_surrogate
 from exhibits.common.circuit.minibatches import minibatch_of
@@ -189,6 +189,18 @@ def test_controls_change_the_feedback_alone():
         gate = secant_surrogate(jnp.asarray(seen["j"]), 0.08) if gated else 1.0
         np.testing.assert_allclose(seen["d"], seen["back"] * gate, rtol=1e-4, atol=1e-6)
         assert (seen["j"] < 0).any()
+
+
+def test_without_feedback_only_the_output_layer_learns():
+    (x, y), key = make_patterns(16), jax.random.PRNGKey(1)
+    circuit = make(UntaughtBFA_SNN)
+    start, drawn = parameters(circuit), parameters(make())
+    circuit.read(x, y, key, learn=True)
+    end = parameters(circuit)
+    for name in ("W1.weights", "W1.biases"):
+        np.testing.assert_array_equal(end[name], drawn[name])
+    np.testing.assert_array_equal(start["W2.weights"], drawn["W2.weights"])
+    assert (end["W2.weights"] != drawn["W2.weights"]).any() and not end["E2.weights"].any()
 
 
 def test_turned_feedback_is_orthogonal():

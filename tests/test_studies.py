@@ -292,7 +292,7 @@ def test_dale_studys_controls_have_no_inhibition_that_learns(small_data):
     study = load_script(BFA / "dale.py")
     grid = study.grid(study.Study(quick=True, data=small_data))
     tasks = {task["variant"]: task for task in grid if task["recipe"] == "best"}
-    assert list(tasks) == list(study.VARIANTS)
+    assert list(tasks) == [*study.COMPARED["best"], *study.CONTROLS]
     zero = {name: study.run(tasks[name] | {"hid_dim": [8], "epochs": 1})["zero"] for name in study.CONTROLS}
     assert list(zero["fixed"]) == sorted(study.SYNAPSES)
     assert zero["excitatory"]["I1"] == zero["excitatory"]["I2"] == 1

@@ -17,7 +17,18 @@ class RedrawnBFA_SNN(BFA_SNN):
         super().begin(run, x, y)
         for n in self.hidden:
             E = self[f"E{n + 1}"].weights
-            run[E] = self.config.weight_std * jax.random.normal(jax.random.fold_in(run.key, n), run[E].shape)
+            key = jax.random.fold_in(run.key, 2**31 + n)  # far from the numbers that cells fold in
+            run[E] = self.config.weight_std * jax.random.normal(key, run[E].shape)
+
+
+class UntaughtBFA_SNN(BFA_SNN):
+    """Its feedback is 0: the hidden layers keep their initial weights, and only the output layer learns."""
+
+    def build(self, make: Builder, sizes: tuple[int, ...]) -> None:
+        super().build(make, sizes)
+        for n in self.hidden:
+            synapse: Any = make.components[f"E{n + 1}"]
+            synapse.weights.set(0.0 * synapse.weights.get())
 
 
 class SymmetricBFA_SNN(BFA_SNN):

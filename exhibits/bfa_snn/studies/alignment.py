@@ -42,6 +42,7 @@ ANGLES = {
 PRESENTED = "patterns presented (thousands)"
 TITLES = {
     "fixed": "fixed random feedback",
+    "untaught": "no feedback: W1 does not learn",
     "redrawn": "feedback drawn anew each minibatch",
     "turned": "half the feedback's signs turned",
     "symmetric": "feedback = transposed weights",
@@ -82,7 +83,9 @@ def grid(config: StudyConfig) -> list[dict]:
     """The tasks of the study: each depth with fixed feedback, each control with one hidden layer."""
     width = 64 if config.quick else WIDTH
     single = [{"recipe": "page", "variant": variant, "hid_dim": [width]} for variant in TITLES]
-    single += [{"recipe": "best", "variant": variant, "hid_dim": [width]} for variant in ("fixed", "ungated")]
+    single += [
+        {"recipe": "best", "variant": variant, "hid_dim": [width]} for variant in ("fixed", "untaught", "ungated")
+    ]
     deep = [{"recipe": "page", "variant": "fixed", "hid_dim": [width] * depth} for depth in DEPTHS[1:]]
     tasks = config.tasks(single, epochs=EPOCHS) + config.tasks(deep, epochs=DEEP_EPOCHS)
     return [{"patterns": PATTERNS} | task for task in tasks]
@@ -100,6 +103,7 @@ def run(task: dict) -> dict:
     from exhibits.common.experiment.epochs import learn_epoch, score
 
     kinds = {
+        "untaught": controls.UntaughtBFA_SNN,
         "redrawn": controls.RedrawnBFA_SNN,
         "symmetric": controls.SymmetricBFA_SNN,
         "ungated": controls.UngatedBFA_SNN,
