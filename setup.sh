@@ -13,7 +13,7 @@
 set -eu
 unset CDPATH PYTHONHOME # the first makes cd talk, the second leads an environment's Python astray
 root=$(dirname -- "$(readlink -f -- "$0")")
-modules="ngclearn ngcsimlib jax numpy matplotlib sklearn scipy tyro tqdm msgspec pooch tabulate PIL jinja2"
+modules="ngclearn ngcsimlib jax numpy matplotlib sklearn scipy tyro tqdm msgspec pooch tabulate PIL jinja2 numba"
 extra=""
 case ${1:-} in
   --dev)
@@ -35,11 +35,27 @@ fail() {
   exit 2
 }
 
+# Whether a Python has the modules, and the versions that pyproject.toml allows.
 has_packages() {
   # shellcheck disable=SC2086 # one word a module
-  "$1" - $modules 2>/dev/null <<'PY'
-import importlib.util, sys
-sys.exit(sys.version_info < (3, 11) or any(importlib.util.find_spec(name) is None for name in sys.argv[1:]))
+  "$1" - $modules "$root/pyproject.toml" 2>/dev/null <<'PY'
+import sys
+if sys.version_info < (3, 11):
+    sys.exit(1)
+import importlib.util, operator, re, tomllib
+from importlib.metadata import version
+*modules, path = sys.argv[1:]
+if any(importlib.util.find_spec(name) is None for name in modules):
+    sys.exit(1)
+def numbers(text):
+    return tuple(map(int, re.findall(r"\d+", text)[:3]))
+with open(path, "rb") as file:
+    requirements = tomllib.load(file)["project"]["dependencies"]
+for requirement in requirements:
+    name, bounds = re.match(r"([\w.-]+)([^;]*)$", requirement).groups() if ";" not in requirement else ("", "")
+    for sign, bound in re.findall(r"(>=|<)([\d.]+)", bounds):
+        if not {">=": operator.ge, "<": operator.lt}[sign](numbers(version(name)), numbers(bound)):
+            sys.exit(1)
 PY
 }
 
@@ -88,6 +104,9 @@ install() {
   if [ -x "$venv/bin/python" ]; then
     "$venv/bin/python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
       fail "$venv: not an environment of Python 3.11 or newer; remove it, or name another: VENV=/path/to/folder"
+    # An interrupted first call may have left it without pip.
+    "$venv/bin/python" -c 'import pip' 2>/dev/null || logged "$venv/bin/python" -m ensurepip ||
+      fail_as_logged "$venv has no pip; remove it and run this again"
   else
     base=""
     set -- python3 python3.13 python3.12 python3.11
@@ -133,6 +152,7 @@ wanted=$(cat "$root/pyproject.toml" "$root"/locks/*.txt 2>/dev/null) || true
 venv=${VENV:-.venv}
 case $venv in /*) ;; *) venv=$root/$venv ;; esac
 why=""
+[ -n "${VENV:-}" ] || [ -z "$active" ] || why=" (the active environment, $active, lacks some of the requirements)"
 if ! ready && [ -z "${VENV:-}" ] && [ ! -w "$root" ]; then
   data=${HOME:-/tmp}/.local/share
   case ${XDG_DATA_HOME:-} in /*) data=$XDG_DATA_HOME ;; esac

@@ -11,8 +11,10 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]  # this repository's, whatever else is installed
 
-from exhibits.common.system.errors import reported
-from harness import RESULTS, conditions, contest, options, save, settings_of
+from bench_accuracy import ms_per_minibatch
+from exhibits.common.system.errors import UserError, reported
+from harness import RESULTS, conditions, contest, images, options, save, settings_of
+from peers import LIBRARIES
 
 CONTENDERS = {
     "stock": "ngc-learn's components, a Python call for each process and step",
@@ -28,11 +30,10 @@ def build(name: str, batch_size: int, n_minibatches: int) -> Callable[[], object
 
     from exhibits.bfa_snn.config import Config
     from exhibits.bfa_snn.model import BFA_SNN
-    from exhibits.common.data.loading import load_patterns
     from stock_bfasnn import ScannedStock, StockBFA, StockConfig
 
     config = Config(batch_size=batch_size)
-    x, y = (array[: n_minibatches * batch_size] for array in load_patterns(config, "data")[0])
+    x, y = images(n_minibatches * batch_size)
     key = jax.random.PRNGKey(0)
     if name in ("dense", "event"):
         circuit = BFA_SNN(key, x.shape[1], y.shape[1], dataclasses.replace(config, synapses=name))
@@ -68,18 +69,30 @@ def main() -> None:
         row |= {"label": label}
     described = settings_of(settings, T=config.T, sizes=[784, *config.hid_dim, 10])
     result = save(settings.output, settings=described, rows=rows)
-    print(table(result, read_json(RESULTS / "peers.json")))
+    print(table(result, *(read_json(RESULTS / f"{name}.json") for name in ("peers", "accuracy"))))
 
 
-def table(result: dict, peers: dict) -> str:
-    """The numbers as a Markdown table, those of bench_peers.py below."""
+def table(result: dict, peers: dict, accuracy: dict) -> str:
+    """The numbers as a Markdown table, those of bench_peers.py below.
+
+    Args:
+        result: what results/bfasnn.json holds.
+        peers: what results/peers.json holds.
+        accuracy: what results/accuracy.json holds, for which the libraries were timed for longer.
+
+    Raises:
+        UserError: if the libraries' networks or minibatches had other sizes.
+    """
+    for name in ("sizes", "batch_size"):
+        if (theirs := peers["settings"][name]) != (ours := result["settings"][name]):
+            raise UserError(f"peers.json: {name} {theirs}, {ours} in bfasnn.json; run `make bench-peers`")
     lines = [
         "| training the BFA-SNN | ms per minibatch | s per epoch | speed-up | peak memory |",
         "|---|---|---|---|---|",
     ]
     T, stock = result["settings"]["T"], result["rows"][0]["ms_per_minibatch"]
     others = [
-        row | {"label": f"the same network in {row['library']}, taught by backpropagation through time"}
+        row | {"label": f"a network of these sizes in {row['library']}, taught by backpropagation through time"}
         for row in peers["rows"]
         if row["T"] == T
     ]
@@ -89,7 +102,12 @@ def table(result: dict, peers: dict) -> str:
         lines.append(f"| {row['label']} | {' | '.join(cells)} | {row['peak_memory_mb']:.0f} MB |")
     network = "-".join(map(str, result["settings"]["sizes"]))
     versions = ", ".join(f"{name} {number}" for name, number in peers["versions"].items())
-    return "\n".join([*lines, "", f"{network}, T = {T}, {conditions(result)} The libraries: {versions}."])
+    longer = ", ".join(f"{ms_per_minibatch(accuracy['rows'][name]):.0f} ms in {LIBRARIES[name]}" for name in LIBRARIES)
+    below = (
+        f"The libraries were measured separately, in {peers['settings']['rounds']} rounds, on {peers['device']}: "
+        f"{versions}. During the longer trainings below, a minibatch took {longer}."
+    )
+    return "\n".join([*lines, "", f"{network}, T = {T}, {conditions(result)} {below}"])
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ A checkpoint is written after every epoch.
 
 import argparse
 import atexit
+import itertools
 import shutil
 import sys
 import tempfile
@@ -15,7 +16,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]  # this repository's, whatever else is installed
 
 from exhibits.common.system.errors import reported
-from harness import EPOCH, contest, options, save
+from harness import EPOCH, contest, images, options, save
 
 WAYS = ("unsaved", "saved")
 
@@ -26,20 +27,19 @@ def build(name: str, batch_size: int, n_minibatches: int) -> Callable[[], object
 
     import jax
 
-    from exhibits.common.data.loading import load_patterns
     from exhibits.common.experiment.checkpoints import ParameterStore
     from exhibits.common.experiment.schema import Progress, Record
 
     exhibit, way = name.split()
     package = import_module(f"exhibits.{exhibit}")
     config = package.Config(batch_size=batch_size)
-    x, y = (array[: n_minibatches * batch_size] for array in load_patterns(config, "data")[0])
+    x, y = images(n_minibatches * batch_size)
     key = jax.random.PRNGKey(0)
     circuit = getattr(package, package.MODEL)(key, x.shape[1], y.shape[1], config, 1_000_000)
     folder = Path(tempfile.mkdtemp())
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     store = ParameterStore(folder, keep=2)
-    steps = iter(range(1_000_000))
+    steps = itertools.count()
 
     def epoch() -> None:
         if way == "saved":
@@ -64,9 +64,7 @@ def main() -> None:
     rows = []
     for exhibit in exhibits():
         batch_size = settings.batch_size or import_module(f"exhibits.{exhibit}").Config().batch_size
-        size = argparse.Namespace(
-            rounds=settings.rounds, batch_size=batch_size, minibatches=settings.minibatches or EPOCH // batch_size
-        )
+        size = argparse.Namespace(rounds=settings.rounds, batch_size=batch_size, minibatches=EPOCH // batch_size)
         measured = contest(build, [f"{exhibit} {way}" for way in WAYS], size)
         unsaved, saved = (row["seconds_per_epoch"] for row in measured)
         rows.append({"exhibit": exhibit, "unsaved": unsaved, "saved": saved, "cost": saved / unsaved - 1})

@@ -8,7 +8,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]  # this repository's, whatever else is installed
 
 from exhibits.common.system.errors import reported
-from harness import conditions, contest, options, save, settings_of
+from harness import conditions, contest, images, options, save, settings_of
 
 METHODS = {"glsnn": "GLSNN", "backprop": "backpropagation through the same cascade"}
 STEPS = (10, 100, 400)
@@ -18,14 +18,13 @@ def build(name: str, batch_size: int, n_minibatches: int) -> Callable[[], object
     """What a contender, `method-T`, does in a round: learns from some minibatches and waits until that is done."""
     import jax
 
-    from exhibits.common.data.loading import load_patterns
     from exhibits.glsnn.backprop import BackpropGLSNN
     from exhibits.glsnn.config import Config
     from exhibits.glsnn.model import GLSNN
 
     method, T = name.split("-")
     config = Config(batch_size=batch_size, T=int(T))
-    x, y = (array[: n_minibatches * batch_size] for array in load_patterns(config, "data")[0])
+    x, y = images(n_minibatches * batch_size)
     key = jax.random.PRNGKey(0)
     kind = {"glsnn": GLSNN, "backprop": BackpropGLSNN}[method]
     circuit = kind(key, x.shape[1], y.shape[1], config, n_updates=1_000_000)

@@ -4,7 +4,7 @@ Time a minibatch by events and dense, and memory against T beside what bench_pee
 """
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]  # this repository's, whatever else is installed
 
 from exhibits.common.system.errors import reported
-from harness import EPOCH, RESULTS, contest, options, require_images, save, settings_of
+from harness import EPOCH, RESULTS, contest, images, options, require_images, save, settings_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,7 +35,6 @@ def build(name: str, batch_size: int, n_minibatches: int) -> Callable[[], object
 
     from exhibits.bfa_snn.config import Config
     from exhibits.bfa_snn.model import BFA_SNN
-    from exhibits.common.data.loading import load_patterns
 
     synapses, axis, text = name.split()
     values: dict[str, Any] = {"batch_size": batch_size, "synapses": synapses}
@@ -46,7 +45,7 @@ def build(name: str, batch_size: int, n_minibatches: int) -> Callable[[], object
     else:
         values[axis] = float(text) if axis == "input_gain" else int(text)
     config = Config(**values)
-    x, y = (array[: n_minibatches * config.batch_size] for array in load_patterns(config, "data")[0])
+    x, y = images(n_minibatches * config.batch_size)
     circuit = BFA_SNN(jax.random.PRNGKey(0), x.shape[1], y.shape[1], config)
     return lambda: circuit.read(x, y, jax.random.PRNGKey(0), learn=True)
 
@@ -84,22 +83,17 @@ def figure(growth: dict[str, Any], peers: dict[str, Any]) -> "Figure":
     """
     from exhibits.common.report.plots import COLORS, MARKERS, museum_style, new_figure
 
-    columns = ("ms_per_minibatch", "peak_memory_mb")
-    lines = {
-        (title, axis): [
-            [row[column] for row in growth["rows"] if (row["axis"], row["synapses"]) == (axis, name)]
-            for column in columns
-        ]
-        for axis in AXES
-        for name, title in SYNAPSES.items()
-    }
+    lines: dict[tuple[str, str], list[dict[str, float]]] = {}  # by title and axis
+    for row in growth["rows"]:
+        lines.setdefault((SYNAPSES[row["synapses"]], row["axis"]), []).append(row)
     for row in peers["rows"]:
-        for values, column in zip(lines.setdefault((row["library"], "T"), [[], []]), columns, strict=True):
-            values.append(row[column])
+        lines.setdefault((row["library"], "T"), []).append(row | {"value": row["T"]})
     titles = list(dict.fromkeys(title for title, _ in lines))
 
-    def plot(axes: "Axes", title: str, values: Sequence[float], heights: Sequence[float]) -> None:
-        number = titles.index(title)
+    def plot(axes: "Axes", title: str, axis: str, column: str, unit: float = 1.0) -> None:
+        number, rows = titles.index(title), lines[title, axis]
+        heights = [row[column] / unit for row in rows]
+        values = [row["value"] for row in rows]
         axes.plot(values, heights, MARKERS[number] + "-", color=COLORS[number], label=title)
 
     with museum_style():
@@ -109,13 +103,13 @@ def figure(growth: dict[str, Any], peers: dict[str, Any]) -> "Figure":
         for axes, (axis, (label, values)) in zip(grid.flat, AXES.items(), strict=False):
             for title in titles:
                 if (title, axis) in lines:
-                    plot(axes, title, values, lines[title, axis][0])
+                    plot(axes, title, axis, "ms_per_minibatch")
             axes.set(xlabel=label, yscale="log", ylim=(5, 6000))
             axes.set_yticks([10, 100, 1000], ["10", "100", "1000"])
             axes.set_xscale("linear" if axis == "layers" else "log")
             axes.set_xticks(values, [f"{value:g}" for value in values])
         for title in titles:
-            plot(memory, title, AXES["T"][1], [megabytes / 1e3 for megabytes in lines[title, "T"][1]])
+            plot(memory, title, "T", "peak_memory_mb", 1e3)
         memory.set(xlabel=AXES["T"][0], ylabel="peak memory (GB)", xticks=AXES["T"][1])
         memory.set_ylim(bottom=0)
         for letter, axes in zip("abcdef", grid.flat, strict=True):

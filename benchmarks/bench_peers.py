@@ -15,7 +15,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]  # this repository's, whatever else is installed
 
 from exhibits.common.system.errors import UserError, reported
-from harness import contest, options, save, settings_of
+from harness import contest, images, options, save, settings_of
 from peers import GAIN, LIBRARIES, SIZES, network
 
 STEPS = (25, 100, 400)
@@ -23,22 +23,18 @@ STEPS = (25, 100, 400)
 
 def build(name: str, batch_size: int, n_minibatches: int) -> Callable[[], object]:
     """What a contender, `library-T`, does in a round: learns from some minibatches."""
-    import numpy as np
     import torch
 
-    from exhibits.common.data.datasets import MNIST
-
     library, T = name.split("-")
-    arrays = (np.load(MNIST / f"train{part}.npy", mmap_mode="r", allow_pickle=False) for part in "XY")
-    x, y = (torch.from_numpy(array[: n_minibatches * batch_size].copy()) for array in arrays)
+    x, y = map(torch.from_numpy, images(n_minibatches * batch_size))
     torch.manual_seed(0)
     learn, _ = network(library, int(T))
 
-    def epoch() -> None:
+    def round_() -> None:
         for start in range(0, len(x), batch_size):
             learn(x[start : start + batch_size], y[start : start + batch_size])
 
-    return epoch
+    return round_
 
 
 def main() -> None:

@@ -5,13 +5,15 @@ So a machine whose speed drifts does so for all. The median of the rounds counts
 
 import argparse
 import multiprocessing
-import resource
+import re
 import statistics
 import time
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from exhibits.common.system.commandline import Parser
 from exhibits.common.system.environment import pin
@@ -31,7 +33,7 @@ def options(
         doc: of the script.
         output: name of the results file.
         batch_size: the default; None if it differs by contender.
-        minibatches: the default; None if it differs by contender.
+        minibatches: the default; None if a round is an epoch.
 
     Raises:
         UserError: if a number is below 1.
@@ -39,16 +41,17 @@ def options(
     parser = Parser(doc)
     own = "the contender's own"
     parser.add_argument("--rounds", type=int, default=5, help="interleaved repeats (default: %(default)s)")
-    parser.add_argument(
-        "--minibatches", type=int, default=minibatches, help=f"minibatches per round (default: {minibatches or own})"
-    )
+    if minibatches is not None:
+        parser.add_argument(
+            "--minibatches", type=int, default=minibatches, help="minibatches per round (default: %(default)s)"
+        )
     parser.add_argument(
         "--batch_size", type=int, default=batch_size, help=f"images in a minibatch (default: {batch_size or own})"
     )
     parser.add_argument("--output", type=Path, default=RESULTS / output, help="where the numbers go")
     given = parser.parse_args()
     for name in ("rounds", "minibatches", "batch_size"):
-        if (value := getattr(given, name)) is not None and value < 1:
+        if (value := getattr(given, name, None)) is not None and value < 1:
             raise UserError(f"--{name} {value}: expected at least 1")
     return given
 
@@ -59,6 +62,13 @@ def require_images(minibatches: int, batch_size: int) -> None:
         raise UserError(
             f"--minibatches {minibatches}: {images} images in a round, {batch_size} each; expected at most {EPOCH}"
         )
+
+
+def images(n: int) -> list[np.ndarray]:
+    """Pixels (n, 784) and labels (n, 10) of MNIST's first training images, without the others in memory."""
+    from exhibits.common.data.datasets import MNIST
+
+    return [np.load(MNIST / f"train{part}.npy", mmap_mode="r", allow_pickle=False)[:n].copy() for part in "XY"]
 
 
 def pin_if_jax() -> None:
@@ -75,7 +85,14 @@ def _contend(pipe, build: Callable, arguments: tuple) -> None:
         while pipe.recv():
             start = time.perf_counter()
             run()
-            pipe.send((time.perf_counter() - start, 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
+            pipe.send((time.perf_counter() - start, peak_memory()))
+
+
+def peak_memory() -> int:
+    """Of this process, bytes; `getrusage` would give the parent's if that was larger."""
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert found is not None  # on Linux
+    return 1024 * int(found[1])
 
 
 def contest(
@@ -96,11 +113,12 @@ def contest(
     """
     require_images(settings.minibatches, settings.batch_size)
     spawn = multiprocessing.get_context("spawn")
-    pipes = {}
+    pipes, processes = {}, []
     for name in contenders:
         pipes[name], far_end = spawn.Pipe()
         arguments = (name, settings.batch_size, settings.minibatches)
-        spawn.Process(target=_contend, args=(far_end, build, arguments), daemon=True).start()
+        processes.append(spawn.Process(target=_contend, args=(far_end, build, arguments), daemon=True))
+        processes[-1].start()
         far_end.close()  # it is the process's alone, so that its end is noticed
     seconds, memory = {name: [] for name in pipes}, {}
     for round_ in range(-1, settings.rounds):  # the first is for compiling and warming up
@@ -112,8 +130,9 @@ def contest(
                 raise UserError(f"{name}: its process ended, for the reason above") from None
             if round_ >= 0:
                 seconds[name].append(taken / settings.minibatches)
-    for pipe in pipes.values():
+    for pipe, process in zip(pipes.values(), processes, strict=True):
         pipe.send(False)
+        process.join()
     return [
         {
             "ms_per_minibatch": 1e3 * statistics.median(seconds[name]),

@@ -24,7 +24,8 @@ def main() -> None:
 
     Parser(__doc__).parse_args()
     results = {path.stem: read_json(path) for path in RESULTS.glob("*.json")}
-    write_part(DOCS / "results" / "index.md", bench_bfasnn.table(results["bfasnn"], results["peers"]), "speed")
+    speed = bench_bfasnn.table(results["bfasnn"], results["peers"], results["accuracy"])
+    write_part(DOCS / "results" / "index.md", speed, "speed")
     accuracy = results["accuracy"]["rows"]
     write_part(DOCS / "results" / "index.md", bench_accuracy.table(accuracy, results["bfasnn"]), "accuracy")
     write_part(HERE.parent / "README.md", bench_accuracy.glance(accuracy), "accuracy")

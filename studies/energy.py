@@ -23,6 +23,7 @@ from exhibits.common.system.errors import reported
 with reported():  # a package may be missing
     import msgspec
 
+    from exhibits.common.data.datasets import MNIST
     from exhibits.common.experiment.flags import from_command_line
     from exhibits.common.experiment.schema import StudyRow
     from exhibits.common.experiment.studies import StudyConfig, circuit_for, patterns_of, run_study, with_values
@@ -126,11 +127,14 @@ def folder_of(name: str, network: str) -> Path:
 
 
 def grid(config: StudyConfig) -> list[dict]:
-    """The tasks of the study: first what is only read out, then what is trained."""
+    """The tasks of the study: first what is only read out, then what is trained.
+
+    The pretrained networks know MNIST alone, so data of the user's own are for networks that are trained.
+    """
     read, trained = [], []
     some = slice(-1, None) if config.quick else slice(None)
     for name, e in EXHIBITS.items():
-        for network in e.pretrained:
+        for network in e.pretrained if config.data.resolve() == MNIST.resolve() else ():
             weights = hashlib.sha256((folder_of(name, network) / "weights.npz").read_bytes()).hexdigest()
             of = {"exhibit": name, "pretrained": network, "weights_sha256": weights}
             points = [of | point for point in e.points(e.read_T[some], e.read_thr[some])]
@@ -221,12 +225,12 @@ def layer_table(rows: list[dict], name: str) -> str:
     e = EXHIBITS[name]
     lines = ["| network | what | operations | energy (µJ) | with memory (µJ) |", "|---|---|---|---|---|"]
     for network in e.pretrained:
-        (row,) = with_values(rows, exhibit=name, pretrained=network, T=e.own[0], thr=e.own[1])
-        first = f"`{network}`, dev accuracy {100 * row['acc'][0]:.2f} %"
-        for what, of, kind in parts_of(row):
-            n = of.weights or of.multiplications
-            lines.append(f"| {first} | {what} | {n:,.0f} {kind} | {of.microjoules:.2f} | {of.with_memory:.2f} |")
-            first = ""
+        for row in with_values(rows, exhibit=name, pretrained=network, T=e.own[0], thr=e.own[1]):
+            first = f"`{network}`, dev accuracy {100 * row['acc'][0]:.2f} %"
+            for what, of, kind in parts_of(row):
+                n = of.weights or of.multiplications
+                lines.append(f"| {first} | {what} | {n:,.0f} {kind} | {of.microjoules:.2f} | {of.with_memory:.2f} |")
+                first = ""
     return "\n".join(lines)
 
 

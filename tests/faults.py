@@ -202,11 +202,11 @@ def disk_full(bench: Bench, shares: list[float]) -> list[bool]:
     for n, share in enumerate(shares):
         disk, kept = bench.folder / f"disk{n}", bench.folder / f"kept{n}"
         disk.mkdir()
-        command = subprocess.list2cmdline(bench.command(disk / "exp"))
+        command, at, to = shlex.join(bench.command(disk / "exp")), shlex.quote(str(disk)), shlex.quote(str(kept))
         running = mounted(
-            f"mount -t tmpfs -o size={int(share * bench.size) // 1024 + 4}k none {disk} || exit 99; {command}; "
-            f"echo code $?; mount -o remount,size=1g {disk}; {command} >/dev/null 2>&1; echo code $?; "
-            f"cp -r {disk}/exp {kept}"
+            f"mount -t tmpfs -o size={int(share * bench.size) // 1024 + 4}k none {at} || exit 99; {command}; "
+            f"echo code $?; mount -o remount,size=1g {at}; {command} >/dev/null 2>&1; echo code $?; "
+            f"cp -r {at}/exp {to}"
         )
         _, out, err = finish(running)
         codes = [int(line.split()[1]) for line in out.splitlines() if line.startswith("code")]
@@ -220,8 +220,8 @@ def read_only(bench: Bench) -> list[bool]:
     """An exp/ on a disk that cannot be written to."""
     disk = bench.folder / "read only"
     disk.mkdir()
-    command = subprocess.list2cmdline(bench.command(disk / "exp"))
-    return [refused(mounted(f"mount -t tmpfs -o ro none '{disk}' || exit 99; {command}"))]
+    command = shlex.join(bench.command(disk / "exp"))
+    return [refused(mounted(f"mount -t tmpfs -o ro none {shlex.quote(str(disk))} || exit 99; {command}"))]
 
 
 def clock_set_back(bench: Bench) -> list[bool]:

@@ -66,6 +66,25 @@ def test_the_load_is_that_of_the_raster(name, make_circuit):
     assert msgspec.convert(json.loads(msgspec.json.encode(load)), Load, strict=False) == load
 
 
+def test_receptive_fields_of_pixels_that_spike_are_refused():
+    config = CircuitConfig(hid_dim=(30,), receptive_field=3, encoder="bernoulli", in_dropout=0.0, T=6, batch_size=8)
+    circuit = GLSNN(jax.random.PRNGKey(1), 36, 4, config)
+    x, y = make_patterns(1)
+    with pytest.raises(ValueError, match="receptive fields of pixels that spike"):
+        Load.of(circuit, x, presented(circuit, x, y).activity)
+
+
+def test_pages_of_some_rows_and_of_other_data(tmp_path):
+    study = load_script(STUDY)
+    rows = run_study(STUDY, study.grid(study.Study()), study.Study(plot_only=True), study.Row)
+    some = [row for row in rows if row["task"].get("pretrained") != "mnist"]
+    assert "`page`" in study.table(some) and "`mnist`" not in study.table(some)
+    for stem in ("train", "valid"):
+        for part, array in zip("XY", make_patterns(8), strict=True):
+            np.save(tmp_path / f"{stem}{part}.npy", array)
+    assert not any("pretrained" in task for task in study.grid(study.Study(data=tmp_path)))
+
+
 def test_study_trains_and_opens_networks(tmp_path):
     study = load_script(STUDY)
     for stem, n, seed in (("train", 64, 0), ("valid", 32, 1)):

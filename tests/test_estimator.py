@@ -2,6 +2,7 @@
 
 import pickle
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.datasets import load_digits
+from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
@@ -128,6 +130,21 @@ def test_rate_codes(estimator, digits):
 def test_bad_values(estimator, digits, values, said):
     with pytest.raises(ValueError, match=said):
         estimator.set_params(**values).fit(*digits)
+
+
+def test_what_diverges_is_not_fitted_and_loses_nothing(digits):
+    X, y = digits[0][:100], digits[1][:100]
+    estimator = GLSNNClassifier((9,), batch_size=20, epochs=2, eta=1e12, weight_decay=1.0)
+    with pytest.raises(FloatingPointError, match="diverged; try smaller"):
+        estimator.fit(X, y)
+    with pytest.raises(NotFittedError):
+        estimator.predict(X)
+    estimator.set_params(eta=1e-3).partial_fit(X, y, classes=np.unique(y))
+    before = estimator.predict_proba(X)
+    estimator.config_ = replace(estimator.config_, eta=1e12)
+    with pytest.raises(FloatingPointError, match="diverged"):
+        estimator.partial_fit(X, y)
+    np.testing.assert_array_equal(estimator.predict_proba(X), before)
 
 
 def test_bad_scales_and_numpy_numbers(digits):

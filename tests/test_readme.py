@@ -92,7 +92,12 @@ def test_speed_tables():
     assert rows.keys() == accuracy.CONTENDERS.keys()
     assert generated_part(DOCS / "results" / "index.md", "accuracy") == accuracy.table(rows, results["bfasnn"])
     assert generated_part(REPOSITORY / "README.md", "accuracy") == accuracy.glance(rows)
-    assert generated_part(DOCS / "results" / "index.md", "speed") == bfasnn.table(results["bfasnn"], results["peers"])
+    speed = bfasnn.table(results["bfasnn"], results["peers"], results["accuracy"])
+    assert generated_part(DOCS / "results" / "index.md", "speed") == speed
+    assert "in 5 rounds, on AMD EPYC, 2 cores" in speed and "ms in snnTorch" in speed
+    others = {"settings": results["peers"]["settings"] | {"batch_size": 50}}
+    with pytest.raises(UserError, match=r"batch_size 50, 250 .*`make bench-peers`"):
+        bfasnn.table(results["bfasnn"], results["peers"] | others, results["accuracy"])
     assert generated_part(DOCS / "explanation" / "runs.md", "checkpoints") == checkpoints.table(results["checkpoints"])
     assert generated_part(GLSNN / "README.md", "speed") == glsnn.table(results["glsnn"])
 
@@ -116,6 +121,9 @@ def test_time_to_accuracy_by_hand():
     assert "| not reached (80.00 % after 3 s) |" in lines[6]
     assert "libraries stopped at the first measurement after 60 s; a chip." in lines[-1]
     assert "after 2 s of learning (`--recipe best --epochs 1`), and 98 % after 4 s" in accuracy.glance(rows)
+    with pytest.raises(UserError, match=r"no recipe .* 98 %"):
+        accuracy.glance({"best-1": rows["best-1"]})
+    assert accuracy.ms_per_minibatch({"curves": [quick, never]}) == pytest.approx(1e3 * 11 / (4 * 50))
 
 
 @pytest.mark.parametrize(

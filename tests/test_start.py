@@ -208,6 +208,30 @@ def test_setup_makes_an_environment_once(fresh):
     assert not list(root.glob(".venv.log"))
 
 
+def test_an_environment_without_pip_gets_it(fresh, tmp_path):
+    _, setup = fresh
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "bare"], check=True)
+    done = setup(VENV=str(tmp_path / "bare"), PIP_INDEX_URL="http://127.0.0.1:1", PIP_RETRIES="0")
+    assert done.returncode == 2 and "requirements could not be installed" in done.stderr.splitlines()[-1], done.stderr
+    assert list((tmp_path / "bare").glob("lib/*/site-packages/pip"))
+
+
+@pytest.mark.parametrize(("version", "taken"), [("0.9.0", False), ("1.5.1", False), ("1.5.1rc1", False), (None, True)])
+def test_an_active_environment_has_to_have_the_versions(version, taken, fresh, tmp_path):
+    root, setup = fresh
+    active = tmp_path / "active" / "bin" / "python"
+    active.parent.mkdir(parents=True)
+    active.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    active.chmod(0o755)
+    if version is not None:  # of a package whose bounds it is outside of
+        info = tmp_path / "other" / f"msgspec-{version}.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: msgspec\nVersion: {version}\n")
+    done = setup(VIRTUAL_ENV=str(tmp_path / "active"), PYTHONPATH=str(tmp_path / "other"))
+    assert done.stdout == (f"{active}\n" if taken else f"{root}/.venv/bin/python\n"), done.stderr
+    assert ("lacks some of the requirements" in done.stderr) == (not taken)
+
+
 def test_two_setups_at_once_install_once(fresh):
     root, setup = fresh
     both = [setup(start=in_background, PIP_TAKES="1") for _ in range(2)]

@@ -326,12 +326,12 @@ def test_bad_flags_are_refused(flags, words, tmp_path, monkeypatch, capsys):
 def test_changes_study_measures_what_is_learned_and_what_is_not(small_data):
     study = load_script(BFA / "changes.py")
     tasks = study.grid(study.Study(quick=True, data=small_data))
-    assert {task["dataset"] for task in tasks} == {"mnist"} and len(tasks) == len(study.CHANGES["mnist"])
+    assert {task["dataset"] for task in tasks} == {"own"} and len(tasks) == len(study.CHANGES["mnist"])
     task = tasks[3] | {"epochs": 2, "changes": {"hid_dim": [9], "in_dropout": 0.25, "T": 24}}
     row = {"task": task} | study.run(task)
     assert len(row["acc"]) == len(row["train_acc"]) == 2
     assert study.title(task["changes"]) == "--hid_dim 9 --in_dropout 0.25 --T 24"
-    shown = f"| MNIST | `--hid_dim 9 --in_dropout 0.25 --T 24` | {100 * row['train_acc'][-1]:.2f} | "
+    shown = f"| own data | `--hid_dim 9 --in_dropout 0.25 --T 24` | {100 * row['train_acc'][-1]:.2f} | "
     assert study.table([row]).splitlines()[-1].startswith(shown)
 
 

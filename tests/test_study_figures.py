@@ -74,4 +74,6 @@ def test_growth_figure():
     expected = [row["ms_per_minibatch"] for row in growth["rows"] if (row["synapses"], row["axis"]) == ("event", "T")]
     lines = {line.get_label(): line for line in figure.axes[0].get_lines()}
     np.testing.assert_array_equal(lines["this museum, event-driven"].get_ydata(), expected)
+    for line in lines.values():
+        np.testing.assert_array_equal(line.get_xdata(), [25, 100, 400])
     assert len(lines) == 4 and len(figure.axes[1].get_lines()) == 2

@@ -42,7 +42,9 @@ ROWS = [
         recipe="fashion_mnist",
         calibrated_by="fashion-uncentred",
     ),
-    Row("bernoulli", "MNIST, 50,000, `--encoder bernoulli`", {"encoder": "bernoulli", "in_dropout": 0.0}),
+    Row(
+        "bernoulli", "MNIST, 50,000, `--encoder bernoulli --in_dropout 0`", {"encoder": "bernoulli", "in_dropout": 0.0}
+    ),
 ]
 AT_A_GLANCE = ("mnist-60000", "fashion-60000")  # rows that the museum's README shows
 REFERENCES = [

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 EPOCHS = 4
-TITLES = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST"}
+TITLES = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "own": "own data"}
 # By data set: values that differ from `best`, whose layer has 1000 cells.
 CHANGES: dict[str, list[dict[str, Any]]] = {
     "mnist": [
@@ -77,13 +77,12 @@ class Row(StudyRow, kw_only=True):
 
 
 def grid(config: StudyConfig) -> list[dict]:
-    """The tasks of the study; on data of the user's own, those of MNIST."""
+    """The tasks of the study; on data of the user's own, with the changes of MNIST."""
     tasks = []
-    for dataset, changes in CHANGES.items():
-        if config.data.resolve() == MNIST.resolve():
+    own = config.data.resolve() != MNIST.resolve()
+    for dataset, changes in {"own": CHANGES["mnist"]}.items() if own else CHANGES.items():
+        if not own:
             config = replace(config, data=folder_of(dataset))
-        elif dataset != "mnist":
-            break
         points = [{"dataset": dataset, "changes": dict(change)} for change in changes]
         if config.quick:
             points = [point | {"changes": {"hid_dim": [64]} | point["changes"]} for point in points]
@@ -122,6 +121,11 @@ def of(rows: list[dict], dataset: str) -> dict[str, list[dict]]:
     return {flags: with_values(some, changes=changes) for flags, changes in found.items()}
 
 
+def datasets(rows: list[dict]) -> list[str]:
+    """The data sets of rows."""
+    return list(dict.fromkeys(row["task"]["dataset"] for row in rows))
+
+
 def last(rows: list[dict], name: str) -> list[float]:
     """Accuracies (%) after the last epoch."""
     return [100 * row[name][-1] for row in rows]
@@ -130,7 +134,7 @@ def last(rows: list[dict], name: str) -> list[float]:
 def table(rows: list[dict]) -> str:
     """Accuracies as a Markdown table."""
     lines = ["| data | `best` changed by | training accuracy (%) | dev accuracy (%) | seeds |", "|---|---|---|---|---|"]
-    for dataset in CHANGES:
+    for dataset in datasets(rows):
         for flags, some in of(rows, dataset).items():
             cells = [spread(last(some, name), 2) for name in ("train_acc", "acc")]
             shown = f"`{flags}`" if flags.startswith("--") else flags
@@ -144,17 +148,17 @@ def draw(rows: list[dict]) -> "Figure":
 
     with museum_style():
         figure = new_figure(11, 3.8)
-        panels = figure.subplots(1, len(CHANGES))
-        for axes, letter, dataset in zip(panels, "ab", CHANGES, strict=True):
+        shown = datasets(rows)
+        panels = figure.subplots(1, len(shown), squeeze=False)[0]
+        for axes, letter, dataset in zip(panels, "ab", shown, strict=False):
             found = of(rows, dataset)
             for place, some in enumerate(found.values()):
                 learned, dev = last(some, "train_acc"), last(some, "acc")
                 axes.plot(learned, [place] * len(learned), "o", color=COLORS[1], markerfacecolor="none")
                 axes.plot(dev, [place] * len(dev), "o", color=COLORS[0])
-            if found:
-                baseline = last(next(iter(found.values())), "acc")
-                axes.axvline(sum(baseline) / len(baseline), color="0.5", linestyle=":", linewidth=1, zorder=0)
-            axes.set(yticks=range(len(found)), ylim=(max(len(found), 1) - 0.5, -0.5), xlabel="accuracy (%)")
+            baseline = last(next(iter(found.values())), "acc")
+            axes.axvline(sum(baseline) / len(baseline), color="0.5", linestyle=":", linewidth=1, zorder=0)
+            axes.set(yticks=range(len(found)), ylim=(len(found) - 0.5, -0.5), xlabel="accuracy (%)")
             axes.set_yticklabels(list(found), fontsize="small")
             axes.set_title(f"{letter}  {TITLES[dataset]}")
         for label, color, face in (("training set", COLORS[1], "none"), ("development set", COLORS[0], COLORS[0])):

@@ -11,7 +11,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[2]))  # this repository's, whatever else is installed
 
-from exhibits.common.system.errors import reported
+from exhibits.common.system.errors import UserError, reported
 
 ROW = "page-1234"  # of the results
 CLIP = 1e-7  # ngclearn.utils.metric_utils.measure_CatNLL keeps probabilities between this and 1 minus this
@@ -53,11 +53,13 @@ def main() -> None:
             return Answer(early.sent + late.sent, late.current, more=more)
 
     run = Config.exp_dir / "results" / ROW
+    if not (run / "config.json").exists():
+        raise UserError(f"{run}: no run yet; train it first: exhibits/bfa_snn/results.py page")
     config = from_json(Config, run / "config.json")
     T, window = config.T, config.T - config.burn_in
     sets = {name: load_patterns(config, name)[0] for name in ("dev", "test")}
     keys = Keys.of(config.seed)
-    circuit = Probed(keys.init, sets["dev"].x.shape[1], sets["dev"].y.shape[1], config)
+    circuit = Probed(None, sets["dev"].x.shape[1], sets["dev"].y.shape[1], config)
     trained = restore(circuit, run)
     rows = {}
     for name, patterns in sets.items():

@@ -211,7 +211,11 @@ def _on_cluster(address: str, where: str, tasks: Sequence[Task]) -> Iterator[tup
         for future in as_completed(futures):
             error = future.exception()
             task = futures[future]
-            yield task, future.result() if error is None else UserError(f"{type(error).__name__}: {error}")
+            if error is None:
+                yield task, future.result()
+            else:
+                kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+                yield task, UserError(f"{kind}{error}")
 
 
 _one_at_a_time = threading.Lock()  # ngc-learn's contexts are the process's
@@ -259,7 +263,10 @@ def patterns_of(task: Task) -> tuple[Patterns, Patterns]:
 
 
 def circuit_for(task: Task, train: Patterns, kind: type[C], config: Any) -> C:
-    """A circuit of that kind that is to learn a task's patterns, with the task's seed, in the task's epochs."""
+    """A circuit of that kind that is to learn a task's patterns, in the task's epochs.
+
+    Its initial weights come from the task's seed, but are not those of a training run of this seed.
+    """
     import jax
 
     from exhibits.common.circuit.minibatches import n_updates

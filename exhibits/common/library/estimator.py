@@ -187,33 +187,43 @@ class SpikingClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Class
 
     def _learn(self, X: np.ndarray, index: np.ndarray, epochs: int, n_updates: float) -> None:
         x, y = self._to_unit(X), np.eye(len(self.classes_), dtype=np.float32)[index]
-        for _ in range(epochs):
-            order, key = order_and_key(self.seed_, self.n_iter_ + 1, len(x))
-            for parameters, _ in self._stream(x, y, key, n_updates, learn=True, order=order):
-                self.parameters_ = parameters
-            self.n_iter_ += 1
-        self.parameters_ = jax.tree.map(np.asarray, self.parameters_)
-        finite = {
-            name: all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(v)) for name, v in self.parameters_.items()
-        }
+        parameters, done = self.parameters_, self.n_iter_
+        for epoch in range(done + 1, done + epochs + 1):
+            order, key = order_and_key(self.seed_, epoch, len(x))
+            for after, _ in self._stream(parameters, x, y, key, n_updates, learn=True, order=order):
+                parameters = after
+        parameters = jax.tree.map(np.asarray, parameters)
+        finite = {name: all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(v)) for name, v in parameters.items()}
         if bad := [name for name, each in finite.items() if not each]:
+            if not done:
+                del self.parameters_  # it is not fitted
             raise FloatingPointError(f"{', '.join(bad)} diverged; try smaller learning rates")
+        self.parameters_, self.n_iter_ = parameters, done + epochs
 
     def _read(self, X: Any) -> dict[str, np.ndarray]:
-        check_is_fitted(self)
+        check_is_fitted(self, "parameters_")
         X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
         x = self._to_unit(X)
         y = np.zeros((len(x), len(self.classes_)), np.float32)
-        chunks = [out for _, out in self._stream(x, y, Keys.of(self.seed_).test, np.inf, learn=False)]
+        key = Keys.of(self.seed_).test
+        chunks = [out for _, out in self._stream(self.parameters_, x, y, key, np.inf, learn=False)]
         return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
 
     def _stream(
-        self, x: np.ndarray, y: np.ndarray, key: jax.Array, n_updates: float, *, learn: bool, **options: Any
+        self,
+        parameters: dict[str, Any],
+        x: np.ndarray,
+        y: np.ndarray,
+        key: jax.Array,
+        n_updates: float,
+        *,
+        learn: bool,
+        **options: Any,
     ) -> Iterator[tuple[dict[str, Any], dict[str, np.ndarray]]]:
         """Parameters after, and readouts of, each call of the program."""
         call = program(self._kind, (x.shape[1], y.shape[1]), self.config_, learn)
         size = (self.config_.batch_size, MINIBATCHES)
-        return in_chunks(call, self.parameters_, x, y, key, n_updates, size, **options)
+        return in_chunks(call, parameters, x, y, key, n_updates, size, **options)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

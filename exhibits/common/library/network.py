@@ -94,7 +94,8 @@ class Network(Circuit[Config]):
 
         Args:
             x: patterns.
-            calibrated: whether to use the softmax temperature that was fitted on the development set.
+            calibrated: whether to use the softmax temperature that was fitted on the development set, when the
+                network was trained; it is not fitted again after `learn`.
         """
         return np.exp(log_probability(self._read(x)["logit"], self._temperature if calibrated else 1.0))
 

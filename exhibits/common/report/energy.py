@@ -96,12 +96,17 @@ class Load:
             circuit: whose layers are each connected to the next, with one or more synapses per pair of cells.
             x: (N, D) patterns.
             activity: of each layer, as in `evaluation.Readout`.
+
+        Raises:
+            ValueError: if pixels that spike reach different numbers of cells: where they spike is not known.
         """
         sizes = circuit.sizes
         mask = getattr(circuit["W1"], "mask", None)  # receptive fields (D, H), or (1, 1)
         n_synapses = {n: len(synapses) for n, synapses in parts_of(circuit).forward.items()}
         seen = n_synapses[1] * np.broadcast_to(1.0 if mask is None else np.asarray(mask.get()), sizes[:2]).sum(axis=1)
         layers = {int(name[1:]): layer for name, layer in activity.items()}
+        if 0 in layers and np.ptp(seen):
+            raise ValueError("receptive fields of pixels that spike; expected pixels that are sent as numbers")
         return cls(
             sizes=sizes,
             synapses=(int(seen.sum()), *(n_synapses[n] * a * b for n, (a, b) in enumerate(pairwise(sizes[1:]), 2))),

@@ -138,7 +138,7 @@ def run(task: dict) -> dict:
     by_epoch, acc = [measured()], []
     for value in learning_curve(circuit, task):
         acc.append(value)
-        if control == "turned" and len(acc) == task["epochs"] // 2:
+        if control == "turned" and len(acc) == max(1, task["epochs"] // 2):
             turn_feedback(circuit, task["seed"])
         by_epoch.append(measured())
     return {"acc": acc, "angles": by_epoch}

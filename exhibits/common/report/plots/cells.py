@@ -122,7 +122,7 @@ def draw_raster(
     if image is not None:
         found["image"] = grid[-1][2]
         found["image"].set_axis_on()
-        found["image"].imshow(image, cmap="gray_r", vmin=0)
+        found["image"].imshow(image, cmap="gray_r", vmin=0, vmax=1)
         found["image"].set(xticks=[], yticks=[], title="pattern")
         found["image"].title.set_fontsize("small")
         found["image"].spines[:].set_visible(True)

@@ -132,7 +132,8 @@ def label_ends(axes: Axes, ends: Mapping[str, tuple[float, float, str]], gap: fl
             if lacking > 1e-9:
                 heights[n] -= lacking / 2
                 heights[n + 1] += lacking / 2
-    heights = np.minimum(heights, 1 - gap * np.arange(len(heights))[::-1])  # none is above the axes
+    steps = gap * np.arange(len(heights))
+    heights = np.maximum(np.minimum(heights, 1 - steps[::-1]), steps)  # none is above the axes, or below
     right = max(place[0] for place in places.values())
     for label, height in zip(order, heights, strict=True):
         axes.text(
