@@ -14,6 +14,7 @@ os.environ |= {
     ),
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    "OMP_WAIT_POLICY": "PASSIVE",  # as in scripts: t-SNE would wait for the other worker's processor
 }
 
 import jax

@@ -235,14 +235,14 @@ def test_memory_follows_the_limit_of_a_container_or_job(groups, files, limit, tm
 
 
 def test_packages_are_told_how_many_processors_there_are(monkeypatch):
-    for name in ("NUMBA_NUM_THREADS", "NPROC", "OMP_NUM_THREADS"):
+    for name in ("NUMBA_NUM_THREADS", "NPROC", "OMP_NUM_THREADS", "OMP_WAIT_POLICY"):
         monkeypatch.setenv(name, "1")  # so that it is put back, also if it was not there
         monkeypatch.delenv(name)
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(8))
     monkeypatch.setattr(environment, "_quota", lambda _: None)
-    environment._follow_quota()
-    assert "NPROC" not in os.environ
+    environment._share_processors()
+    assert "NPROC" not in os.environ and os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
     monkeypatch.setattr(environment, "_quota", lambda _: 2.5)
-    environment._follow_quota()
+    environment._share_processors()
     assert (os.environ["NUMBA_NUM_THREADS"], os.environ["NPROC"], os.environ["OMP_NUM_THREADS"]) == ("3", "3", "7")

@@ -177,7 +177,7 @@ def table(rows: list[dict]) -> str:
         acc = spread([100 * row["acc"][-1] for row in some], 2)
         for layer in range(depth):
             before, *after = (curve(some, what, layer) for what in ("angles", *ANGLES))
-            found = [before.get(0, []), *(points[max(points)] for points in after)]
+            found = [before.get(0, []), *(points[max(points)] if points else [] for points in after)]
             cells = [spread(values, 1) if values else "" for values in found]
             lines.append(f"| {title} | {passes} | W{layer + 1} | {' | '.join(cells)} | {acc} |")
             title = passes = acc = ""
@@ -282,7 +282,7 @@ def main() -> None:
     folder = config.folders(Path(__file__))[1]
     save(draw_depth(rows), folder / "alignment.png", f"BFA-SNN, page's recipe; {about}")
     single = f"1 hidden layer; {about}"
-    feedback = [("page", variant) for variant in TITLES if variant != "ungated"]
+    feedback = [("page", variant) for variant in TITLES if variant not in ("ungated", "untaught")]
     save(draw_single(rows, feedback), folder / "alignment_controls.png", f"BFA-SNN, page's recipe; {single}")
     surrogate = [(recipe, variant) for recipe in ("page", "best") for variant in ("fixed", "ungated")]
     save(draw_single(rows, surrogate), folder / "alignment_surrogate.png", f"BFA-SNN; {single}")
