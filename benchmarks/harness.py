@@ -11,13 +11,14 @@ import time
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from exhibits.common.system.commandline import Parser
 from exhibits.common.system.environment import pin
 from exhibits.common.system.errors import UserError, reported
+
+if TYPE_CHECKING:
+    import numpy as np
 
 EXHIBITS = Path(__file__).resolve().parents[1] / "exhibits"
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -64,8 +65,10 @@ def require_images(minibatches: int, batch_size: int) -> None:
         )
 
 
-def images(n: int) -> list[np.ndarray]:
+def images(n: int) -> "list[np.ndarray]":
     """Pixels (n, 784) and labels (n, 10) of MNIST's first training images, without the others in memory."""
+    import numpy as np
+
     from exhibits.common.data.datasets import MNIST
 
     return [np.load(MNIST / f"train{part}.npy", mmap_mode="r", allow_pickle=False)[:n].copy() for part in "XY"]
