@@ -130,7 +130,7 @@ def draw() -> None:
     settings = growth["settings"]
     sizes = "-".join(map(str, settings["sizes"]))
     caption = (
-        f"{growth['device']}; but for what a panel changes: {sizes}, T = {settings['T']}, minibatches of "
+        f"{growth['device']}; except for what a panel varies: {sizes}, T = {settings['T']}, minibatches of "
         f"{settings['batch_size']}, input gain {settings['input_gain']:g}; medians of {settings['rounds']} rounds. "
         "Other libraries were measured at several T only: a, f."
     )

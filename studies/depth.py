@@ -157,8 +157,8 @@ def draw(rows: list[dict]) -> "Figure":
         everything.annotate(
             "chance", (DEPTHS[0], 10), (0, 3), textcoords="offset points", color="0.4", fontsize="small"
         )
-        everything.set(title="a  all methods", ylabel="accuracy on the development set (%)", ylim=(0, 103))
-        zoomed.set(title=f"b  above {ZOOM} %")
+        everything.set(title="a  all methods", ylabel="accuracy on the development set (%)", ylim=(-5, 103))
+        zoomed.set(title=f"b  methods above {ZOOM} % at every depth")
         for axes in (everything, zoomed):
             axes.set(xlabel="hidden layers", xticks=DEPTHS)
             label_ends(axes, ends[axes], gap=0.16)

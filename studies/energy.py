@@ -287,13 +287,14 @@ def draw(rows: list[dict]) -> "Figure":
     with museum_style():
         figure = new_figure(11, 5.6)
         left, right = figure.subplots(1, 2, sharey=True)
-        for color, (name, e) in zip(COLORS, EXHIBITS.items(), strict=False):
+        for color, marker, (name, e) in zip(COLORS, "os", EXHIBITS.items(), strict=False):
+            style = (color, marker)
             shown = [row for row in rows if row["task"].get("pretrained") in (None, e.pretrained[-1])]
-            draw_curves(left, curves(shown, name, "T"), energy, "T = {:g}", e.title, color)
-            draw_curves(right, curves(shown, name, "thr"), lambda row: load(row).hidden, "{:g} mV", e.title, color)
+            draw_curves(left, curves(shown, name, "T"), energy, "T = {:g}", e.title, style)
+            draw_curves(right, curves(shown, name, "thr"), lambda row: load(row).hidden, "{:g} mV", e.title, style)
             for row in with_values(rows, exhibit=name)[:1]:
                 dense = load(row).dense().microjoules, load(row).skipping().microjoules
-                for x, line, what in zip(dense, ":-", ("sizes", "synapses, without pixels that are 0"), strict=True):
+                for x, line, what in zip(dense, ":-", ("sizes", "synapses, without pixels of 0"), strict=True):
                     label = f"dense network of the {e.title}'s {what}"
                     left.axvline(x, color=color, linestyle=line, linewidth=1, alpha=0.7, label=label)
         left.set(title="a  fewer steps", xlabel="energy of the arithmetic (µJ per pattern)")
@@ -303,9 +304,11 @@ def draw(rows: list[dict]) -> "Figure":
     return figure
 
 
-def draw_curves(axes: "Axes", networks: dict, x: Any, text: str, title: str, color: str) -> None:
-    """Curves of an exhibit: solid where each point was trained, with deviations over seeds, else dashed."""
-    for marker, (network, points) in zip("so^D", networks.items(), strict=False):
+def draw_curves(axes: "Axes", networks: dict, x: Any, text: str, title: str, colored: tuple[str, str]) -> None:
+    """Curves of an exhibit, in its colour and with its marker: solid where each point was trained, with deviations over
+    seeds and values below, else dashed and hollow, with values above."""
+    color, marker = colored
+    for network, points in networks.items():
         xs, ys = (
             [[of(row) for row in some] for some in points.values()] for of in (x, lambda row: 100 * row["acc"][0])
         )
@@ -319,8 +322,10 @@ def draw_curves(axes: "Axes", networks: dict, x: Any, text: str, title: str, col
             label = f"{title}, {network}, not trained again"
             axes.plot(*at, "--", markerfacecolor="white", linewidth=1, label=label, **style)
         for n, (value, where) in enumerate(zip(points, zip(*at, strict=True), strict=True)):
-            place, ha = ((-3, 5), "right") if n % 2 else ((4, -9), "left")  # neighbours' labels on either side
-            style = {"color": color, "fontsize": "xx-small", "ha": ha}
+            place, ha = ((-4, -11), "right") if n % 2 else ((4, -11), "left")  # neighbours' names on either side
+            if network != "trained":
+                place, ha = (0, 6), "center"
+            style = {"color": color, "fontsize": "x-small", "ha": ha}
             axes.annotate(text.format(value), where, place, textcoords="offset points", **style)
 
 
@@ -336,7 +341,7 @@ def main() -> None:
 
     from exhibits.common.report.plots import save
 
-    what = "solid: mean and standard deviation over seeds; dashed: one network"
+    what = "solid: mean and standard deviation over 3 seeds; dashed: one network"
     caption = f"{config.data.name}, accuracies above {SHOWN[0]} % on the development set; {what}"
     save(draw(rows), config.folders(Path(__file__))[1] / "energy.png", caption)
     if config.official:

@@ -47,3 +47,4 @@ def test_cells_to_show_are_from_the_most_to_the_least_active():
     assert chosen_cells(np.array([0, 5, 1, 9, 0, 2, 3])) == [3, 1, 6, 2]
     assert chosen_cells(np.array([0, 0, 4, 0])) == [2, 0, 1, 3]  # silent ones as well where too few spike
     assert chosen_cells(np.array([0, 2])) == [1, 0]
+    assert chosen_cells(np.array([4, 4, 4, 1, 4, 2, 0])) == [0, 1, 5, 3]  # unlike ones first, then others

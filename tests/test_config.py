@@ -107,7 +107,7 @@ def test_a_recipe_is_what_flags_that_are_not_given_come_from():
     assert (best.input_gain, best.schedule, changed.recipe) == (
         0.5,
         "cosine",
-        "best with eta_gain 3.0, hid_dim (20, 30)",
+        "best with eta_gain 3.0, hid_dim 20 30",
     )
     with pytest.raises(UserError, match="--recipe"):
         from_command_line(bfa_config.Config, ["--recipe", "None"])

@@ -98,12 +98,20 @@ def test_reliability_shows_shares_and_the_calibration_error():
     # Two bins: 4 predictions at 0.25, of which 2 are right; 4 at 0.75, of which 3 are. ECE (4 / 8) 0.25 = 12.5 %.
     confidence, correct = np.repeat([0.25, 0.75], 4), np.array([1, 1, 0, 0, 1, 1, 1, 0], bool)
     axes = laid_out(plots.draw_reliability({"softmax": calibration(confidence, correct, bins=2)}, "dev set"))
-    line = axes.containers[0].lines[0]
-    np.testing.assert_allclose(line.get_xydata(), [[0.25, 0.5], [0.75, 0.75]])
+    hollow, joined = axes.get_lines()[-2:]
+    np.testing.assert_allclose(hollow.get_xydata(), [[0.25, 0.5], [0.75, 0.75]])
+    assert not len(joined.get_xydata())  # as there are fewer than 10 patterns in each
     assert legend(axes) == ["perfectly calibrated", "softmax: ECE 12.50 %"]
     (bars,) = axes.containers[0].lines[2]
-    lengths = [segment[1, 1] - segment[0, 1] for segment in bars.get_segments()]
-    np.testing.assert_allclose(lengths, [2 * np.sqrt(0.25 / 4), 2 * np.sqrt(0.1875 / 4)])
+    # Wilson's interval of 2 in 4: 0.5 -+ sqrt(0.25 / 4 + 0.25 / 16) / 1.25; of 3 in 4, around (0.75 + 0.125) / 1.25.
+    ends = [segment[:, 1] for segment in bars.get_segments()]
+    half = np.array([np.sqrt(0.078125), np.sqrt(0.0625)]) / 1.25
+    np.testing.assert_allclose(ends, [[0.5 - half[0], 0.5 + half[0]], [0.7 - half[1], 0.7 + half[1]]])
+    sure = calibration(np.full(20, 0.9), np.ones(20, bool), bins=2)
+    axes = laid_out(plots.draw_reliability({"softmax": sure}, "dev set"))
+    ((segment,),) = (bars.get_segments() for bars in axes.containers[0].lines[2])
+    np.testing.assert_allclose(segment[:, 1], [20 / 21, 1])  # not of no length, though all are right
+    np.testing.assert_allclose(axes.get_lines()[-1].get_xydata(), [[0.9, 1]])
 
 
 def test_misclassified_patterns_say_what_was_predicted():
@@ -147,7 +155,8 @@ def test_potentials_show_threshold_and_spikes():
     spikes = np.array([[0, 0], [1, 0], [0, 0]])
     drawn = laid_out(plots.draw_potentials(v, spikes, 0.4, 0.5, "z1", cells=[7, 3]))
     first = drawn["cell 7"]
-    np.testing.assert_allclose(first.get_lines()[0].get_xydata(), np.c_[[0.5, 1.0, 1.5], v[:, 0]])
+    line = [[0, 0], [0.5, 0.2], [1.0, 0.4], [1.0, 0], [1.5, 0.3]]  # up to the threshold, and down
+    np.testing.assert_allclose(first.get_lines()[0].get_xydata(), line)
     np.testing.assert_array_equal(first.get_lines()[1].get_ydata(), [0.4, 0.4])
     (spike,) = first.collections[0].get_segments()
     assert set(spike[:, 0]) == {1.0} and spike[:, 1].min() == 0.4
@@ -162,7 +171,8 @@ def test_rates_are_a_histogram_in_hertz():
     assert axes.get_title() == "test set" and "(Hz)" in axes.get_ylabel() and "silent:" in axes.get_xlabel()
     widths, edges, place = axes.patches[0].get_data()
     assert place == 0 and np.count_nonzero(widths) == 2 and edges[0] == 0 and edges[-1] > 80
-    assert widths[0] == widths[np.searchsorted(edges, 80) - 1] == 0.85
+    assert widths[0] == widths[np.searchsorted(edges, 80) - 1] == 0.425  # half of the cells; all of the other layer's
+    assert axes.patches[1].get_data().values[0] == 1 + 0.85 and "at most 100 %" in axes.get_xlabel()
 
 
 def test_receptive_fields_are_those_of_the_largest_norm_at_equal_gaps():

@@ -39,7 +39,7 @@ def test_depth_figure_tells_single_seeds_and_the_best_methods_apart():
     left, right = ([text.get_text().replace("\n", " ") for text in axes.texts] for axes in (everything, best))
     assert "BFA-SNN, page's recipe (3 epochs, 1 seed)" in left and "GLSNN (10 epochs, 3 seeds)" in right
     assert len(everything.containers) == len(best.containers) == 4  # error bars of what has several seeds
-    assert best.get_ylim()[0] > 95 and everything.get_ylim()[0] == 0
+    assert best.get_ylim()[0] > 95 and -10 < everything.get_ylim()[0] < 0  # chance is not at the edge
 
 
 def test_feedback_figure_has_a_curve_for_each_depth_and_gain():
@@ -51,7 +51,7 @@ def test_feedback_figure_has_a_curve_for_each_depth_and_gain():
         for n in study.LAYERS:
             points = study.curves(rows, gain)[n]
             assert sorted(points) == [*range(n - 1)]  # up to n - 2 pathways
-            means = np.array([(k, np.mean(points[k])) for k in sorted(points)])
+            means = np.array([(n - 2 - k, np.mean(points[k])) for k in sorted(points, reverse=True)])  # by missing ones
             np.testing.assert_allclose(found[f"{n} layers"], means)
 
 

@@ -43,8 +43,8 @@ PRESENTED = "patterns presented (thousands)"
 TITLES = {
     "fixed": "fixed random feedback",
     "untaught": "no feedback: W1 does not learn",
-    "redrawn": "feedback drawn anew each minibatch",
-    "turned": "half the feedback's signs turned",
+    "redrawn": "feedback redrawn for each minibatch",
+    "turned": "half the feedback's signs flipped after the first pass",
     "symmetric": "feedback = transposed weights",
     "ungated": "without the surrogate",
 }
@@ -239,22 +239,32 @@ def draw_depth(rows: list[dict]) -> "Figure":
 
 
 def draw_single(rows: list[dict], networks: Sequence[tuple[str, str]]) -> "Figure":
-    """Angles and accuracy of networks of one hidden layer, given by recipe and variant."""
+    """Angles and accuracy of networks of one hidden layer, given by recipe and variant.
+
+    That whose feedback's signs are flipped is drawn from there on: until then, it is the one with fixed feedback.
+    """
     from exhibits.common.report.plots import COLORS, MARKERS, draw_seeds, museum_style, new_figure
 
     with museum_style():
         figure = new_figure(10, 7.5)
         *angles, accuracy = panels = figure.subplots(2, 2, sharex=True).ravel()
+        recipes = {recipe for recipe, _ in networks}
         for number, (recipe, variant) in enumerate(networks):
             some = network(rows, recipe, variant, 1)
-            style = (title_of(recipe, variant), COLORS[number], MARKERS[number])
+            title = title_of(recipe, variant) + ", page's recipe" * (recipe == "page" and len(recipes) > 1)
+            style = (title, COLORS[number], MARKERS[number])
+            flipped = some[0]["presented"][-1] / 2000 if variant == "turned" else -1
             for axes, what in zip(angles, ANGLES, strict=True):
-                draw_seeds(axes, curve(some, what, 0), *style)
+                draw_seeds(axes, {x: of for x, of in curve(some, what, 0).items() if x > flipped}, *style)
+            for axes in panels if variant == "turned" else ():
+                axes.axvline(flipped, color="0.5", linestyle=":", linewidth=1)
+                axes.annotate("signs flipped", (flipped, 2), (4, 0), textcoords="offset points", color="0.4")
             reached: Curve = {}
             for row in some:
                 for epoch, acc in enumerate(row["acc"], 1):
                     presented = row["presented"][-1] * epoch / len(row["acc"]) / 1000
-                    reached.setdefault(presented, []).append(100 * acc)
+                    if presented > flipped:
+                        reached.setdefault(presented, []).append(100 * acc)
             draw_seeds(accuracy, reached, *style)
         for axes, letter, title in zip(angles, "abc", ANGLES.values(), strict=True):
             limit_angles(axes)
@@ -281,7 +291,7 @@ def main() -> None:
     )
     folder = config.folders(Path(__file__))[1]
     save(draw_depth(rows), folder / "alignment.png", f"BFA-SNN, page's recipe; {about}")
-    single = f"1 hidden layer; {about}"
+    single = about.replace("hidden layers of", "one hidden layer of")
     feedback = [("page", variant) for variant in TITLES if variant not in ("ungated", "untaught")]
     save(draw_single(rows, feedback), folder / "alignment_controls.png", f"BFA-SNN, page's recipe; {single}")
     surrogate = [(recipe, variant) for recipe in ("page", "best") for variant in ("fixed", "ungated")]

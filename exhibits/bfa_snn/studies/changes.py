@@ -175,7 +175,7 @@ def main() -> None:
     from exhibits.common.report.plots import save
 
     epochs = rows[0]["task"]["epochs"]
-    caption = f"BFA-SNN with --recipe best, {epochs} epochs, one or two values changed; dotted: as it is"
+    caption = f"BFA-SNN with --recipe best, {epochs} epochs, one or two values changed; 1 seed; dotted: as it is"
     save(draw(rows), config.folders(Path(__file__))[1] / "changes.png", caption)
     if config.official:
         write_part(HERE / "changes.md", table(rows), "changes")

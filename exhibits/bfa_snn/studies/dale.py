@@ -123,9 +123,10 @@ def draw(rows: list[dict]) -> "Figure":
                 values = [100 * row["acc"][-1] for row in some]
                 color = COLORS[list(VARIANTS).index(variant)]
                 axes.plot([place] * len(values), values, "o", color=color)
-                axes.hlines(mean(values), place - 0.25, place + 0.25, color=color)
+                if len(values) > 1:
+                    axes.hlines(mean(values), place - 0.25, place + 0.25, color=color)
                 axes.annotate(f"{mean(values):.2f}", (place + 0.28, mean(values)), va="center", color=color)
-            names = [fill(VARIANTS[variant], 15) for variant in found]
+            names = [fill(VARIANTS[variant], 15) + "\n(1 seed)" * (len(some) == 1) for variant, some in found.items()]
             axes.set(xticks=range(len(found)), xlim=(-0.5, len(found) - 0.2))
             axes.set_xticklabels(names, fontsize="small")
             epochs = {row["task"]["epochs"] for some in found.values() for row in some}
@@ -143,7 +144,10 @@ def main() -> None:
     from exhibits.common.report.plots import save
 
     width = rows[0]["task"]["hid_dim"][0]
-    caption = f"{config.data.name}; one hidden layer of {width}; a dot for each seed, a line at their mean"
+    caption = (
+        f"{config.data.name}; one hidden layer of {width}; a dot for each seed, a line at their mean; "
+        "the scales of the panels differ"
+    )
     save(draw(rows), config.folders(Path(__file__))[1] / "dale.png", caption)
     if config.official:
         write_part(HERE / "dale.md", table(rows), "dale")

@@ -1,5 +1,7 @@
 """Angles between arrays seen as vectors: how well an update agrees with a gradient, feedback with forward weights."""
 
+from statistics import mean
+
 import numpy as np
 
 
@@ -18,3 +20,16 @@ def angle(a: np.ndarray, b: np.ndarray) -> float:
     a, b = (each / (np.abs(each).max() or np.nan) for each in (a, b))
     cosine = a @ b / (np.linalg.norm(a) * np.linalg.norm(b))
     return float(np.degrees(np.arccos(np.clip(cosine, -1.0, 1.0))))
+
+
+def shared(angles: dict[str, dict[int, list[float]]]) -> dict[str, dict[int, list[float]]]:
+    """Curves of angles, those that are nowhere a degree apart as one, under both names."""
+    found: list[tuple[list[str], dict[int, list[float]]]] = []
+    for label, points in sorted(angles.items()):
+        for labels, others in found:
+            if points.keys() == others.keys() and all(abs(mean(points[x]) - mean(others[x])) < 1 for x in points):
+                labels.append(label)
+                break
+        else:
+            found.append(([label], points))
+    return {", ".join(labels): points for labels, points in found}

@@ -141,7 +141,9 @@ class TrainingConfig(Training, Start, Data, Running):
         if not self.RECIPES:
             return ""
         name, differing = self._nearest()
-        changes = ", ".join(f"{field} {getattr(self, field)}" for field in differing)
+        values = {field: getattr(self, field) for field in differing}
+        shown = {field: " ".join(map(str, of)) if isinstance(of, tuple) else of for field, of in values.items()}
+        changes = ", ".join(f"{field} {value}" for field, value in shown.items())
         return f"{name} with {changes}" if changes else name
 
     @property

@@ -228,7 +228,7 @@ def _add_predictions(
     curves = {"softmax": calibration_of(readout, readout.probability)}
     if temperature is not None:
         curves[f"at temperature {temperature:.3g}"] = calibration_of(readout, calibrated)
-    about = "How often predictions are right by their probability, before and after calibration."
+    about = "How often predictions are right by their probability, before and after calibration, with 68 % intervals."
     album.add("reliability", plots.draw_reliability(curves, of), about)
     if seen.form.picture is None:
         return
@@ -294,11 +294,14 @@ def _add_cells(album: Album, seen: Subject, network: Network, readout: Readout) 
 
 def chosen_cells(spikes: np.ndarray, n: int = 4) -> list[int]:
     """Numbers of n cells of a layer, of which `spikes` (H,) says how active they are: from the most active one to the
-    least active that spikes; silent ones if no others are left.
+    least active that spikes, of different activity if they can be; silent ones if no others are left.
     """
     order = np.argsort(-spikes, kind="stable")
-    last = max(int((spikes > 0).sum()), min(n, len(spikes))) - 1
-    return [int(cell) for cell in order[np.unique(np.linspace(0, last, n).astype(int))]]
+    _, first = np.unique(-spikes[order], return_index=True)
+    unlike = [cell for cell in order[first] if spikes[cell] > 0]  # one cell for each number of spikes
+    chosen = [unlike[place] for place in np.unique(np.linspace(0, len(unlike) - 1, n).astype(int))] if unlike else []
+    chosen += [cell for cell in order if cell not in chosen][: n - len(chosen)]
+    return sorted(map(int, chosen), key=list(order).index)
 
 
 def _add_codes(album: Album, seen: Subject, readout: Readout, n: int) -> None:

@@ -23,6 +23,7 @@ sys.path.insert(0, str(HERE.parents[2]))  # this repository's, whatever else is 
 from exhibits.common.system.errors import reported
 
 with reported():  # a package may be missing
+    from exhibits.common.experiment.angles import shared
     from exhibits.common.experiment.flags import from_command_line
     from exhibits.common.experiment.studies import (
         StudyConfig,
@@ -51,8 +52,8 @@ SHOWN = (1, 5, 6, 10)  # epochs in the table of the controls
 CHANGES = ("redrawn", "turned")  # what becomes of the feedback: drawn anew in each minibatch, half its signs turned
 TITLES = {
     "fixed": "fixed",
-    "turned": "half its signs turned after half of the epochs",
-    "redrawn": "drawn anew in each minibatch",
+    "turned": "half its signs flipped after half of the epochs",
+    "redrawn": "redrawn for each minibatch",
     "none": "no feedback",
 }
 
@@ -210,7 +211,7 @@ def elsewhere(rows: list[dict]) -> dict[int, dict[str, float]]:
 
 
 def draw_feedback(rows: list[dict]) -> "Figure":
-    """The last accuracies against the number of pathways, a panel for each initial gain."""
+    """The last accuracies against the number of pathways that are missing, a panel for each initial gain."""
     from exhibits.common.report.plots import COLORS, MARKERS, draw_seeds, museum_style, new_figure
 
     with museum_style():
@@ -218,14 +219,15 @@ def draw_feedback(rows: list[dict]) -> "Figure":
         panels = figure.subplots(1, len(GAINS), sharex=True, sharey=True)
         for axes, gain, letter in zip(panels, GAINS, "ab", strict=True):
             for n, points in sorted(curves(rows, gain).items()):
-                draw_seeds(axes, points, f"{n} layers", COLORS[LAYERS.index(n)], MARKERS[LAYERS.index(n)])
+                missing = {n - 2 - k: values for k, values in points.items()}
+                draw_seeds(axes, missing, f"{n} layers", COLORS[LAYERS.index(n)], MARKERS[LAYERS.index(n)])
             axes.axhline(10, color="0.5", linestyle=":", linewidth=1, label="chance")
             axes.set(title=f"{letter}  initial gain {gain:g}", xticks=range(max(LAYERS) - 1), ylim=(0, 103))
-            axes.set(xlabel="feedback pathways, from the top down")
+            axes.set(xlabel="hidden layers without feedback, from the bottom up")
         panels[0].set(ylabel="accuracy on the development set (%)")
         named = dict(zip(*reversed(panels[-1].get_legend_handles_labels()), strict=True))
         labels = [*(f"{n} layers" for n in LAYERS if f"{n} layers" in named), "chance"]
-        panels[-1].legend([named[label] for label in labels], labels, loc="center left")
+        panels[-1].legend([named[label] for label in labels], labels, loc="center right")
     return figure
 
 
@@ -234,30 +236,33 @@ def draw_controls(rows: list[dict]) -> "Figure":
     from exhibits.common.report.plots import COLORS, MARKERS, draw_seeds, museum_style, new_figure
 
     with museum_style():
-        figure = new_figure(13, 4.4)
+        figure = new_figure(11, 4.6)
         accuracy, angle, layers = figure.subplots(1, 3)
         halfway = max(row["task"]["epochs"] for row in rows) // 2
         for number, (name, title) in enumerate(TITLES.items()):
             chosen = controls(rows, name)
             style = (title, COLORS[number], MARKERS[number])
+            begin = halfway if name == "turned" else 0  # until then it is the one with fixed feedback
             if chosen:
-                acc = {n: [100 * row["acc"][n - 1] for row in chosen] for n in range(1, len(chosen[0]["acc"]) + 1)}
+                epochs = range(begin + 1, len(chosen[0]["acc"]) + 1)
+                acc = {n: [100 * row["acc"][n - 1] for row in chosen] for n in epochs}
                 draw_seeds(accuracy, acc, *style)
             if measured := [row for row in chosen if "angles" in row]:
                 random = [f"W{n}" for n in range(1, LAYERS[0] - 1)]  # the layers that random feedback reaches
                 each = [angle_curves([row]) for row in measured]
-                epochs = range(len(measured[0]["angles"]))
+                epochs = range(begin, len(measured[0]["angles"]))
                 points = {n: [mean(a[w][n][0] for w in random if n in a.get(w, {})) for a in each] for n in epochs}
                 draw_seeds(angle, points, *style)
         for axes in (accuracy, angle):
-            axes.axvline(halfway, color=COLORS[list(TITLES).index("turned")], linestyle=":", linewidth=1)
+            axes.axvline(halfway, color="0.5", linestyle=":", linewidth=1)
+            axes.annotate("signs flipped", (halfway, 2), (4, 0), textcoords="offset points", color="0.4", fontsize=9)
             axes.locator_params(axis="x", integer=True)
         angle.axhline(90, color="0.5", linestyle=":", linewidth=1)
         accuracy.set(title="a  what becomes of the feedback", xlabel="epoch", ylim=(0, 103))
         accuracy.set(ylabel="accuracy on the development set (%)")
-        angle.set(title="b  angle of the layers that it reaches", xlabel="epoch (0: before training)", ylim=(0, None))
-        angle.set(ylabel="mean angle to the gradient (degrees)")
-        accuracy.legend(loc="center", bbox_to_anchor=(0.5, 0.33), fontsize="small")
+        angle.set(title="b  angle of the layers that it reaches", xlabel="epoch (0: before training)", ylim=(0, 108))
+        angle.set(ylabel="mean angle to the gradient (degrees)", yticks=range(0, 91, 30))
+        figure.legend(*accuracy.get_legend_handles_labels(), loc="outside upper left", ncols=2, fontsize="small")
         draw_seeds(layers, curves(rows, GAINS[0]).get(LAYERS[0], {}), "the top layers", COLORS[0], MARKERS[0])
         points = {k: [*choices.values()] for k, choices in elsewhere(rows).items()}
         for k, values in points.items():
@@ -309,19 +314,6 @@ def draw_angles(rows: list[dict]) -> "Axes":
     return axes
 
 
-def shared(angles: dict[str, dict[int, list[float]]]) -> dict[str, dict[int, list[float]]]:
-    """Curves of angles, those that are nowhere a degree apart as one, under both names."""
-    found: list[tuple[list[str], dict[int, list[float]]]] = []
-    for label, points in sorted(angles.items()):
-        for labels, others in found:
-            if points.keys() == others.keys() and all(abs(mean(points[x]) - mean(others[x])) < 1 for x in points):
-                labels.append(label)
-                break
-        else:
-            found.append(([label], points))
-    return {", ".join(labels): points for labels, points in found}
-
-
 def main() -> None:
     """Runs what is missing, draws, and updates the page of the study if this is what it reports."""
     config = from_command_line(Study)
@@ -332,7 +324,8 @@ def main() -> None:
 
     folder = config.folders(Path(__file__))[1]
     about = f"GLSNN; {config.data.name}; hidden layers of {rows[0]['task']['hid_dim'][0]}"
-    trained = f"{about}; {max(row['task']['epochs'] for row in rows)} epochs; mean and standard deviation over seeds"
+    over = f"mean and standard deviation, seeds: {len({row['task']['seed'] for row in rows})}"
+    trained = f"{about}; {max(row['task']['epochs'] for row in rows)} epochs; {over}"
     shallowest = f"{LAYERS[0] - 1} hidden layers, initial gain {GAINS[0]:g}"
     save(draw_feedback(rows), folder / "feedback.png", trained)
     save(draw_controls(rows), folder / "controls.png", f"{trained}; other layers: one seed a choice; {shallowest}")
@@ -340,7 +333,7 @@ def main() -> None:
         save(draw_activity(untaught), folder / "activity.png", f"{about}; development set; 1 seed")
     if measured := [row for row in controls(rows, "fixed") if "angles" in row]:
         batch = f"all feedback, {CircuitConfig().batch_size} patterns of the development set"
-        save(draw_angles(measured), folder / "angles.png", f"{about}; {shallowest}; {batch}; {len(measured)} seeds")
+        save(draw_angles(measured), folder / "angles.png", f"{about}; {shallowest}; {batch}; {over}")
     if config.official:
         write_part(HERE / "feedback.md", table(rows), "feedback")
 

@@ -28,10 +28,12 @@ def draw_rates(onsets: Sequence[np.ndarray], duration: float, of: str, *, axes: 
     axes = own_axes(axes, max(5.5, 1.5 + 1.3 * len(means)), 4.2)
     top = 1.02 * max(float(cells.max()) for cells in means) or 1.0
     edges = np.linspace(0, top, BINS + 1)
-    for place, cells in enumerate(means):
-        counts, _ = np.histogram(cells, edges)
-        widths = place + 0.85 * counts / counts.max()
-        axes.stairs(widths, edges, baseline=place, orientation="horizontal", fill=True, color=COLORS[0])
+    shares = [np.histogram(cells, edges)[0] / len(cells) for cells in means]
+    longest = max(float(share.max()) for share in shares)
+    for place, (cells, share) in enumerate(zip(means, shares, strict=True)):
+        axes.stairs(
+            place + 0.85 * share / longest, edges, baseline=place, orientation="horizontal", fill=True, color=COLORS[0]
+        )
         axes.plot([place, place + 0.85], [cells.mean()] * 2, color=COLORS[1], linewidth=1.5)
         text = f"mean {cells.mean():.3g} Hz\nsilent {100 * (cells == 0).mean():.0f} %\nof {len(cells):,} cells"
         axes.text(place + 0.42, 1.02 * top, text, ha="center", va="bottom", fontsize=8)
@@ -39,7 +41,7 @@ def draw_rates(onsets: Sequence[np.ndarray], duration: float, of: str, *, axes: 
     axes.set(xticks=ticks, xticklabels=[f"z{n}" for n in range(1, len(means) + 1)], xlim=(-0.08, len(means)))
     axes.set(ylim=(0, 1.26 * top), title=of, ylabel="mean rate of a cell (Hz)")
     axes.set_xlabel(
-        f"hidden layer; bars: cells in each of {BINS} bins, line: their mean\n"
+        f"hidden layer; bars: share of its cells in each of {BINS} bins, at most {100 * longest:.0f} %; line: mean\n"
         "(silent: cells without a spike for any of the patterns)",
         fontsize="small",
     )
@@ -90,11 +92,11 @@ def draw_raster(
         T, n = array.shape
         found |= {name: axes, f"{name} rates": rate_axes}
         limits = {"xlim": (0, (T + 1) * dt), "ylim": (-0.5, n - 0.5)}
-        if name in graded:
+        if name in graded or (n > 20 and T <= 20):  # dots would cover their neighbours
             extent = (0.5 * dt, (T + 0.5) * dt, -0.5, n - 0.5)
             axes.imshow(array.T, aspect="auto", origin="lower", extent=extent, cmap="gray_r", vmin=0, vmax=1)
             axes.grid(False)
-            axes.set(ylabel=f"{name} intensity\ncell", **limits)
+            axes.set(ylabel=f"{name} intensity\ncell" if name in graded else f"{name}\ncell", **limits)
         else:
             step, cell = np.nonzero(array)
             axes.scatter((step + 1) * dt, cell, s=25 if n <= 20 else 0.8, marker="|" if n <= 20 else ".", color="black")
@@ -141,7 +143,7 @@ def draw_potentials(
     burn_in: int = 0,
     figure: Figure | SubFigure | None = None,
 ) -> dict[str, Axes]:
-    """Membrane potentials of a few cells over time, with the threshold and their spikes.
+    """Membrane potentials of a few cells over time, with the threshold and their spikes, which reset them to 0.
 
     Args:
         v: (T, n) potentials at the end of each step, mV: 0 where the cell has just fired.
@@ -164,9 +166,13 @@ def draw_potentials(
     time = dt * np.arange(1, T + 1)
     low, high = min(0.0, float(v.min())), max(threshold, float(v.max()))
     for number, axes in enumerate(grid):
-        axes.plot(time, v[:, number], color=COLORS[0], linewidth=1.2, label="membrane potential")
+        at = np.flatnonzero(spikes[:, number])  # where it rises to the threshold and falls to 0
+        line = np.insert(time, at, time[at]), np.insert(v[:, number], at, threshold)
+        axes.plot(
+            *(np.insert(each, 0, 0.0) for each in line), color=COLORS[0], linewidth=1.2, label="membrane potential"
+        )
         axes.axhline(threshold, color=COLORS[1], linestyle="--", linewidth=1, label="threshold")
-        fired = time[spikes[:, number] > 0]
+        fired = time[at]
         axes.vlines(fired, threshold, threshold + 0.25 * (high - low), color="black", linewidth=1, label="spike")
         count = f"{len(fired)} spike{'' if len(fired) == 1 else 's'}"
         axes.set_title(f"cell {cells[number]}, {count}", loc="left", fontsize="small")
@@ -208,7 +214,8 @@ def draw_receptive_fields(
     picture = axes.imshow(mosaic, cmap=colors, vmin=-limit, vmax=limit, interpolation="nearest")
     label = f"weight ({unit})" if unit else "weight"
     figure_of(axes).colorbar(picture, ax=axes, shrink=0.7, label=label, extend="both")
-    which = f"{len(strongest)} of {weights.shape[1]:,} hidden cells"
-    axes.set_title(f"W1: incoming weights of the {which}\nof largest norm")
+    shown, H = len(strongest), weights.shape[1]
+    which = f"{shown} of {H:,} hidden cells\nof largest norm" if shown < H else f"{H} hidden cells"
+    axes.set_title(f"W1: incoming weights of the {which}")
     axes.set_axis_off()
     return axes

@@ -1,6 +1,7 @@
 """What was predicted: confusion, calibration, misclassified patterns, and where the patterns of each class lie."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
@@ -63,7 +64,8 @@ def draw_confusion(matrix: np.ndarray, classes: Sequence[str], of: str, *, axes:
 
 @styled
 def draw_reliability(curves: Mapping[str, Calibration], of: str, *, axes: Axes | None = None) -> Axes:
-    """Reliability diagram: how often predictions of each confidence are right, with the standard error of a share.
+    """Reliability diagram: how often predictions of each confidence are right, with Wilson's interval of one standard
+    error; hollow, and not joined, where fewer than 10 patterns are in a bin.
 
     Args:
         curves: by label, such as before and after calibration; each label gets its expected calibration error (ECE).
@@ -74,23 +76,26 @@ def draw_reliability(curves: Mapping[str, Calibration], of: str, *, axes: Axes |
     axes.plot([0, 1], [0, 1], ":", color="0.4", label="perfectly calibrated")
     for number, (label, curve) in enumerate(curves.items()):
         some = curve.count > 0
-        share = curve.accuracy[some]
-        error = np.sqrt(share * (1 - share) / curve.count[some])
-        axes.errorbar(
-            curve.confidence[some],
-            share,
-            error,
-            color=COLORS[number],
-            marker=MARKERS[number],
-            markersize=5,
-            capsize=2,
-            linewidth=1.2,
-            label=f"{label}: ECE {100 * curve.ece:.2f} %",
-        )
+        x, share, count = curve.confidence[some], curve.accuracy[some], curve.count[some]
+        middle = (share + 0.5 / count) / (1 + 1 / count)
+        half = np.sqrt(share * (1 - share) / count + 0.25 / count**2) / (1 + 1 / count)
+        error = np.maximum(0, [share - (middle - half), middle + half - share])
+        style: dict[str, Any] = {"color": COLORS[number], "clip_on": False}
+        axes.errorbar(x, share, error, fmt="none", capsize=2, linewidth=1.2, **style)
+        style |= {"marker": MARKERS[number], "markersize": 5}
+        few = count < 10
+        axes.plot(x[few], share[few], linestyle="none", markerfacecolor="white", **style)
+        axes.plot(x[~few], share[~few], linewidth=1.2, label=f"{label}: ECE {100 * curve.ece:.2f} %", **style)
     axes.set(xlim=(0, 1.02), ylim=(0, 1.02), aspect="equal", title=of)
     bins = max(len(curve.count) for curve in curves.values())
     axes.set(xlabel=f"probability of the predicted class, in {bins} bins", ylabel="share of predictions that are right")
-    axes.legend(loc="upper left", bbox_to_anchor=(0, -0.13), fontsize="small")  # below: points can be anywhere
+    axes.legend(
+        loc="upper left",
+        bbox_to_anchor=(0, -0.13),
+        fontsize="small",
+        title_fontsize="small",
+        title="bars: 68 % intervals; hollow: fewer than 10 patterns",
+    )  # below: points can be anywhere
     return axes
 
 
@@ -126,7 +131,7 @@ def draw_misclassified(
         text = f"{true[n]} \N{RIGHTWARDS ARROW} {predicted[n]}  {probability[n]:.2f}"
         if len(text) > 18:
             text = f"{true[n]}\n\N{RIGHTWARDS ARROW} {predicted[n]}  {probability[n]:.2f}"
-        axes.text(column + 0.5, row + 0.08, text, ha="center", va="bottom", fontsize=7)
+        axes.text(column + 0.5, row + 0.08, text, ha="center", va="bottom", fontsize=8)
     if not len(pictures):
         axes.text(2.5, 0.5, "every pattern is predicted right", ha="center", va="center")
     axes.set(xlim=(0, 5), ylim=(rows, -0.15), aspect="equal", title=title)

@@ -119,7 +119,8 @@ def save(drawn: Axes | Mapping[str, Axes] | Figure, path: Path, caption: str = "
     options: dict[str, Any] = {"pil_kwargs": {"quality": JPEG_QUALITY}} if path.suffix == ".jpg" else {}
     with museum_style(), _reporting_missing_characters(), replacing(path) as file:
         if caption:
-            figure.supxlabel(caption, x=0.01, ha="left", fontsize=7, color="0.35")
+            size = max(7, 0.75 * figure.get_figwidth())  # wide figures are shown smaller
+            figure.supxlabel(caption, x=0.01, ha="left", fontsize=size, color="0.35")
         figure.savefig(file, format=path.suffix[1:], **options)
 
 
