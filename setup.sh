@@ -24,6 +24,15 @@ case ${1:-} in
     extra="[docs]"
     modules="$modules sphinx myst_nb furo jupytext sphinx-mathjax-offline"
     ;;
+  --help | -h)
+    sed -n '2,/^set /s/^# \{0,1\}//p' "$0"
+    exit
+    ;;
+  "" | --run) ;;
+  *)
+    echo "error: $1: expected --dev, --docs, --run SCRIPT or nothing (--help says more)" >&2
+    exit 2
+    ;;
 esac
 
 say() {

@@ -25,7 +25,7 @@ from typing import Any, Literal
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]  # this repository's, whatever else is installed
 
-from exhibits.common.system.commandline import Parser
+from exhibits.common.system.commandline import Parser, path
 from exhibits.common.system.errors import UserError, reported
 from harness import EPOCH, RESULTS, pin_if_jax
 
@@ -180,7 +180,7 @@ def main() -> None:
         "--limit", type=float, default=600.0, help="seconds of learning after which to stop (default: %(default)g)"
     )
     parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, help="which to measure; all if not given")
-    parser.add_argument("--output", type=Path, default=RESULTS / "accuracy.json", help="where the numbers go")
+    parser.add_argument("--output", type=path, default=RESULTS / "accuracy.json", help="where the numbers go")
     given = parser.parse_args()
 
     from exhibits.common.experiment import runlog

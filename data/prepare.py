@@ -13,7 +13,7 @@ def main() -> None:
     """Prepares what the command line names."""
     from exhibits.common.data.datasets import SOURCES, prepare
     from exhibits.common.data.images import SETS, prepare_images
-    from exhibits.common.system.commandline import Mode, Parser
+    from exhibits.common.system.commandline import Mode, Parser, path
     from exhibits.common.system.errors import UserError
 
     parser = Parser(__doc__, "MODE --help lists the flags of each.")
@@ -22,11 +22,11 @@ def main() -> None:
         known = modes.add_parser(
             name, doc=f"Verifies the IDX files of {name}, writes data/{name}/*.npy.", help=f"data/{name}/*.npy"
         )
-        known.add_argument("--source", type=Path, metavar="DIR", help="folder with the four IDX files, gzipped or not")
+        known.add_argument("--source", type=path, metavar="DIR", help="folder with the four IDX files, gzipped or not")
     about = "From pictures in one subfolder per class to {data,dev,test}{X,Y}.npy."
     own = modes.add_parser("images", doc=about, help="arrays of a folder of pictures")
-    own.add_argument("folder", type=Path, metavar="DIR", help="folder with the subfolders")
-    own.add_argument("--out", type=Path, metavar="DIR", default=Path("arrays"), help="for the arrays (%(default)s)")
+    own.add_argument("folder", type=path, metavar="DIR", help="folder with the subfolders")
+    own.add_argument("--out", type=path, metavar="DIR", default=Path("arrays"), help="for the arrays (%(default)s)")
     own.add_argument("--size", type=int, nargs=2, metavar=("H", "W"), default=(28, 28), help="pixels (28 28)")
     own.add_argument("--invert", action="store_true", help="black becomes white, for dark ink on bright paper")
     own.add_argument("--dev", type=float, metavar="SHARE", default=0.1, help="to choose the epoch by (%(default)s)")

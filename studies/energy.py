@@ -127,10 +127,7 @@ def folder_of(name: str, network: str) -> Path:
 
 
 def grid(config: StudyConfig) -> list[dict]:
-    """The tasks of the study: first what is only read out, then what is trained.
-
-    The pretrained networks know MNIST alone, so data of the user's own are for networks that are trained.
-    """
+    """The tasks of the study: what is only read out, on MNIST, which pretrained networks know; then what is trained."""
     read, trained = [], []
     some = slice(-1, None) if config.quick else slice(None)
     for name, e in EXHIBITS.items():
@@ -305,8 +302,7 @@ def draw(rows: list[dict]) -> "Figure":
 
 
 def draw_curves(axes: "Axes", networks: dict, x: Any, text: str, title: str, colored: tuple[str, str]) -> None:
-    """Curves of an exhibit, in its colour and with its marker: solid where each point was trained, with deviations over
-    seeds and values below, else dashed and hollow, with values above."""
+    """Curves of an exhibit: solid where each point was trained, with deviations over seeds, else dashed and hollow."""
     color, marker = colored
     for network, points in networks.items():
         xs, ys = (
@@ -321,10 +317,9 @@ def draw_curves(axes: "Axes", networks: dict, x: Any, text: str, title: str, col
         else:
             label = f"{title}, {network}, not trained again"
             axes.plot(*at, "--", markerfacecolor="white", linewidth=1, label=label, **style)
+        sides = [((4, -11), "left"), ((-4, -11), "right")] if network == "trained" else [((0, 6), "center")]
         for n, (value, where) in enumerate(zip(points, zip(*at, strict=True), strict=True)):
-            place, ha = ((-4, -11), "right") if n % 2 else ((4, -11), "left")  # neighbours' names on either side
-            if network != "trained":
-                place, ha = (0, 6), "center"
+            place, ha = sides[n % len(sides)]  # neighbours' values on either side
             style = {"color": color, "fontsize": "x-small", "ha": ha}
             axes.annotate(text.format(value), where, place, textcoords="offset points", **style)
 

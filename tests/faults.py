@@ -29,7 +29,7 @@ with reported():  # a package may be missing
     from faults_runs import RUNS, Bench, epochs_done, finish, kill, popen, refused, wait_for
 
     from exhibits.common.experiment.checkpoints import ParameterStore
-    from exhibits.common.system.commandline import Parser
+    from exhibits.common.system.commandline import Parser, path
 
 RESULTS = HERE / "results" / "faults.json"
 
@@ -305,7 +305,7 @@ def main() -> None:
     parser = Parser(__doc__)
     parser.add_argument("--kills", type=int, default=50, help="SIGKILLs of each exhibit (default: %(default)s)")
     parser.add_argument("--quick", action="store_true", help="fewer disks")
-    parser.add_argument("--output", type=Path, default=RESULTS, help="where the numbers go")
+    parser.add_argument("--output", type=path, default=RESULTS, help="where the numbers go")
     parser.add_argument("--only", nargs="*", default=[], metavar="FAULT", help="measure these again, keep the others")
     options = parser.parse_args()
     for number in (signal.SIGHUP, signal.SIGINT):  # ignored under nohup or in the background, and so in the runs

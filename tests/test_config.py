@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from exhibits.bfa_snn import config as bfa_config
@@ -256,3 +257,51 @@ def test_what_is_not_json_is_refused(tmp_path, text):
         from_json(Config, path)
     with pytest.raises(UserError, match=r"No such file"):
         from_json(Config, tmp_path / "none.json")
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"encoder": "poisson"}, "--encoder 'poisson': expected bernoulli, rate"),
+        ({"dataset": "cifar"}, "--dataset 'cifar': expected mnist, fashion_mnist"),
+        ({"resume": "x"}, "--resume 'x': expected auto, never, must"),
+        ({"seed": 1.5}, "--seed 1.5: expected int"),
+        ({"T": "50"}, "--T '50': expected int"),
+        ({"T": True}, "--T True: expected int"),
+        ({"hid_dim": 100}, "--hid_dim 100: expected tuple"),
+        ({"hid_dim": (1.5,)}, r"--hid_dim \(1.5,\): expected int"),
+        ({"eta": 0.1}, "--eta 0.1: expected tuple"),
+        ({"classes": "cat"}, "--classes 'cat': expected tuple"),
+        ({"dale": 1}, "--dale 1: expected bool"),
+    ],
+    ids=str,
+)
+def test_values_of_python_code_are_of_the_types_of_the_command_line(values, said):
+    for kind in (bfa_config.Config, bfa_config.CircuitConfig):
+        if values.keys() <= {field.name for field in dataclasses.fields(kind)}:
+            with pytest.raises(UserError, match=f"^{said}$"):
+                kind(**values)
+
+
+def test_lists_numpys_numbers_and_texts_become_what_fields_declare(tmp_path):
+    values = {"hid_dim": np.array([5, 6]), "eta_gain": 64, "seed": np.int64(3), "exp_dir": str(tmp_path)}
+    config = bfa_config.Config(**values)
+    flags = ["--hid_dim", "5", "6", "--eta_gain=64", "--seed=3", f"--exp_dir={tmp_path}"]
+    assert config == from_command_line(bfa_config.Config, flags)
+    assert [type(value) for value in (*config.hid_dim, config.eta_gain, config.seed)] == [int, int, float, int]
+    assert hash(config) == hash(dataclasses.replace(config))
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["--exp_dir="], "--exp_dir=: expected a value, got nothing"),
+        (["--exp_dir", ""], "--exp_dir: expected a value, got nothing"),
+        (["--dale", "True"], "--dale True: takes no value; give --dale alone, or leave it out"),
+        (["--dale=False"], "--dale False: takes no value"),
+    ],
+    ids=str,
+)
+def test_empty_values_and_values_of_switches_are_named(args, said):
+    with pytest.raises(UserError, match=f"^{said}"):
+        from_command_line(bfa_config.Config, args)

@@ -247,8 +247,13 @@ def test_integer_labels_become_one_hot(files, shape, capsys):
 def test_later_sets_are_read_as_the_training_set_was(files):
     np.save(files[0], PIXELS.reshape(12, 2, 3))
     form = read_patterns(*files)[1]
-    np.save(files[0], np.ones((12, 6), np.uint8))  # not 1: bytes of this data set are divided
-    np.testing.assert_allclose(read_patterns(*files, form=form)[0].x, 1 / 255)
+    np.save(files[0], np.full((12, 6), 2, np.uint8))
+    np.testing.assert_allclose(read_patterns(*files, form=form)[0].x, 2 / 255)
+    np.save(files[0], np.ones((12, 6), np.uint8))  # black, or full brightness: bytes of this data set are divided
+    with pytest.raises(UserError, match="bytes of 0 and 1 alone; expected them as bool or float"):
+        read_patterns(*files, form=form)
+    np.save(files[0], np.ones((12, 6), bool))
+    assert (read_patterns(*files, form=form)[0].x == 1).all()
     np.save(files[0], PIXELS.reshape(12, 3, 2))
     with pytest.raises(UserError, match=r"pictures of 3 x 2; expected 2 x 3"):
         read_patterns(*files, form=form)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from conftest import make_patterns
 
-from exhibits.common.system import environment
+from exhibits.common.system import environment, places
 from exhibits.common.system.errors import UserError
 from exhibits.common.system.memory import available
 
@@ -246,3 +246,10 @@ def test_packages_are_told_how_many_processors_there_are(monkeypatch):
     monkeypatch.setattr(environment, "_quota", lambda _: 2.5)
     environment._share_processors()
     assert (os.environ["NUMBA_NUM_THREADS"], os.environ["NPROC"], os.environ["OMP_NUM_THREADS"]) == ("3", "3", "7")
+
+
+def test_setup_refuses_what_it_does_not_know_and_explains_itself(tmp_path):
+    setup = places.REPOSITORY / "setup.sh"
+    assert "--devv: expected --dev, --docs, --run SCRIPT or nothing" in one_line(run(setup, "--devv", cwd=tmp_path))
+    told = run(setup, "--help", cwd=tmp_path)
+    assert told.returncode == 0 and "./setup.sh --dev " in told.stdout and not told.stderr

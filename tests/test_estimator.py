@@ -147,6 +147,19 @@ def test_what_diverges_is_not_fitted_and_loses_nothing(digits):
     np.testing.assert_array_equal(estimator.predict_proba(X), before)
 
 
+def test_the_scale_is_that_of_fit(digits):
+    X, y = digits[0][:200], digits[1][:200]
+    estimator = BFASNNClassifier(hid_dim=(9,), T=12, batch_size=50, epochs=1, scale="global").fit(X, y)
+    before = estimator.predict_proba(X)
+    np.testing.assert_array_equal(estimator.set_params(scale=None).predict_proba(X), before)
+
+
+def test_receptive_fields_that_do_not_fit_are_refused(digits):
+    for X, said in ((digits[0], "^receptive_field 9: expected at most 8"), (digits[0][:, 1:], "expected 0, as patt")):
+        with pytest.raises(ValueError, match=said):
+            GLSNNClassifier((9,), epochs=1, receptive_field=9).fit(X, digits[1])
+
+
 def test_bad_scales_and_numpy_numbers(digits):
     bad: list[dict[str, Any]] = [{"weight_scale": -1}, {"feedback_scale": np.nan}, {"out_scale": "a"}]
     for values in bad:

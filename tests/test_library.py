@@ -96,6 +96,9 @@ def test_patterns_in_all_their_forms(network):
     np.testing.assert_array_equal(network.predict_proba(x.tolist()), whole)
     as_bytes = np.round(255 * x).astype(np.uint8)
     np.testing.assert_array_equal(network.predict_proba(as_bytes), network.predict_proba(as_bytes / np.float32(255)))
+    with pytest.raises(UserError, match="x: bytes of 0 and 1 alone"):  # the others in a call would decide what they are
+        network.predict((x > 0.5).astype(np.uint8))
+    np.testing.assert_array_equal(network.predict_proba(x > 0.5), network.predict_proba((x > 0.5).astype(float)))
 
 
 @pytest.mark.parametrize(

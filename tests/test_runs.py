@@ -258,6 +258,7 @@ def test_runs_of_a_sweep_begin_with_the_weights_that_are_asked_for(data, runs, t
         (["--exp_dir", "x"], "the sweep's own"),
         (["--join_dev"], "the sweep's own"),
         (["word"], "expected a flag"),
+        ([], "glsnn: expected flags to sweep, such as --seed 1 2 3"),
         (["--scheduler", "nowhere"], "--scheduler nowhere"),
         (["--classes", "a,b,c,d", "a,b"], "--classes a b: 2 names"),
     ],
@@ -265,7 +266,9 @@ def test_runs_of_a_sweep_begin_with_the_weights_that_are_asked_for(data, runs, t
 )
 def test_a_sweep_that_cannot_be_is_refused_before_anything_is_trained(flags, words, data, tmp_path):
     with pytest.raises(UserError, match=words):
-        main(["sweep", "glsnn", *flags, *(data if flags[0] != "word" else []), "--out", str(tmp_path / "out")])
+        main(
+            ["sweep", "glsnn", *flags, *(data if flags and flags[0] != "word" else []), "--out", str(tmp_path / "out")]
+        )
     assert not (tmp_path / "out").exists()
 
 

@@ -20,13 +20,13 @@ SAMPLES, HELD_OUT, LESSONS = 2, 20, 40  # digits of each class
 
 def main() -> None:
     """Writes the files."""
-    from exhibits.common.system.commandline import Parser
+    from exhibits.common.system.commandline import Parser, path
 
     parser = Parser(__doc__)
     for name, folder in DEFAULTS.items():
         text = f"folder of the pretrained network; by default {folder}"
-        parser.add_argument(f"--{name}", type=Path, default=ROOT / folder, metavar="DIR", help=text)
-    parser.add_argument("--output", type=Path, default=HERE, metavar="DIR", help="where to write; by default docs/live")
+        parser.add_argument(f"--{name}", type=path, default=ROOT / folder, metavar="DIR", help=text)
+    parser.add_argument("--output", type=path, default=HERE, metavar="DIR", help="where to write; by default docs/live")
     arguments = parser.parse_args()
     for name in DEFAULTS:
         require_pretrained(name, getattr(arguments, name))

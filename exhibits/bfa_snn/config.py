@@ -5,7 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from exhibits.common.experiment.config import LEAST, MOST, AnalysisConfig, TrainingConfig, positive, require
+from exhibits.common.experiment.config import (
+    LEAST,
+    MOST,
+    AnalysisConfig,
+    TrainingConfig,
+    positive,
+    require,
+    settle_types,
+)
 from exhibits.common.system.places import writable_home
 
 EXP = writable_home(Path(__file__).resolve().parent, "exp")
@@ -78,6 +86,7 @@ class CircuitConfig(Network, Learning):
     """All values of the circuit."""
 
     def __post_init__(self):
+        settle_types(self)
         require(self, "hid_dim", "one or more numbers above 0", len(self.hid_dim) > 0 and min(self.hid_dim) > 0)
         require(self, "input_gain", "above 0 and at most 1", 0 < self.input_gain <= 1)
         require(self, "T", "at least 1", self.T >= 1)

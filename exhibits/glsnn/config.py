@@ -6,7 +6,15 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from exhibits.common.data.form import Form
-from exhibits.common.experiment.config import LEAST, MOST, AnalysisConfig, TrainingConfig, positive, require
+from exhibits.common.experiment.config import (
+    LEAST,
+    MOST,
+    AnalysisConfig,
+    TrainingConfig,
+    positive,
+    require,
+    settle_types,
+)
 from exhibits.common.system.errors import UserError
 from exhibits.common.system.places import writable_home
 
@@ -70,6 +78,7 @@ class CircuitConfig(Network, Learning):
     """All values of the circuit."""
 
     def __post_init__(self):
+        settle_types(self)
         require(self, "hid_dim", "one or more numbers above 0", len(self.hid_dim) > 0 and min(self.hid_dim) > 0)
         require(self, "receptive_field", "at least 0", self.receptive_field >= 0)
         require(self, "T", "at least 1", self.T >= 1)

@@ -74,6 +74,8 @@ def prepare_images(
             f"{folder}: {n_learned} pictures to learn from in {len(classes)} classes; expected 2 for each on average: "
             "add pictures, or lower --dev and --test"
         )
+    if taken := [path for path in (out / f"{name}{part}.npy" for name in SETS for part in "XY") if path.exists()]:
+        raise UserError(f"--out {out}: has {taken[0].name}; expected a new folder, or one without such arrays")
     make_folder(out)
     for name in SETS:
         order = rng.permutation(len(labels[name]))

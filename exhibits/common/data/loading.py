@@ -247,7 +247,12 @@ def as_patterns(path: Path | str, raw: np.ndarray, form: Form | None) -> Picture
     low, high = raw.min(), raw.max()
     divisor = None
     if raw.dtype == np.uint8:
-        divisor = (form.divisor if form else None) or (255 if high > 1 else 1)
+        divisor = 255 if (high > 1 if form is None else form.divisor != 1) else 1
+        if form is not None and divisor == 255 and 0 < high <= 1:
+            raise UserError(
+                f"{path}: bytes of 0 and 1 alone; expected them as bool or float if 1 is full brightness, as bytes are "
+                "divided by 255"
+            )
     if not (low >= 0 and high <= (divisor or 1)):
         hint = ""
         if raw.dtype == np.uint8:

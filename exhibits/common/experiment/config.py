@@ -12,6 +12,7 @@ import msgspec
 from exhibits.common.data import datasets
 from exhibits.common.data.form import Form
 from exhibits.common.experiment.schema import FORMAT, MAX_EPOCHS
+from exhibits.common.experiment.values import as_path, settle_types
 from exhibits.common.system.errors import UserError
 from exhibits.common.system.files import read_json
 
@@ -121,6 +122,7 @@ class TrainingConfig(Training, Start, Data, Running):
     """Fields that decide which parameters there are, and their shapes."""
 
     def __post_init__(self):
+        settle_types(self)
         _normalize_paths(self)
         _settle_data(self)
         require(self, "verbosity", "0 or 1", self.verbosity in (0, 1))
@@ -305,18 +307,12 @@ def from_values(kind: type[T], values: Mapping[str, Any], where: str) -> T:
     if written == 1:
         values |= _data_of_format_1(values)
     try:
-        return msgspec.convert(values, kind, dec_hook=_as_path)
+        return msgspec.convert(values, kind, dec_hook=as_path)
     except UserError as error:  # of a value
         raise UserError(f"{where}: {error}") from None
     except msgspec.ValidationError as error:
         what, _, at = str(error).partition(" - at `$.")
         raise UserError(f"{where}: {at.rstrip('`') or 'a field'}: {what}; put back what the training wrote") from None
-
-
-def _as_path(kind: type, value: Any) -> Any:
-    if kind is Path and isinstance(value, str):
-        return Path(value)
-    raise TypeError(f"Expected a path, got `{type(value).__name__}`")
 
 
 def _data_of_format_1(values: Mapping[str, Any]) -> dict[str, Any]:

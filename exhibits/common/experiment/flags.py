@@ -33,6 +33,9 @@ def from_command_line(kind: type[C], args: Sequence[str] | None = None, prog: st
         SystemExit: with code 0, after `--help`.
     """
     args = list(sys.argv[1:] if args is None else args)
+    for before, arg in zip(["", *args], args, strict=False):
+        if not arg or (arg.startswith("--") and arg.endswith("=")):  # an unset variable of a shell leaves it
+            raise UserError(f"{arg or before}: expected a value, got nothing")
     recipes = issubclass(kind, TrainingConfig) and kind.RECIPES
     config, name = _parse(kind, args if not recipes else [arg for arg in args if arg not in HELP], prog)
     if recipes and isinstance(config, TrainingConfig):  # the flags say which recipe; its values are their defaults
@@ -103,8 +106,11 @@ def _unknown_flag(kind: type, args: Sequence[str]) -> str:
     """What to say of the first flag that is not a field's; empty if all are."""
     flags = [*HELP, *(f"--{field.name}" for field in dataclasses.fields(kind))]
     flags += ["--recipe"] if getattr(kind, "RECIPES", {}) else []
-    for arg in args:
-        flag = arg.partition("=")[0]
+    switches = [f"--{field.name}" for field in dataclasses.fields(kind) if isinstance(field.default, bool)]
+    for arg, after in zip(args, [*args[1:], "--"], strict=True):
+        flag, _, value = arg.partition("=")
+        if flag.replace("-", "_").replace("__", "--", 1) in switches and (value or not after.startswith("-")):
+            return f"{flag} {value or after}: takes no value; give {flag} alone, or leave it out"
         if not re.match("--?[A-Za-z]", flag) or flag.lower() in ("-h", "-inf", "-infinity", "-nan"):
             continue
         if f"--{flag.removeprefix('--').replace('-', '_')}" not in flags:

@@ -61,6 +61,7 @@ class SpikingClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Class
     Attributes:
         classes_: (C,) labels of the classes.
         n_features_in_: D.
+        scale_: how X is scaled.
         parameters_: weights, biases and state of the optimizer, by `component.compartment`.
         n_iter_: passes through the training set so far.
     """
@@ -160,7 +161,7 @@ class SpikingClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Class
             raise ValueError(f"scale={self.scale!r}: expected one of {', '.join(map(repr, SCALES))}")
         if not isinstance(self.epochs, Integral) or self.epochs < 1:
             raise ValueError(f"epochs={self.epochs!r}: expected an integer of at least 1")
-        self.classes_, self.config_ = classes, self._config()
+        self.classes_, self.config_, self.scale_ = classes, self._config(), self.scale
         if self.scale is not None:
             axis = None if self.scale == "global" else 0
             self.data_min_ = X.min(axis=axis)
@@ -170,15 +171,17 @@ class SpikingClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Class
                 raise ValueError(f"X ranges from {X.min():g} to {X.max():g}, too far for {X.dtype}; scale it first")
             self.data_range_ = np.where(data_range > 0, data_range, 1.0)
         self.seed_ = int(check_random_state(self.random_state).randint(2**31 - 1))
-        self.parameters_ = self._scaled(
-            initial_parameters(self._kind, Keys.of(self.seed_).init, (X.shape[1], len(classes)), self.config_)
-        )
+        key, sizes = Keys.of(self.seed_).init, (X.shape[1], len(classes))
+        try:
+            self.parameters_ = self._scaled(initial_parameters(self._kind, key, sizes, self.config_))
+        except UserError as error:  # the configuration does not go with so many features
+            raise ValueError(str(error).replace("--", "")) from None
         self.n_iter_ = 0
         self._n_features_out = sum(self.config_.hid_dim)
 
     def _to_unit(self, X: np.ndarray) -> np.ndarray:
         """X in [0, 1], float32."""
-        if self.scale is None:
+        if self.scale_ is None:
             check_non_negative(X, type(self).__name__)
             if X.size and X.max() > 1:
                 raise ValueError(f"X has values up to {X.max():g}; {type(self).__name__} expects all in [0, 1]")

@@ -7,7 +7,7 @@ from tabulate import tabulate
 
 from exhibits.common.report import comparison
 from exhibits.common.report.plots import save
-from exhibits.common.system.commandline import Parser
+from exhibits.common.system.commandline import Parser, path
 from exhibits.common.system.files import make_folder
 
 
@@ -15,8 +15,8 @@ def main(args: Sequence[str] | None = None) -> None:
     """Compares from the command line."""
     parser = Parser(__doc__)
     parser.prog = "python -m exhibits compare"
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folders of runs, finished or not")
-    parser.add_argument("--out", type=Path, default=Path(), help="folder for compare.csv and compare.png (here)")
+    parser.add_argument("runs", nargs="+", type=path, metavar="RUN", help="folders of runs, finished or not")
+    parser.add_argument("--out", type=path, default=Path(), help="folder for compare.csv and compare.png (here)")
     options = parser.parse_args(args)
     runs = comparison.load(options.runs)
     table = comparison.rows(runs)

@@ -19,7 +19,7 @@ from exhibits.common.experiment.restoring import exhibit_of, load_snapshot, open
 from exhibits.common.experiment.runfolder import CHECKPOINTS
 from exhibits.common.experiment.schema import RunLog
 from exhibits.common.report.analysis import evaluate
-from exhibits.common.system.commandline import Parser
+from exhibits.common.system.commandline import Parser, path
 from exhibits.common.system.errors import UserError
 from exhibits.common.system.files import make_folder, write_json
 
@@ -30,8 +30,8 @@ def main(args: Sequence[str] | None = None) -> None:
     """Packs from the command line."""
     parser = Parser(__doc__)
     parser.prog = "python -m exhibits pack"
-    parser.add_argument("run", type=Path, help="folder of the run")
-    parser.add_argument("target", type=Path, help="folder to make, such as exhibits/bfa_snn/pretrained/best")
+    parser.add_argument("run", type=path, help="folder of the run")
+    parser.add_argument("target", type=path, help="folder to make, such as exhibits/bfa_snn/pretrained/best")
     given = parser.parse_args(args)
     exact, rounded = pack(given.run, given.target)
     print(f"{given.target}: test accuracy {rounded:.4f}, {exact:.4f} before rounding")

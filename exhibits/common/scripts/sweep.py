@@ -20,7 +20,7 @@ from exhibits.common.experiment.flags import from_command_line
 from exhibits.common.experiment.schema import RunLog, SweepRow
 from exhibits.common.experiment.studies import StudyConfig, measure_tasks
 from exhibits.common.report.comparison import write_csv
-from exhibits.common.system.commandline import Parser
+from exhibits.common.system.commandline import Parser, path
 from exhibits.common.system.errors import UserError
 from exhibits.common.system.files import read_json
 from exhibits.common.system.places import exhibits
@@ -29,7 +29,7 @@ MEASURED = ("best epoch", "dev accuracy (%)", "dev NLL (nats)", "training (s)", 
 Data = tuple[tuple[Path, ...], tuple[str, ...]]  # files and names of classes
 USAGE = """%(prog)s EXHIBIT --FLAG VALUE [VALUE ...] ... [--scheduler ADDRESS] [--out FOLDER]"""
 EXAMPLE = """
-example: sweep bfa_snn --eta_gain 16 32 64 --hid_dim 500 500,500 --seed 1 2 3
+example: python -m exhibits sweep bfa_snn --eta_gain 16 32 64 --hid_dim 500 500,500 --seed 1 2 3
 
 Each flag of the exhibit's train script takes several values; numbers of one value are joined by commas. Each run
 has a folder of its own and a row in sweep.csv; a rerun trains only what is missing and resumes what a kill
@@ -58,9 +58,9 @@ def main(args: Sequence[str] | None = None) -> None:
     parser.prog = "python -m exhibits sweep"
     parser.add_argument("exhibit", choices=exhibits(), help="what to train")
     parser.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask scheduler; this process if not given")
-    parser.add_argument("--out", type=Path, default=Path("sweep"), help="folder for runs and tables (sweep)")
+    parser.add_argument("--out", type=path, default=Path("sweep"), help="folder for runs and tables (sweep)")
     options, flags = parser.parse_known_args(args)
-    out = options.out.expanduser().resolve()
+    out = options.out.resolve()
     points = grid(options.exhibit, flags, out)
     study = StudyConfig(scheduler=options.scheduler, out_dir=out)
     digests: dict[Data, tuple[str, Form]] = {}
@@ -87,6 +87,8 @@ def grid(exhibit: str, flags: Sequence[str], out: Path) -> list[Point]:
             raise UserError(f"{word}: expected a flag, such as --seed 1 2 3")
         else:
             values[list(values)[-1]].append(word)
+    if not values:
+        raise UserError(f"{exhibit}: expected flags to sweep, such as --seed 1 2 3")
     kind = import_module(f"exhibits.{exhibit}").Config
     switches = {field.name for field in dataclasses.fields(kind) if isinstance(field.default, bool)}
     for name, given in values.items():

@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+from pathlib import Path
 from typing import Any, NoReturn
 
 from exhibits.common.system.errors import UserError
@@ -38,6 +39,13 @@ class Mode(Parser):
         if unknown:
             self.error(f"unrecognized arguments: {' '.join(unknown)}")
         return given, unknown
+
+
+def path(text: str) -> Path:
+    """A path on a command line, its ~ expanded; an empty one, which an unset variable leaves, is a mistake."""
+    if not text:
+        raise argparse.ArgumentTypeError("empty; expected a path")
+    return Path(text).expanduser()
 
 
 def did_you_mean(flag: str, flags: list[str]) -> str:
