@@ -130,8 +130,6 @@ class GLSNN(Network[CircuitConfig]):
         side, (pixels, n_cells) = self.config.receptive_field, self.sizes[:2]
         if self.picture is None:
             raise UserError(f"--receptive_field {side}: expected 0, as patterns of {pixels} pixels are no square image")
-        if side > max(self.picture):
-            raise UserError(f"--receptive_field {side}: expected at most {max(self.picture)}, the picture's side")
         return receptive_fields(self.picture, n_cells, side)
 
     def begin(self, run: Run, x: jax.Array, y: jax.Array) -> None:
