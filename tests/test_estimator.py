@@ -155,7 +155,7 @@ def test_the_scale_is_that_of_fit(digits):
 
 
 def test_receptive_fields_that_do_not_fit_are_refused(digits):
-    with pytest.raises(ValueError, match="^receptive_field 3: expected 0, as patterns of 63 pixels"):
+    with pytest.raises(ValueError, match=r"^receptive_field 3: expected 0, as patterns of 63 pixels"):
         GLSNNClassifier((9,), epochs=1, receptive_field=3).fit(digits[0][:, 1:], digits[1])
 
 
