@@ -202,7 +202,7 @@ def test_it_says_what_it_is(name, network, make_circuit):
     said = {
         "bfa_snn": (
             "BFA_SNN(36-20-4, synapses event; trained on mnist, epoch ",
-            " of 4; recipe page with eta (0.05, ",
+            " of 4; recipe page with eta 0.05 ",
         ),
         "glsnn": ("GLSNN(36-20-15-4; trained on mnist, epoch ", " of 4; recipe mnist with "),
     }
