@@ -166,8 +166,8 @@ def test_help_shows_unit_and_default_of_every_field(capsys, monkeypatch):
         ("-seed 3", "-seed: unknown flag; did you mean --seed?"),
         ("--hid_dims 30 20", "--hid_dims: unknown flag; did you mean --hid_dim?"),
         ("--colour red", "--colour: unknown flag"),
-        ("--exp-dir x --T many", "Error parsing --T"),
-        ("--eta 1 -inf --T many", "Error parsing --T"),
+        ("--exp-dir x --T many", "--T many: expected an integer"),
+        ("--eta 1 -inf --T many", "--T many: expected an integer"),
     ],
 )
 def test_flags_that_do_not_exist_are_told_their_neighbour(args, said):
@@ -182,10 +182,7 @@ def test_a_recipe_that_does_not_exist_is_told_those_that_do(encoding, monkeypatc
     monkeypatch.setattr("sys.stdout", io.TextIOWrapper(io.BytesIO(), encoding=encoding))  # decides on tyro's frames
     with pytest.raises(UserError) as refused:
         from_command_line(Config, ["--recipe", "Best"])
-    said = (
-        r"invalid choice 'Best' for argument '--recipe'\. Expected one of \('\w+', '\w+'\)\. \(--help lists the flags\)"
-    )
-    assert re.fullmatch(said, str(refused.value)), refused.value
+    assert str(refused.value) == "--recipe Best: expected page, best; did you mean best? (--help lists the flags)"
 
 
 @pytest.mark.parametrize("data", [[], ["--dataset", "fashion_mnist"], [*OWN, "--classes", "a", "b"]], ids=str)
@@ -299,9 +296,19 @@ def test_lists_numpys_numbers_and_texts_become_what_fields_declare(tmp_path):
         (["--exp_dir", ""], "--exp_dir: expected a value, got nothing"),
         (["--dale", "True"], "--dale True: takes no value; give --dale alone, or leave it out"),
         (["--dale=False"], "--dale False: takes no value"),
+        (
+            ["--dataset", "fashion-mnist"],
+            "--dataset fashion-mnist: expected mnist, fashion_mnist; did you mean fashion_m",
+        ),
+        (["--T=5", "--schedule=step"], "--schedule step: expected constant, cosine "),
+        (["--hid_dim", "500,500"], "--hid_dim 500,500: expected integers separated by spaces"),
+        (["--eta", "0.1,0.2"], "--eta 0.1,0.2: expected numbers separated by spaces"),
+        (["--seed", "1.5"], "--seed 1.5: expected an integer"),
+        (["--seed", "1", "2"], "--seed 1 2: expected an integer"),
+        (["--eta_gain=x"], "--eta_gain x: expected a number"),
     ],
     ids=str,
 )
-def test_empty_values_and_values_of_switches_are_named(args, said):
+def test_values_that_cannot_be_are_named_with_their_flag(args, said):
     with pytest.raises(UserError, match=f"^{said}"):
         from_command_line(bfa_config.Config, args)

@@ -7,7 +7,8 @@ import math
 import re
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from itertools import takewhile
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import tyro
 
@@ -59,7 +60,7 @@ def _parse(kind: type[C], args: Sequence[str], prog: str | None, recipe: str = "
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
-        message = _unknown_flag(kind, args) or _first_message(captured.getvalue())
+        message = _unknown_flag(kind, args) or _wrong_value(kind, args) or _first_message(captured.getvalue())
         message = re.sub(r"'None', |, 'None'", "", message)  # it stands for what was not given, and is no choice
         raise UserError(f"{message} (--help lists the flags)") from None
     if isinstance(given, kind):
@@ -116,6 +117,38 @@ def _unknown_flag(kind: type, args: Sequence[str]) -> str:
         if f"--{flag.removeprefix('--').replace('-', '_')}" not in flags:
             return f"{flag}: unknown flag{did_you_mean(flag, flags)}"
     return ""
+
+
+def _wrong_value(kind: type, args: Sequence[str]) -> str:
+    """What to say of the first flag with a value that is no choice, or no number; empty if there is none."""
+    hints = get_type_hints(kind)
+    if recipes := getattr(kind, "RECIPES", {}):
+        hints["recipe"] = Literal[tuple(recipes)]
+    for place, arg in enumerate(args):
+        flag, equals, value = arg.partition("=")
+        words = [value] if equals else list(takewhile(lambda word: not word.startswith("--"), args[place + 1 :]))
+        hint = hints.get(flag.removeprefix("--").replace("-", "_"))
+        for part in (hint, *get_args(hint)):
+            choices = get_args(part) if get_origin(part) is Literal else ()
+            if choices and words and words[0] not in choices:
+                return f"{flag} {words[0]}: expected {', '.join(choices)}{did_you_mean(words[0], [*choices])}"
+            many = get_origin(part) is tuple
+            number = get_args(part)[0] if many else part
+            if number in (int, float) and (
+                (len(words) > 1 and not many) or not all(_reads_as(number, w) for w in words)
+            ):
+                noun = "integer" if number is int else "number"
+                expected = f"{noun}s separated by spaces" if many else f"{'an' if number is int else 'a'} {noun}"
+                return f"{flag} {' '.join(words)}: expected {expected}"
+    return ""
+
+
+def _reads_as(number: type, word: str) -> bool:
+    try:
+        number(word)
+    except ValueError:
+        return False
+    return True
 
 
 def _first_message(boxed: str) -> str:
