@@ -285,7 +285,7 @@ def draw(rows: list[dict]) -> "Figure":
         figure = new_figure(11, 5.6)
         left, right = figure.subplots(1, 2, sharey=True)
         for color, marker, (name, e) in zip(COLORS, "os", EXHIBITS.items(), strict=False):
-            style = (color, marker)
+            style: dict[str, Any] = {"color": color, "marker": marker, "markersize": 5}
             shown = [row for row in rows if row["task"].get("pretrained") in (None, e.pretrained[-1])]
             draw_curves(left, curves(shown, name, "T"), energy, "T = {:g}", e.title, style)
             draw_curves(right, curves(shown, name, "thr"), lambda row: load(row).hidden, "{:g} mV", e.title, style)
@@ -301,15 +301,13 @@ def draw(rows: list[dict]) -> "Figure":
     return figure
 
 
-def draw_curves(axes: "Axes", networks: dict, x: Any, text: str, title: str, colored: tuple[str, str]) -> None:
+def draw_curves(axes: "Axes", networks: dict, x: Any, text: str, title: str, style: dict[str, Any]) -> None:
     """Curves of an exhibit: solid where each point was trained, with deviations over seeds, else dashed and hollow."""
-    color, marker = colored
     for network, points in networks.items():
         xs, ys = (
             [[of(row) for row in some] for some in points.values()] for of in (x, lambda row: 100 * row["acc"][0])
         )
         at = list(map(mean, xs)), list(map(mean, ys))
-        style: dict[str, Any] = {"color": color, "marker": marker, "markersize": 5}
         if network == "trained":
             epochs = max(row["task"]["epochs"] for some in points.values() for row in some)
             wide, high = ([stdev(of) if len(of) > 1 else 0.0 for of in values] for values in (xs, ys))
@@ -320,8 +318,8 @@ def draw_curves(axes: "Axes", networks: dict, x: Any, text: str, title: str, col
         sides = [((4, -11), "left"), ((-4, -11), "right")] if network == "trained" else [((0, 6), "center")]
         for n, (value, where) in enumerate(zip(points, zip(*at, strict=True), strict=True)):
             place, ha = sides[n % len(sides)]  # neighbours' values on either side
-            style = {"color": color, "fontsize": "x-small", "ha": ha}
-            axes.annotate(text.format(value), where, place, textcoords="offset points", **style)
+            name: dict[str, Any] = {"color": style["color"], "fontsize": "x-small", "ha": ha}
+            axes.annotate(text.format(value), where, place, textcoords="offset points", **name)
 
 
 def readmes(rows: list[dict]) -> dict[Path, str]:
@@ -336,7 +334,8 @@ def main() -> None:
 
     from exhibits.common.report.plots import save
 
-    what = "solid: mean and standard deviation over 3 seeds; dashed: one network"
+    seeds = len({row["task"]["seed"] for row in rows if "pretrained" not in row["task"]})
+    what = f"solid: mean and standard deviation, seeds: {seeds}; dashed: one network"
     caption = f"{config.data.name}, accuracies above {SHOWN[0]} % on the development set; {what}"
     save(draw(rows), config.folders(Path(__file__))[1] / "energy.png", caption)
     if config.official:

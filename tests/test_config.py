@@ -283,6 +283,7 @@ def test_values_of_python_code_are_of_the_types_of_the_command_line(values, said
 def test_lists_numpys_numbers_and_texts_become_what_fields_declare(tmp_path):
     values = {"hid_dim": np.array([5, 6]), "eta_gain": 64, "seed": np.int64(3), "exp_dir": str(tmp_path)}
     config = bfa_config.Config(**values)
+    assert config == dataclasses.replace(config, hid_dim=(np.int64(5), np.int32(6)))
     flags = ["--hid_dim", "5", "6", "--eta_gain=64", "--seed=3", f"--exp_dir={tmp_path}"]
     assert config == from_command_line(bfa_config.Config, flags)
     assert [type(value) for value in (*config.hid_dim, config.eta_gain, config.seed)] == [int, int, float, int]

@@ -5,15 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from exhibits.common.experiment.config import (
-    LEAST,
-    MOST,
-    AnalysisConfig,
-    TrainingConfig,
-    positive,
-    require,
-    settle_types,
-)
+from exhibits.common.experiment.config import LEAST, MOST, AnalysisConfig, TrainingConfig, positive, require
+from exhibits.common.experiment.values import settle_types
 from exhibits.common.system.places import writable_home
 
 EXP = writable_home(Path(__file__).resolve().parent, "exp")
@@ -132,7 +125,7 @@ class Config(CircuitConfig, TrainingConfig):
         CircuitConfig.__post_init__(self)
 
 
-# Twice the input spikes halve the variance of the encoding, which limits the page's recipe. A larger resistance with
+# Twice the input spikes make the input stronger and its encoding less noisy. A larger resistance with
 # proportionally smaller weights is the page's circuit in other units, except for the currents, which are the logits:
 # smaller ones make the class probabilities better calibrated.
 Config.RECIPES = {

@@ -1,5 +1,6 @@
 """The BFA-SNN with one thing changed: controls of feedback alignment and of Dale's law."""
 
+from collections.abc import Iterable
 from functools import reduce
 from typing import Any
 
@@ -26,9 +27,7 @@ class UntaughtBFA_SNN(BFA_SNN):
 
     def build(self, make: Builder, sizes: tuple[int, ...]) -> None:
         super().build(make, sizes)
-        for n in self.hidden:
-            synapse: Any = make.components[f"E{n + 1}"]
-            synapse.weights.set(0.0 * synapse.weights.get())
+        _set_to_0(make, (f"E{n + 1}" for n in self.hidden))
 
 
 class SymmetricBFA_SNN(BFA_SNN):
@@ -69,9 +68,14 @@ class ExcitatoryBFA_SNN(FixedInhibitionBFA_SNN):
 
     def build(self, make: Builder, sizes: tuple[int, ...]) -> None:
         super().build(make, sizes)
-        for n in self.layers:
-            synapse: Any = make.components[f"I{n}"]
-            synapse.weights.set(0.0 * synapse.weights.get())
+        _set_to_0(make, (f"I{n}" for n in self.layers))
+
+
+def _set_to_0(make: Builder, names: Iterable[str]) -> None:
+    """Gives synapses weights of 0."""
+    for name in names:
+        synapse: Any = make.components[name]
+        synapse.weights.set(0.0 * synapse.weights.get())
 
 
 def turn_feedback(circuit: BFA_SNN, key: jax.Array) -> None:

@@ -6,15 +6,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from exhibits.common.data.form import Form
-from exhibits.common.experiment.config import (
-    LEAST,
-    MOST,
-    AnalysisConfig,
-    TrainingConfig,
-    positive,
-    require,
-    settle_types,
-)
+from exhibits.common.experiment.config import LEAST, MOST, AnalysisConfig, TrainingConfig, positive, require
+from exhibits.common.experiment.values import settle_types
 from exhibits.common.system.errors import UserError
 from exhibits.common.system.places import writable_home
 

@@ -286,12 +286,12 @@ def main() -> None:
     width = rows[0]["task"]["hid_dim"][0]
     seeds = len({row["task"]["seed"] for row in rows})
     about = (
-        f"{config.data.name}; hidden layers of {width}; {seeds} seed{'s' if seeds > 1 else ''}: "
+        f"of {width}; {config.data.name}; {seeds} seed{'s' if seeds > 1 else ''}: "
         "mean and standard deviation; angles on a minibatch of the development set"
     )
     folder = config.folders(Path(__file__))[1]
-    save(draw_depth(rows), folder / "alignment.png", f"BFA-SNN, page's recipe; {about}")
-    single = about.replace("hidden layers of", "one hidden layer of")
+    save(draw_depth(rows), folder / "alignment.png", f"BFA-SNN, page's recipe; hidden layers {about}")
+    single = f"one hidden layer {about}"
     feedback = [("page", variant) for variant in TITLES if variant not in ("ungated", "untaught")]
     save(draw_single(rows, feedback), folder / "alignment_controls.png", f"BFA-SNN, page's recipe; {single}")
     surrogate = [(recipe, variant) for recipe in ("page", "best") for variant in ("fixed", "ungated")]

@@ -2,9 +2,8 @@
 
 Networks with free weights and with weights that keep their sign (`--dale`), with both recipes; with the page's also
 networks with free weights and doubled learning rates, with `best` networks whose inhibition does not learn or is left
-out. Each row of results/dale.json has the accuracy on the
-development set after each epoch, and the share of weights that ended at 0. Draws figures/dale.png and writes the table
-in dale.md.
+out. Each row of results/dale.json has the accuracy on the development set after each epoch, and the share of weights
+that ended at 0. Draws figures/dale.png and writes the table in dale.md.
 """
 
 import sys
@@ -43,6 +42,7 @@ VARIANTS = {
     "fixed": "Dale's law, inhibition does not learn",
     "excitatory": "excitation alone",
 }
+# By recipe, with all seeds.
 COMPARED = {"page": ("free", "faster", "dale"), "best": ("free", "dale")}
 CONTROLS = ("fixed", "excitatory")  # with `best` alone, one seed
 SYNAPSES = ("W1", "I1", "W2", "I2")

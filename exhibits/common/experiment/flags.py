@@ -107,27 +107,26 @@ def _unknown_flag(kind: type, args: Sequence[str]) -> str:
     """What to say of the first flag that is not a field's; empty if all are."""
     flags = [*HELP, *(f"--{field.name}" for field in dataclasses.fields(kind))]
     flags += ["--recipe"] if getattr(kind, "RECIPES", {}) else []
-    switches = [f"--{field.name}" for field in dataclasses.fields(kind) if isinstance(field.default, bool)]
-    for arg, after in zip(args, [*args[1:], "--"], strict=True):
-        flag, _, value = arg.partition("=")
-        if flag.replace("-", "_").replace("__", "--", 1) in switches and (value or not after.startswith("-")):
-            return f"{flag} {value or after}: takes no value; give {flag} alone, or leave it out"
+    for arg in args:
+        flag = arg.partition("=")[0]
         if not re.match("--?[A-Za-z]", flag) or flag.lower() in ("-h", "-inf", "-infinity", "-nan"):
             continue
-        if f"--{flag.removeprefix('--').replace('-', '_')}" not in flags:
+        if f"--{_field_of(flag)}" not in flags:
             return f"{flag}: unknown flag{did_you_mean(flag, flags)}"
     return ""
 
 
 def _wrong_value(kind: type, args: Sequence[str]) -> str:
-    """What to say of the first flag with a value that is no choice, or no number; empty if there is none."""
+    """What to say of the first flag with a value that is no choice or no number, or that takes none; else empty."""
     hints = get_type_hints(kind)
     if recipes := getattr(kind, "RECIPES", {}):
         hints["recipe"] = Literal[tuple(recipes)]
     for place, arg in enumerate(args):
         flag, equals, value = arg.partition("=")
         words = [value] if equals else list(takewhile(lambda word: not word.startswith("--"), args[place + 1 :]))
-        hint = hints.get(flag.removeprefix("--").replace("-", "_"))
+        hint = hints.get(_field_of(flag))
+        if hint is bool and words:
+            return f"{flag} {' '.join(words)}: takes no value; give {flag} alone, or leave it out"
         for part in (hint, *get_args(hint)):
             choices = get_args(part) if get_origin(part) is Literal else ()
             if choices and words and words[0] not in choices:
@@ -141,6 +140,11 @@ def _wrong_value(kind: type, args: Sequence[str]) -> str:
                 expected = f"{noun}s separated by spaces" if many else f"{'an' if number is int else 'a'} {noun}"
                 return f"{flag} {' '.join(words)}: expected {expected}"
     return ""
+
+
+def _field_of(flag: str) -> str:
+    """Name of the field that a flag would be of; hyphens do for underscores."""
+    return flag.removeprefix("--").replace("-", "_")
 
 
 def _reads_as(number: type, word: str) -> bool:

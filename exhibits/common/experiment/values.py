@@ -21,14 +21,20 @@ def settle_types(config: Any) -> None:
     """
     for field in dataclasses.fields(config):
         value, kind = getattr(config, field.name), _kinds(type(config))[field.name]
-        plain = value.tolist() if isinstance(value, np.ndarray | np.generic) else value
         try:
-            object.__setattr__(config, field.name, msgspec.convert(plain, kind, dec_hook=as_path))
+            object.__setattr__(config, field.name, msgspec.convert(plain(value), kind, dec_hook=as_path))
         except msgspec.ValidationError as error:
             choices = [part for part in (kind, *get_args(kind)) if get_origin(part) is Literal]
             what = re.sub(r"Expected `(\w+)[ `].*", r"\1", str(error)).replace("array", "tuple")
             expected = ", ".join(get_args(choices[0])) if choices else what
             raise UserError(f"--{field.name} {value!r}: expected {expected}") from None
+
+
+def plain(value: Any) -> Any:
+    """NumPy's numbers and arrays as Python's, also in lists and tuples."""
+    if isinstance(value, list | tuple):
+        return tuple(map(plain, value))
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
 
 
 @functools.cache

@@ -23,6 +23,7 @@ from exhibits.common.circuit import Circuit
 from exhibits.common.circuit.minibatches import in_chunks
 from exhibits.common.circuit.seeds import Keys
 from exhibits.common.experiment.epochs import order_and_key
+from exhibits.common.experiment.values import plain
 from exhibits.common.ngc import scratch
 from exhibits.common.system.errors import UserError
 
@@ -84,12 +85,8 @@ class SpikingClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Class
             ValueError: if one is of another type, or impossible.
         """
         given = {name: getattr(self, name) for name in names}
-        plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in given.items()}
-        hid_dim = plain.get("hid_dim")
-        if isinstance(hid_dim, list | tuple | np.ndarray):
-            plain["hid_dim"] = tuple(n.item() if isinstance(n, np.generic) else n for n in hid_dim)
         try:
-            return msgspec.convert(plain | values, kind)
+            return msgspec.convert({name: plain(value) for name, value in given.items()} | values, kind)
         except msgspec.ValidationError as error:
             what, _, at = str(error).partition(" - at `$.")
             name = at.rstrip("`").partition("[")[0]

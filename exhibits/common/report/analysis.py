@@ -301,7 +301,7 @@ def chosen_cells(spikes: np.ndarray, n: int = 4) -> list[int]:
     unlike = [cell for cell in order[first] if spikes[cell] > 0]  # one cell for each number of spikes
     chosen = [unlike[place] for place in np.unique(np.linspace(0, len(unlike) - 1, n).astype(int))] if unlike else []
     chosen += [cell for cell in order if cell not in chosen][: n - len(chosen)]
-    return sorted(map(int, chosen), key=list(order).index)
+    return sorted(map(int, chosen), key=lambda cell: -spikes[cell])
 
 
 def _add_codes(album: Album, seen: Subject, readout: Readout, n: int) -> None:

@@ -98,6 +98,11 @@ def gain_of(task: dict) -> float:
     return task.get("init_gain", 1.0)
 
 
+def half_of(epochs: int) -> int:
+    """After how many epochs half of the signs flip."""
+    return max(1, epochs // 2)
+
+
 def network(task: dict, train: "Patterns") -> "GLSNN":
     """The circuit of a task that is to learn from these patterns."""
     from exhibits.glsnn.config import CircuitConfig
@@ -139,7 +144,7 @@ def run(task: dict) -> dict:
     by_epoch, acc = [measured()], []
     for value in learning_curve(circuit, task):
         acc.append(value)
-        if control == "turned" and len(acc) == max(1, task["epochs"] // 2):
+        if control == "turned" and len(acc) == half_of(task["epochs"]):
             turn_feedback(circuit, task["seed"])
         by_epoch.append(measured())
     return {"acc": acc, "angles": by_epoch}
@@ -238,7 +243,7 @@ def draw_controls(rows: list[dict]) -> "Figure":
     with museum_style():
         figure = new_figure(11, 4.6)
         accuracy, angle, layers = figure.subplots(1, 3)
-        halfway = max(row["task"]["epochs"] for row in rows) // 2
+        halfway = half_of(max(row["task"]["epochs"] for row in rows))
         for number, (name, title) in enumerate(TITLES.items()):
             chosen = controls(rows, name)
             style = (title, COLORS[number], MARKERS[number])
