@@ -180,7 +180,7 @@ def main() -> None:
         "--limit", type=float, default=600.0, help="seconds of learning after which to stop (default: %(default)g)"
     )
     parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, help="which to measure; all if not given")
-    parser.add_argument("--output", type=path, default=RESULTS / "accuracy.json", help="where the numbers go")
+    parser.add_argument("--out", type=path, default=RESULTS / "accuracy.json", help="where the numbers go")
     given = parser.parse_args()
 
     from exhibits.common.experiment import runlog
@@ -189,7 +189,7 @@ def main() -> None:
     if given.rounds < 1 or not 0 < given.limit < math.inf:
         raise UserError(f"--rounds {given.rounds} --limit {given.limit:g}: expected 1 or more, and a number above 0")
     kind = dict[Literal["rows"], dict[str, Any]]
-    rows = read_json(given.output, kind, "the rows of this benchmark")["rows"] if given.output.exists() else {}
+    rows = read_json(given.out, kind, "the rows of this benchmark")["rows"] if given.out.exists() else {}
     chosen = [
         name for name in given.contenders or CONTENDERS if find_spec(CONTENDERS[name].library or "jax") is not None
     ]
@@ -198,7 +198,7 @@ def main() -> None:
             f"{', '.join(missing)}: library not installed for {sys.executable}; run `make bench` for "
             "the exhibits, `make bench-peers` for the other libraries"
         )
-    make_folder(given.output.parent)
+    make_folder(given.out.parent)
     rounds: dict[str, list] = {name: [] for name in chosen}
     for n in range(given.rounds):
         for name in chosen:
@@ -209,8 +209,8 @@ def main() -> None:
             packages = ("torch", CONTENDERS[name].library) if CONTENDERS[name].library else ("ngclearn", "jax")
             measured = {"date": runlog.now(), "limit": given.limit, "curves": rounds[name]}
             rows[name] = runlog.describe(packages) | measured
-            write_json(given.output, {"rows": {name: rows[name] for name in CONTENDERS if name in rows}})
-    print(table(read_json(given.output)["rows"], read_json(RESULTS / "bfasnn.json")))
+            write_json(given.out, {"rows": {name: rows[name] for name in CONTENDERS if name in rows}})
+    print(table(read_json(given.out)["rows"], read_json(RESULTS / "bfasnn.json")))
 
 
 def parts_until(curve: list, target: float) -> int | None:

@@ -68,7 +68,7 @@ def main() -> None:
     for row, label in zip(rows, CONTENDERS.values(), strict=True):
         row |= {"label": label}
     described = settings_of(settings, T=config.T, sizes=[784, *config.hid_dim, 10])
-    result = save(settings.output, settings=described, rows=rows)
+    result = save(settings.out, settings=described, rows=rows)
     print(table(result, *(read_json(RESULTS / f"{name}.json") for name in ("peers", "accuracy"))))
 
 

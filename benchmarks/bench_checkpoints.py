@@ -69,7 +69,7 @@ def main() -> None:
         unsaved, saved = (row["seconds_per_epoch"] for row in measured)
         rows.append({"exhibit": exhibit, "unsaved": unsaved, "saved": saved, "cost": saved / unsaved - 1})
         print(f"{exhibit}: {unsaved:.2f} s an epoch, {saved:.2f} s with saving: {100 * rows[-1]['cost']:+.1f} %")
-    save(settings.output, rounds=settings.rounds, rows=rows)
+    save(settings.out, rounds=settings.rounds, rows=rows)
 
 
 def table(result: dict) -> str:

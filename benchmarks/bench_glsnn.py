@@ -45,7 +45,7 @@ def main() -> None:
     for row, (method, T) in zip(rows, contenders, strict=True):
         row |= {"label": METHODS[method], "T": T}
     described = settings_of(settings, sizes=[784, *config.hid_dim, 10])
-    result = save(settings.output, settings=described, rows=rows)
+    result = save(settings.out, settings=described, rows=rows)
     print(table(result))
 
 

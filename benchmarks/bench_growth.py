@@ -69,7 +69,7 @@ def main() -> None:
             seconds = row["ms_per_minibatch"] / 1e3 * EPOCH / batch_size
             rows.append({"synapses": synapses, "axis": axis, "value": value} | row | {"seconds_per_epoch": seconds})
     described = settings_of(settings, T=config.T, sizes=[784, *config.hid_dim, 10], input_gain=config.input_gain)
-    save(settings.output, settings=described, rows=rows)
+    save(settings.out, settings=described, rows=rows)
     for row in rows:
         print(f"{row['synapses']} {row['axis']} {row['value']}: {row['ms_per_minibatch']:.0f} ms per minibatch")
 

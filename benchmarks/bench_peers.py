@@ -49,7 +49,7 @@ def main() -> None:
         row |= {"library": LIBRARIES[library], "T": T}
     described = settings_of(settings, sizes=list(SIZES), input_gain=GAIN)
     packages = ("torch", *LIBRARIES, "numpy")
-    save(settings.output, packages, settings=described, rows=rows)
+    save(settings.out, packages, settings=described, rows=rows)
     for row in rows:
         print(f"{row['library']}, T = {row['T']}: {row['ms_per_minibatch']:.0f} ms, {row['peak_memory_mb']:.0f} MB")
 

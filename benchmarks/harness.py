@@ -49,7 +49,7 @@ def options(
     parser.add_argument(
         "--batch_size", type=int, default=batch_size, help=f"images in a minibatch (default: {batch_size or own})"
     )
-    parser.add_argument("--output", type=path, default=RESULTS / output, help="where the numbers go")
+    parser.add_argument("--out", type=path, default=RESULTS / output, help="where the numbers go")
     given = parser.parse_args()
     for name in ("rounds", "minibatches", "batch_size"):
         if (value := getattr(given, name, None)) is not None and value < 1:

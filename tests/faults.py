@@ -305,7 +305,7 @@ def main() -> None:
     parser = Parser(__doc__)
     parser.add_argument("--kills", type=int, default=50, help="SIGKILLs of each exhibit (default: %(default)s)")
     parser.add_argument("--quick", action="store_true", help="fewer disks")
-    parser.add_argument("--output", type=path, default=RESULTS, help="where the numbers go")
+    parser.add_argument("--out", type=path, default=RESULTS, help="where the numbers go")
     parser.add_argument("--only", nargs="*", default=[], metavar="FAULT", help="measure these again, keep the others")
     options = parser.parse_args()
     for number in (signal.SIGHUP, signal.SIGINT):  # ignored under nohup or in the background, and so in the runs
@@ -315,15 +315,15 @@ def main() -> None:
     from exhibits.common.report.results import write_part
     from exhibits.common.system.files import read_json, write_json
 
-    survived = read_json(options.output)["survived"] if options.only else {name: {} for name in RUNS}
+    survived = read_json(options.out)["survived"] if options.only else {name: {} for name in RUNS}
     with tempfile.TemporaryDirectory() as folder:
         for name in RUNS:
             survived[name] |= suite(Bench(Path(folder), name), options.kills, options.quick, options.only)
     result = runlog.describe() | {"date": runlog.now(), "survived": survived}
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    write_json(options.output, result)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    write_json(options.out, result)
     print(table(result))
-    if options.output == RESULTS:
+    if options.out == RESULTS:
         write_part(REPOSITORY / "docs" / "explanation" / "runs.md", table(result), "faults")
     if not all(all(runs) for faults in survived.values() for runs in faults.values()):
         sys.exit(1)

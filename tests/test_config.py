@@ -5,6 +5,7 @@ import io
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from exhibits.bfa_snn.config import Config
 from exhibits.common.data.datasets import MNIST
 from exhibits.common.experiment.config import from_json, to_json
 from exhibits.common.experiment.flags import from_command_line
+from exhibits.common.system.commandline import Parser, path
 from exhibits.common.system.errors import UserError
 from exhibits.common.system.places import REPOSITORY
 from exhibits.glsnn import config as deep_config
@@ -128,6 +130,8 @@ def test_glsnn_recipe_follows_the_data_set_unless_it_is_named(capsys):
             getattr(dataclasses.replace(recipe, in_dropout=0.0), v) for v in values
         ]
         assert config.dataset == (None if name == "own" else name) and config.epochs == 60
+        alone = from_command_line(deep_config.Config, ["--recipe", name])
+        assert alone.dataset == ("mnist" if name == "own" else name)
         named = from_command_line(deep_config.Config, [*OWN, "--recipe", name])
         assert (named.dataset, named.surr_a, named.recipe) == (None, recipe.surr_a, name)
     with pytest.raises(SystemExit):
@@ -156,6 +160,43 @@ def test_help_shows_unit_and_default_of_every_field(capsys, monkeypatch):
         assert f"--{field.name} " in said
     for text in ("Membrane time constant, ms (paper). (default: 20.0)", "Firing threshold, mV (paper). (default: 0.4)"):
         assert text in said
+    for flag in (
+        "--dataset {mnist,fashion_mnist}",
+        "--classes NAME [NAME ...]",
+        "--eta FLOAT [FLOAT ...]",
+        "--dataX PATH",
+    ):
+        assert f"{flag} " in said
+    assert "None" not in said and "(default: )" not in said
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        ("--dev 10%", "--dev 10%: expected a number"),
+        ("--n 1.5", "--n 1.5: expected an integer"),
+        ("--size 6", "--size: expected 2 values"),
+        ("--kind pge", "--kind pge: expected page, best; did you mean page?"),
+        ("--kind", "--kind: expected at least one value"),
+        ("--dev", "--dev: expected one value"),
+        ("--out=", "--out: empty; expected a path"),
+        ("--sice 6 6 RUN", "--sice: unknown flag; did you mean --size?"),
+        ("RUN more", "more: nothing expects it"),
+        ("", "expected RUN"),
+    ],
+)
+def test_command_lines_without_a_configuration_speak_as_plainly(args, said):
+    parser = Parser("Half (50 %) of it.")
+    assert "Half (50 %) of it." in parser.format_help()
+    parser.add_argument("run", metavar="RUN")
+    parser.add_argument("--dev", type=float)
+    parser.add_argument("--n", type=int)
+    parser.add_argument("--size", type=int, nargs=2)
+    parser.add_argument("--kind", nargs="+", choices=["page", "best"])
+    parser.add_argument("--out", type=path)
+    with pytest.raises(UserError) as refused:
+        parser.parse_args(args.split())
+    assert str(refused.value) == f"{said} (--help says more)"
 
 
 @pytest.mark.parametrize(
@@ -170,7 +211,7 @@ def test_help_shows_unit_and_default_of_every_field(capsys, monkeypatch):
         ("--eta 1 -inf --T many", "--T many: expected an integer"),
     ],
 )
-def test_flags_that_do_not_exist_are_told_their_neighbour(args, said):
+def test_for_an_unknown_flag_the_nearest_is_suggested(args, said):
     with pytest.raises(UserError) as refused:
         from_command_line(Config, args.split())
     assert str(refused.value).startswith(said) and str(refused.value).endswith("(--help lists the flags)")
@@ -278,6 +319,24 @@ def test_values_of_python_code_are_of_the_types_of_the_command_line(values, said
         if values.keys() <= {field.name for field in dataclasses.fields(kind)}:
             with pytest.raises(UserError, match=f"^{said}$"):
                 kind(**values)
+
+
+def test_the_folder_of_a_run_has_a_name_that_can_be_changed(tmp_path, monkeypatch):
+    (tmp_path / "exp").mkdir()
+    monkeypatch.chdir(tmp_path / "exp")
+    for given, there in ((".", tmp_path / "exp"), ("..", tmp_path), ("exp", Path("exp")), ("a/..", tmp_path / "exp")):
+        assert Config(exp_dir=Path(given)).exp_dir == there
+
+
+def test_analyses_made_in_python_are_checked_as_those_of_the_command_line_are():
+    assert bfa_config.Analysis(exp_dir="exp").exp_dir == Path("exp")  # pyright: ignore[reportArgumentType]
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({"classes": ("a", "a")}, "--classes a a: expected a different name"),
+        ({"format": "gif"}, "--format 'gif': expected png"),
+    ]
+    for values, said in cases:
+        with pytest.raises(UserError, match=said):
+            bfa_config.Analysis(**values)
 
 
 def test_lists_numpys_numbers_and_texts_become_what_fields_declare(tmp_path):

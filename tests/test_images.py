@@ -74,6 +74,8 @@ def test_pictures_of_every_kind_keep_their_grey_or_are_refused(tmp_path):
     Image.fromarray(deep.astype(np.float32)).save(tmp_path / "float.tiff")
     frames = [Image.new("L", (4, 4), grey) for grey in (0, 255)]
     frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
+    frames[0].save(tmp_path / "phone.jpg", format="MPO", save_all=True, append_images=frames[1:])
+    assert (read_picture(tmp_path / "phone.jpg", (2, 2)) == 0).all()
     for name, words in (("float.tiff", "whose scale is a guess"), ("moving.gif", "2 pictures in one file")):
         with pytest.raises(UserError, match=words):
             read_picture(tmp_path / name, (4, 4))
@@ -128,12 +130,12 @@ def test_the_script_says_how_to_train_with_them(pictures, tmp_path):
     flags = shlex.split(done.stdout.splitlines()[-1].removeprefix("Train with: "))
     assert flags[-3:] == ["--classes", "bright", "dark"] and Path(tmp_path, flags[1]).is_file()
     for args, words in (
-        (["images"], "arguments are required: DIR"),
+        (["images"], "expected DIR"),
         (["images", pictures, "--source", "x"], "--source: unknown flag"),
         (["images", pictures, "--sice", "6", "6"], "--sice: unknown flag; did you mean --size?"),
         (["mnist", "x"], "x: nothing expects it"),
         (["mnist", "--out", "x"], "--out: unknown flag"),
-        (["cifar"], "invalid choice: 'cifar'"),
+        (["cifar"], "MODE cifar: expected fashion_mnist, mnist, images"),
     ):
         wrong = prepare(*args, cwd=tmp_path)
         assert wrong.returncode == 2 and wrong.stderr.count("\n") == 1 and words in wrong.stderr

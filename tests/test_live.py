@@ -296,7 +296,7 @@ def test_the_pages_have_the_pretrained_weights(name):
 
 
 def test_weights_of_no_network_are_refused(tmp_path):
-    command = [sys.executable, str(LIVE / "weights.py"), "--glsnn", str(tmp_path), "--output", str(tmp_path)]
+    command = [sys.executable, str(LIVE / "weights.py"), "--glsnn", str(tmp_path), "--out", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr.startswith("error: --") and done.stderr.count("\n") == 1

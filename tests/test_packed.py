@@ -181,7 +181,7 @@ def test_what_cannot_be_packed_is_refused(trained, tmp_path, monkeypatch):
         ([str(folder / "pretrained"), str(tmp_path / "x")], "is packed already"),
         ([str(folder / "run"), str(dangling)], "exists"),
         ([str(folder / "run"), str(folder / "dataX.npy" / "x")], "expected a folder that can be written to"),
-        ([], "required"),
+        ([], "expected RUN, TARGET"),
     ):
         with pytest.raises(UserError, match=words):
             main(["pack", *args])

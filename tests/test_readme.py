@@ -133,7 +133,7 @@ def test_time_to_accuracy_by_hand():
         (["--limit=nan"], "--limit nan"),
         (["--limit=-1"], "--limit -1"),
         (["--contenders", "snntorch"], "library not installed"),
-        (["--output", __file__], "test_readme.py"),
+        (["--out", __file__], "test_readme.py"),
     ],
     ids=str,
 )
@@ -167,7 +167,7 @@ def test_seconds_per_epoch_are_those_of_50000_images(name):
 @pytest.mark.slow
 def test_time_to_accuracy_is_measured(tmp_path):
     path = tmp_path / "accuracy.json"
-    command = [sys.executable, BENCHMARKS / "bench_accuracy.py", "--rounds=1", "--limit=1", f"--output={path}"]
+    command = [sys.executable, BENCHMARKS / "bench_accuracy.py", "--rounds=1", "--limit=1", f"--out={path}"]
     done = run(*command, "--contenders", "glsnn-4")
     assert done.returncode == 0, done.stderr
     ((seconds, reached), *_) = read_json(path)["rows"]["glsnn-4"]["curves"][0]

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 import statistics
 import struct
@@ -123,6 +124,7 @@ def test_runs_of_both_exhibits_are_compared(runs, tmp_path, capsys):
     table = lines(tmp_path / "new" / "compare.csv")
     assert [row["run"] for row in table] == ["one/exp", "two/exp", "deep/exp"]
     assert [row["exhibit"] for row in table] == ["bfa_snn", "bfa_snn", "glsnn"]
+    assert len({row["data"] for row in table}) == 1 and re.fullmatch("own [0-9a-f]{8}", table[0]["data"])
     assert (
         [row["seed"] for row in table] == ["1234", "2", "1234"] and "epochs" in table[0] and "burn_in" not in table[0]
     )
@@ -167,7 +169,7 @@ def test_what_cannot_be_compared_is_refused(runs, tmp_path):
         ([broken], r"acc\.npy: not a \.npy file"),
         ([empty], r"nll\.npy: not a \.npy file"),
         ([strange], "strange: a run of no exhibit that is here"),
-        ([], "required"),
+        ([], "expected RUN"),
     ):
         with pytest.raises(UserError, match=words):
             main(["compare", *map(str, folders), "--out", str(tmp_path)])

@@ -118,7 +118,7 @@ def test_a_task_is_told_apart_by_its_datas_content(small_data, tmp_path, toy):
         return StudyConfig(data=folder).tasks([{"a": 1}], epochs=1, seeds=1)
 
     copy = shutil.copytree(small_data, tmp_path / "copy")
-    config = StudyConfig(out_dir=tmp_path / "out")
+    config = StudyConfig(out=tmp_path / "out")
     (row,) = run_toy(toy, tasks(small_data), config)
     toy.write_text(TOY.replace("10 *", "100 *"))
     assert run_toy(toy, tasks(copy), config) == [row]  # the same content elsewhere
@@ -134,12 +134,12 @@ def test_a_task_is_told_apart_by_its_datas_content(small_data, tmp_path, toy):
 
 def test_only_the_readmes_grid_updates_the_readme():
     assert StudyConfig(scheduler="tcp://somewhere:1", plot_only=True).official
-    for name, value in {"epochs": 3, "seeds": 1, "quick": True, "data": MNIST.parent, "out_dir": Path("x")}.items():
+    for name, value in {"epochs": 3, "seeds": 1, "quick": True, "data": MNIST.parent, "out": Path("x")}.items():
         assert not replace(StudyConfig(), **{name: value}).official
 
 
 def test_rows_are_kept_and_not_run_again(toy, tmp_path):
-    config = StudyConfig(out_dir=tmp_path / "out")
+    config = StudyConfig(out=tmp_path / "out")
     tasks = [{"a": 1, "seed": 0}, {"a": 2, "seed": 0}, {"a": 2, "seed": 1}]
     first = run_toy(toy, tasks[:2], config)
     assert [row["value"] for row in first] == [10, 20] and all(row["seconds"] >= 0 for row in first)
@@ -149,7 +149,7 @@ def test_rows_are_kept_and_not_run_again(toy, tmp_path):
     rows = run_toy(toy, tasks, config)
     assert [row["value"] for row in rows] == [10, 20, 200]
     assert with_values(rows, a=2) == rows[1:]
-    assert run_toy(toy, tasks[2:], StudyConfig(out_dir=tmp_path / "out", plot_only=True)) == rows[2:]
+    assert run_toy(toy, tasks[2:], StudyConfig(out=tmp_path / "out", plot_only=True)) == rows[2:]
 
 
 def test_writers_of_one_file_keep_each_others_rows(toy, tmp_path):
@@ -164,13 +164,13 @@ def run_other(path):
 run_other(pathlib.Path({str(tmp_path / "out" / "toy.json")!r}))
 """
     (tmp_path / "toy_peer.py").write_text(peer)
-    rows = run_toy(toy, [{"a": 1}, {"a": 2}], StudyConfig(out_dir=tmp_path / "out"))
+    rows = run_toy(toy, [{"a": 1}, {"a": 2}], StudyConfig(out=tmp_path / "out"))
     kept = read_json(tmp_path / "out" / "toy.json")["rows"]
     assert [row["value"] for row in rows] == [10, 20] and sorted(row["value"] for row in kept) == [10, 20, 70]
 
 
 def test_a_task_that_fails_costs_only_itself(toy, tmp_path):
-    config = StudyConfig(out_dir=tmp_path / "out")
+    config = StudyConfig(out=tmp_path / "out")
     with pytest.raises(UserError, match=r'1 of 3 tasks failed.*\{"a": 2, "bad": true\}: as told'):
         run_toy(toy, [{"a": 1}, {"a": 2, "bad": True}, {"a": 3}], config)
     assert [row["value"] for row in run_toy(toy, [{"a": 1}, {"a": 3}], config)] == [10, 30]
@@ -185,11 +185,11 @@ def test_bad_rows_files_are_refused_and_stay(toy, tmp_path):
     ):
         (tmp_path / "toy.json").write_text(text)
         with pytest.raises(UserError, match=r"toy\.json"):
-            run_toy(toy, [{"a": 1}], StudyConfig(out_dir=tmp_path))
+            run_toy(toy, [{"a": 1}], StudyConfig(out=tmp_path))
         assert (tmp_path / "toy.json").read_text() == text
     (tmp_path / "toy.json").unlink()
     with pytest.raises(UserError, match="no row of this study yet"):
-        run_toy(toy, [{"a": 1}], StudyConfig(out_dir=tmp_path, plot_only=True))
+        run_toy(toy, [{"a": 1}], StudyConfig(out=tmp_path, plot_only=True))
 
 
 def test_a_cluster_gives_the_rows_of_one_process(small_data, tmp_path, two_workers):
@@ -198,9 +198,7 @@ def test_a_cluster_gives_the_rows_of_one_process(small_data, tmp_path, two_worke
     grid = [{"method": "glsnn", "hid_dim": [10, 8]}]
     rows = []
     for scheduler in (None, address):
-        config = StudyConfig(
-            data=small_data, epochs=1, seeds=2, scheduler=scheduler, out_dir=tmp_path / f"out{len(rows)}"
-        )
+        config = StudyConfig(data=small_data, epochs=1, seeds=2, scheduler=scheduler, out=tmp_path / f"out{len(rows)}")
         rows.append([(row["task"], row["acc"]) for row in run_study(script, config.tasks(grid, epochs=1), config)])
     assert rows[0] == rows[1] and len(rows[0]) == 2 and all(len(acc) == 1 for _, acc in rows[0])
 
@@ -209,13 +207,13 @@ def test_a_killed_worker_costs_nothing(toy, tmp_path, two_workers):
     address, (_, victim, _) = two_workers
     marks = tmp_path / "marks"
     marks.mkdir()
-    config = StudyConfig(scheduler=address, out_dir=tmp_path / "out")
+    config = StudyConfig(scheduler=address, out=tmp_path / "out")
     tasks = [{"a": a, "marks": str(marks)} for a in range(12)]
     path = tmp_path / "out" / "toy.json"
     program = f"""
 from pathlib import Path
 from exhibits.common.experiment.studies import StudyConfig, run_study
-config = StudyConfig(scheduler={address!r}, out_dir=Path({str(path.parent)!r}))
+config = StudyConfig(scheduler={address!r}, out=Path({str(path.parent)!r}))
 run_study(Path({str(toy)!r}), {tasks!r}, config, dict)
 """
     running = subprocess.Popen([sys.executable, "-c", program], env=os.environ | {"PYTHONPATH": str(REPOSITORY)})
@@ -314,7 +312,7 @@ def test_dale_studys_controls_have_no_inhibition_that_learns(small_data):
 )
 def test_bad_flags_are_refused(flags, words, tmp_path, monkeypatch, capsys):
     out = tmp_path / "out"
-    assert start(monkeypatch, [str(STUDIES / "depth.py"), *flags, f"--out_dir={out}"]) == 2
+    assert start(monkeypatch, [str(STUDIES / "depth.py"), *flags, f"--out={out}"]) == 2
     said = capsys.readouterr().err
     lines = [line for line in said.replace("\r", "\n").splitlines() if line and not line.startswith("depth:")]
     assert len(lines) == 1 and lines[0].startswith("error: "), said
@@ -340,7 +338,7 @@ def test_rows_without_what_a_study_draws_are_refused(change, tmp_path, monkeypat
     rows = json.loads((BFA / "results" / "alignment.json").read_text())
     rows["rows"][1] |= change
     (tmp_path / "alignment.json").write_text(json.dumps(rows))
-    command = [str(BFA / "alignment.py"), "--plot_only", f"--out_dir={tmp_path}"]
+    command = [str(BFA / "alignment.py"), "--plot_only", f"--out={tmp_path}"]
     assert start(monkeypatch, command) == 2
     told = capsys.readouterr().err
     assert told.count("\n") == 1 and "alignment.json" in told and "move it away" in told

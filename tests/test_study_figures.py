@@ -26,7 +26,7 @@ def test_scripts_draw_what_rows_there_are(name, figures, tmp_path, monkeypatch, 
     kept = read_json(FOLDERS[name] / "results" / f"{name}.json")
     (tmp_path / f"{name}.json").write_text(json.dumps(kept))
     page = (FOLDERS[name] / f"{name}.md").read_bytes()
-    command = [str(FOLDERS[name] / f"{name}.py"), "--plot_only", f"--out_dir={tmp_path}"]
+    command = [str(FOLDERS[name] / f"{name}.py"), "--plot_only", f"--out={tmp_path}"]
     assert start(monkeypatch, command) == 0, capfd.readouterr().err
     for figure in figures:
         assert (tmp_path / f"{figure}.png").read_bytes()[:4] == b"\x89PNG"

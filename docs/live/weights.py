@@ -26,15 +26,15 @@ def main() -> None:
     for name, folder in DEFAULTS.items():
         text = f"folder of the pretrained network; by default {folder}"
         parser.add_argument(f"--{name}", type=path, default=ROOT / folder, metavar="DIR", help=text)
-    parser.add_argument("--output", type=path, default=HERE, metavar="DIR", help="where to write; by default docs/live")
+    parser.add_argument("--out", type=path, default=HERE, metavar="DIR", help="where to write; by default docs/live")
     arguments = parser.parse_args()
     for name in DEFAULTS:
         require_pretrained(name, getattr(arguments, name))
     digits = choose_digits()
-    write(arguments.output / "digits.js", "digits", {name: pack_digits(*some) for name, some in digits.items()})
+    write(arguments.out / "digits.js", "digits", {name: pack_digits(*some) for name, some in digits.items()})
     for name in DEFAULTS:
         network = Shipped(name, getattr(arguments, name))
-        write(arguments.output / f"{name}_weights.js", f"{name}_weights", network.packed(digits["samples"][0]))
+        write(arguments.out / f"{name}_weights.js", f"{name}_weights", network.packed(digits["samples"][0]))
 
 
 def require_pretrained(name: str, folder: Path) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args, ge
 
 import tyro
 
-from exhibits.common.experiment.config import Data, Training, TrainingConfig, require
+from exhibits.common.experiment.config import FILES, Data, Training, TrainingConfig, require
 from exhibits.common.system.commandline import did_you_mean
 from exhibits.common.system.errors import UserError
 
@@ -27,7 +27,8 @@ C = TypeVar("C", bound="DataclassInstance")
 def from_command_line(kind: type[C], args: Sequence[str] | None = None, prog: str | None = None) -> C:
     """Reads a configuration from flags named after its fields, as `--flag value` or `--flag=value`.
 
-    Where the configuration has recipes, `--recipe` is a flag too: what is not given has the value that the recipe has.
+    Where the configuration has recipes, `--recipe` is a flag too: what is not given has the value that the recipe has,
+    and no data means the recipe's data set.
 
     Raises:
         UserError: for an unknown flag or a bad value.
@@ -63,11 +64,14 @@ def _parse(kind: type[C], args: Sequence[str], prog: str | None, recipe: str = "
         message = _unknown_flag(kind, args) or _wrong_value(kind, args) or _first_message(captured.getvalue())
         message = re.sub(r"'None', |, 'None'", "", message)  # it stands for what was not given, and is no choice
         raise UserError(f"{message} (--help lists the flags)") from None
-    if isinstance(given, kind):
-        return given, ""
     values = vars(given)
+    if isinstance(given, kind):
+        return kind(**values), ""
     name = values.pop("recipe", None) or ""
-    return kind(**{field: value for part in values.values() for field, value in vars(part).items()}), name
+    fields = {field: value for part in values.values() for field, value in vars(part).items()}
+    if name and issubclass(kind, TrainingConfig) and all(fields[field] is None for field in ("dataset", *FILES)):
+        fields["dataset"] = kind.RECIPES[name].dataset
+    return kind(**fields), name
 
 
 def parts_of(kind: type) -> list[type]:
@@ -80,7 +84,7 @@ def _flags(kind: type, recipe: str) -> tuple[type, Any]:
     """The class that tyro reads flags for, and its defaults: a configuration's parts, each a group in `--help`."""
     parts = parts_of(kind)
     if len(parts) < 2:
-        return kind, None
+        return _shown_plainly(kind), None
     placed = {field.name for part in parts for field in dataclasses.fields(part)}
     if alone := [field.name for field in dataclasses.fields(kind) if field.name not in placed]:
         raise TypeError(
@@ -95,12 +99,37 @@ def _flags(kind: type, recipe: str) -> tuple[type, Any]:
         about = tyro.conf.arg(help="Recipe: the values of all flags that are not given.")
         fields.append(("recipe", Annotated[names if recipe else names | None, about]))
         defaults["recipe"] = recipe or None
-    for part in parts:
-        fields.append((part.__name__.lower(), tyro.conf.OmitArgPrefixes[part]))
-        own = {} if part is Data else {field.name: values[field.name] for field in dataclasses.fields(part)}
-        defaults[part.__name__.lower()] = part(**own)
+    for part in map(_shown_plainly, parts):
+        name = part.__name__.lower()
+        fields.append((name, tyro.conf.OmitArgPrefixes[part]))
+        own = {} if issubclass(part, Data) else {field.name: values[field.name] for field in dataclasses.fields(part)}
+        defaults[name] = part(**own)
     flags = dataclasses.make_dataclass("Flags", fields)
     return flags, flags(**defaults)
+
+
+def _shown_plainly(part: type) -> type:
+    """A part of a configuration, whose `--help` does not mention Python's None or an empty default."""
+    fields = []
+    for name, hint in get_type_hints(part).items():
+        default = part.__dataclass_fields__[name].default
+        if default is None or default == ():
+            kind = get_args(hint)[0] if default is None else hint  # a type | None
+            shown = tyro.conf.arg(metavar=_metavar(kind), help_behavior_hint="")
+            fields.append((name, Annotated[hint, shown], dataclasses.field(default=default)))
+    return dataclasses.make_dataclass(
+        part.__name__, fields, bases=(part,), namespace={"__doc__": part.__doc__}, frozen=True
+    )
+
+
+def _metavar(kind: Any) -> str:
+    """What stands for a flag's value in `--help`."""
+    if get_origin(kind) is Literal:
+        return f"{{{','.join(get_args(kind))}}}"
+    if get_origin(kind) is tuple:
+        name = _metavar(get_args(kind)[0])
+        return f"{name} [{name} ...]"
+    return "NAME" if kind is str else kind.__name__.upper()
 
 
 def _unknown_flag(kind: type, args: Sequence[str]) -> str:

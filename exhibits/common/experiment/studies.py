@@ -7,7 +7,6 @@ takes one and gives the measurements. A rerun skips the tasks whose rows are in 
 import json
 import re
 import sys
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from exhibits.common.data.datasets import MNIST
 from exhibits.common.data.loading import Patterns, digest_of, load_folder
 from exhibits.common.experiment.config import require
 from exhibits.common.experiment.schema import MAX_EPOCHS, StudyRow
+from exhibits.common.experiment.values import settle_types
 from exhibits.common.system.errors import UserError
 from exhibits.common.system.files import locked, make_folder, read_json, write_json
 from exhibits.common.system.places import REPOSITORY
@@ -53,11 +53,12 @@ class StudyConfig:
     """Address of a Dask scheduler, such as tcp://127.0.0.1:8786, to send the tasks to; this process if not given."""
     data: Path = MNIST
     """Folder with trainX.npy, trainY.npy, validX.npy and validY.npy; on a cluster, of each worker."""
-    out_dir: Path | None = None
+    out: Path | None = None
     """Folder for rows and figures; if not given, results/ and figures/ beside the script, exp/quick/ with --quick."""
 
     def __post_init__(self):
-        for name in ("data", "out_dir"):
+        settle_types(self)
+        for name in ("data", "out"):
             if (path := getattr(self, name)) is not None:
                 object.__setattr__(self, name, path.expanduser())
         require(self, "epochs", f"1 to {MAX_EPOCHS}", self.epochs is None or 1 <= self.epochs <= MAX_EPOCHS)
@@ -69,7 +70,7 @@ class StudyConfig:
     @property
     def official(self) -> bool:
         """Whether this is the study that its page reports."""
-        return self.out_dir is None and self.grid_values == type(self)().grid_values
+        return self.out is None and self.grid_values == type(self)().grid_values
 
     @property
     def grid_values(self) -> tuple:
@@ -78,8 +79,8 @@ class StudyConfig:
 
     def folders(self, script: Path) -> tuple[Path, Path]:
         """Where the rows and the figures of a study go."""
-        if self.out_dir is not None:
-            return self.out_dir, self.out_dir
+        if self.out is not None:
+            return self.out, self.out
         if self.quick:
             return script.parent / "exp" / "quick", script.parent / "exp" / "quick"
         return script.parent / "results", script.parent / "figures"
@@ -218,9 +219,6 @@ def _on_cluster(address: str, where: str, tasks: Sequence[Task]) -> Iterator[tup
                 yield task, UserError(f"{kind}{error}")
 
 
-_one_at_a_time = threading.Lock()  # ngc-learn's contexts are the process's
-
-
 def run_task(where: str, task: Task) -> Row:
     """Runs one task, in whatever process.
 
@@ -234,16 +232,15 @@ def run_task(where: str, task: Task) -> Row:
     from exhibits.common.experiment import runlog
     from exhibits.common.system.environment import pin
 
+    pin()
+    from exhibits.common.ngc import scratch
+
     script = REPOSITORY / where
-    with _one_at_a_time:
-        pin()
+    with scratch():
         if str(script.parent) not in sys.path:  # in a worker; a study may import what is beside it
             sys.path.append(str(script.parent))
-        from exhibits.common.ngc import temporary
-
         start = time.perf_counter()
-        with temporary():
-            measured = load_script(script).run(task)
+        measured = load_script(script).run(task)
         seconds = time.perf_counter() - start
     return {"seconds": seconds, "device": runlog.hardware(), "git_commit": runlog.git_commit()} | measured
 

@@ -30,8 +30,10 @@ def main(args: Sequence[str] | None = None) -> None:
     """Packs from the command line."""
     parser = Parser(__doc__)
     parser.prog = "python -m exhibits pack"
-    parser.add_argument("run", type=path, help="folder of the run")
-    parser.add_argument("target", type=path, help="folder to make, such as exhibits/bfa_snn/pretrained/best")
+    parser.add_argument("run", type=path, metavar="RUN", help="folder of the run")
+    parser.add_argument(
+        "target", type=path, metavar="TARGET", help="folder to make, such as exhibits/bfa_snn/pretrained/best"
+    )
     given = parser.parse_args(args)
     exact, rounded = pack(given.run, given.target)
     print(f"{given.target}: test accuracy {rounded:.4f}, {exact:.4f} before rounding")

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin, get_type_hints
 
 from tabulate import tabulate
 
@@ -56,13 +56,14 @@ def main(args: Sequence[str] | None = None) -> None:
     parser = Parser(__doc__, EXAMPLE)
     parser.usage = USAGE
     parser.prog = "python -m exhibits sweep"
-    parser.add_argument("exhibit", choices=exhibits(), help="what to train")
+    names = exhibits()
+    parser.add_argument("exhibit", choices=names, metavar="EXHIBIT", help=f"what to train: {' or '.join(names)}")
     parser.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask scheduler; this process if not given")
     parser.add_argument("--out", type=path, default=Path("sweep"), help="folder for runs and tables (sweep)")
     options, flags = parser.parse_known_args(args)
     out = options.out.resolve()
     points = grid(options.exhibit, flags, out)
-    study = StudyConfig(scheduler=options.scheduler, out_dir=out)
+    study = StudyConfig(scheduler=options.scheduler, out=out)
     digests: dict[Data, tuple[str, Form]] = {}
     tasks = [task_of(options.exhibit, point, digests) for point in points]
     rows, failure = measure_tasks(Path(__file__), tasks, study, SweepRow)
@@ -117,13 +118,16 @@ def grid(exhibit: str, flags: Sequence[str], out: Path) -> list[Point]:
 
 def config_of(kind: type[TrainingConfig], values: Mapping[str, str], folder: Path) -> TrainingConfig:
     """The configuration of a run, from the values of its flags."""
-    fields = {field.name: field.default for field in dataclasses.fields(kind)}
+    hints = get_type_hints(kind)
     args = []
     for name, value in values.items():
-        if isinstance(fields.get(name), bool):  # a flag without a value
+        hint = hints.get(name)
+        if hint is bool:  # a flag without a value
             args += [f"--{name}"] if value == "True" else []
-        else:
+        elif tuple in map(get_origin, (hint, *get_args(hint))):
             args += [f"--{name}", *value.split(",")]
+        else:
+            args += [f"--{name}", value]
     return dataclasses.replace(from_command_line(kind, args), exp_dir=folder)
 
 

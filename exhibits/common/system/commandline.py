@@ -2,14 +2,17 @@
 
 import argparse
 import difflib
+import re
 from pathlib import Path
 from typing import Any, NoReturn
 
 from exhibits.common.system.errors import UserError
 
+NUMBERS = {"int": "an integer", "float": "a number"}
+
 
 class Parser(argparse.ArgumentParser):
-    """argparse, but a mistake raises `UserError`, and a flag that does not exist is told its nearest neighbour.
+    """argparse, but a mistake raises `UserError`, which for an unknown flag suggests the one spelled most like it.
 
     Args:
         doc: of the script; its first paragraph is the description. None if Python was told to leave it out.
@@ -18,7 +21,7 @@ class Parser(argparse.ArgumentParser):
     """
 
     def __init__(self, doc: str | None, more: str = "", **values: Any):
-        description = (doc or "").partition("\n\n")[0].replace("%", "%%")
+        description = (doc or "").partition("\n\n")[0]
         super().__init__(description=description, epilog=more, allow_abbrev=False, **values)
 
     def error(self, message: str) -> NoReturn:
@@ -28,7 +31,7 @@ class Parser(argparse.ArgumentParser):
             flags = [name for action in self._actions for name in action.option_strings]
             known = flag.startswith("-")
             message = f"{flag}: unknown flag{did_you_mean(flag, flags)}" if known else f"{flag}: nothing expects it"
-        raise UserError(f"{message} (--help says more)")
+        raise UserError(f"{_plain(message)} (--help says more)")
 
 
 class Mode(Parser):
@@ -39,6 +42,19 @@ class Mode(Parser):
         if unknown:
             self.error(f"unrecognized arguments: {' '.join(unknown)}")
         return given, unknown
+
+
+def _plain(message: str) -> str:
+    """A message of argparse as the museum's are: flag, value, what was expected."""
+    message = re.sub(r"^argument (\S+): ", r"\1: ", message)
+    if choice := re.fullmatch(r"(.+?): invalid choice: (.+) \(choose from (.+)\)", message):
+        flag, value, choices = (part.replace("'", "") for part in choice.groups())
+        return f"{flag} {value}: expected {choices}{did_you_mean(value, choices.split(', '))}"
+    if number := re.fullmatch(r"(.+?): invalid (int|float) value: '(.*)'", message):
+        flag, kind, value = number.groups()
+        return f"{flag} {value}: expected {NUMBERS[kind]}"
+    message = re.sub("(expected .*)argument", r"\1value", message)
+    return re.sub("^the following arguments are required: ", "expected ", message)
 
 
 def path(text: str) -> Path:
