@@ -29,6 +29,11 @@ def test_minibatch_equals_numpy():
     for seed in range(4):  # both signs of beta
         circuit = make(seed=seed)
         c, key = circuit.config, jax.random.PRNGKey(seed)
+        rng = np.random.default_rng(seed)  # with biases, padding has rates too
+        biased = {
+            name: rng.uniform(0.1, 0.3, b.shape) for name, b in circuit.get_parameters().items() if "bias" in name
+        }
+        circuit.set_parameters(circuit.get_parameters() | {name: np.float32(b) for name, b in biased.items()})
         start = {name: np.array(value, float) for name, value in circuit.get_parameters().items()}
         weights, biases = ([start[f"W{n}.{part}"] for n in circuit.layers] for part in ("weights", "biases"))
         x, y = make_patterns(3, seed=seed)  # and a row of padding

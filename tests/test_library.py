@@ -146,6 +146,7 @@ def test_what_cannot_be_recorded(network):
         ("z1.voltage", None, "expected one such as z1."),
         ("z1", None, "no compartment"),
         ("W1.weights", None, "W1.weights: has no value for each pattern"),
+        ("W1.biases", None, "W1.biases: has no value for each pattern"),
         *(("z1.v", cells, "expected numbers of cells, 0 to 19, as z1.v has 20") for cells in BAD_CELLS),
     ):
         with pytest.raises(UserError) as error:
@@ -173,6 +174,33 @@ def test_it_learns_further(name, network, folders):
             network.learn(x[:1], y)
     network.learn(x[0], 2).learn(x[0], np.eye(4)[2])
     assert repr(network).endswith(", then on 1202 more patterns)")
+
+
+def test_a_network_that_was_not_loaded_learns_at_the_initial_rates_too():
+    config = GLSNNConfig(hid_dim=(20,), batch_size=8, eta=0.02, receptive_field=3)
+    network, (x, y) = GLSNN(jax.random.PRNGKey(0), 36, 4, config), make_patterns(8)
+    moved, before = [], network.get_parameters()
+    for _ in range(3):
+        after = network.learn(x, y).get_parameters()
+        moved.append(np.abs(after["W2.weights"] - before["W2.weights"]).max())
+        before = after
+    assert min(moved) > 0.25 * max(moved) > 0  # the cosine schedule would have ended after the first minibatch
+
+
+def test_weights_that_diverge_are_refused_and_left_as_they_were(make_circuit):
+    network, (x, y) = make_circuit(eta=(1e38, 1e38)), make_patterns(16)
+    before = network.get_parameters()
+    with pytest.raises(FloatingPointError, match=r"W2\..* diverged"):
+        network.learn(x, y)
+    for name, value in network.get_parameters().items():
+        np.testing.assert_array_equal(value, before[name])
+    assert np.isfinite(network.predict_proba(x)).all() and "further" not in repr(network)
+
+
+def test_weights_are_no_patterns_even_of_as_many_cells(make_circuit):
+    network = make_circuit(hid_dim=(8,), batch_size=8)
+    with pytest.raises(UserError, match=r"W2\.weights: has no value for each pattern"):
+        network.record(make_patterns(8)[0], {"w": "W2.weights"})
 
 
 def test_parameters_that_do_not_fit(network):

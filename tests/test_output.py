@@ -124,14 +124,15 @@ def waiting(seconds, *before):
     return process
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_first_signal_asks_to_stop_and_the_second_ends(number):
+@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_asks_to_stop_and_the_second_ends(first, second):
     process = waiting(20)
-    process.send_signal(number)
+    process.send_signal(first)
     assert line_of(process) == "stopping\n"
-    process.send_signal(number)
+    process.send_signal(second)
     said, _ = process.communicate(timeout=10)
-    assert process.returncode == -number and said == ""
+    assert process.returncode == -second and said == ""
 
 
 def test_a_second_hangup_changes_nothing():  # the kernel sends one for a closed terminal, the shell another

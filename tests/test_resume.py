@@ -17,6 +17,7 @@ from conftest import HEEDING, data_set, make_patterns
 from test_scripts import EXHIBITS, flags
 
 from exhibits.bfa_snn.config import Config
+from exhibits.common.experiment import runfolder
 from exhibits.common.experiment.checkpoints import ParameterStore
 from exhibits.common.experiment.config import from_json
 from exhibits.common.experiment.restoring import restore
@@ -178,6 +179,22 @@ def test_a_finished_run_that_could_go_on_says_so_when_it_is_set_aside(
     aside = out.partition("--resume must --exp_dir ")[2].partition(" continues it instead")[0]
     fit(make_circuit(), Config(exp_dir=Path(aside), epochs=2, seed=3, resume="must"), sets)
     assert contents(Path(aside), make_circuit) == contents(tmp_path / "exp", make_circuit)
+
+
+def test_a_folder_that_is_taken_when_a_run_is_set_aside_is_said(make_circuit, sets, tmp_path, monkeypatch):
+    config = Config(exp_dir=tmp_path / "exp", epochs=1, seed=3)
+    fit(make_circuit(), config, sets)
+    locks = iter([runfolder._lock])
+
+    def lock(*args):  # the second time, another run is faster
+        return next(locks, refuse)(*args)
+
+    def refuse(exp, _):
+        raise UserError(f"--exp_dir {exp}: another run is writing there")
+
+    monkeypatch.setattr(runfolder, "_lock", lock)
+    with pytest.raises(UserError, match="another run is writing there"):
+        fit(make_circuit(), config, sets)
 
 
 def test_a_run_that_must_resume_does_so_without_its_configuration(make_circuit, sets, tmp_path, monkeypatch):

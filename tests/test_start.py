@@ -1,6 +1,7 @@
 """Starting: from any folder, through links, by any shell, with or without packages."""
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -35,7 +36,7 @@ SCRIPTS = sorted(
 )
 NEEDED = {"prepare.py": ["mnist"]}  # what a script wants to be told
 TOY = """
-import json, sys, time
+import json, os, sys, time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -46,6 +47,8 @@ def main(args):
     if "--wait" in args:
         print("training", flush=True)
         time.sleep(60)
+    if "INTERRUPT" in os.environ and NAME.startswith("analyze"):
+        raise KeyboardInterrupt
     print(json.dumps([NAME, sys.argv[1:], list(args)]))
     return SimpleNamespace(exp_dir=Path("my exp"))
 """
@@ -92,6 +95,14 @@ def test_sim_trains_and_then_analyzes_where_the_training_wrote(shell, way, museu
 def test_sim_ends_after_the_help(museum):
     done = run(museum / "exhibits" / "bfa_snn" / "sim.sh", "--help", env=environment())
     assert (done.returncode, done.stdout) == (0, "usage\n")
+
+
+def test_an_interrupted_analysis_is_told_how_to_be_made_without_training_again(museum):
+    done = run(museum / "exhibits" / "bfa_snn" / "sim.sh", env=environment(INTERRUPT="1"))
+    assert done.returncode == 130 and done.stderr.endswith("interrupted\n"), done.stderr
+    command = done.stderr.partition("The training is complete; to analyze it: ")[2].splitlines()[0]
+    analyze = museum / "exhibits" / "bfa_snn" / "analyze_bfsnn.py"
+    assert shlex.split(command)[1:] == [str(analyze), "--exp_dir=my exp"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])

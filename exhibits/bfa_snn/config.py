@@ -86,7 +86,6 @@ class CircuitConfig(Network, Learning):
         require(self, "burn_in", f"at least 0 and below T ({self.T})", 0 <= self.burn_in < self.T)
         positive(self, "dt", "tau_m", "resist_m", "thr", "surr_c2", "weight_std", "eta_gain", "gamma")
         require(self, "dt", f"at most tau_m ({self.tau_m})", self.dt <= self.tau_m)
-        require(self, "dale", "True or False", self.dale in (True, False))
         require(self, "centre", f"0, or {LEAST:g} to 1", self.centre == 0 or LEAST <= self.centre <= 1)
         require(self, "centre", "0 with --dale, as what is subtracted has no sign", not (self.dale and self.centre))
         require(self, "refract_time", f"0 to {MOST:g}", 0 <= self.refract_time <= MOST)

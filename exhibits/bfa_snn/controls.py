@@ -61,6 +61,7 @@ class FixedInhibitionBFA_SNN(BFA_SNN):
     def build(self, make: Builder, sizes: tuple[int, ...]) -> None:
         super().build(make, sizes)
         self.evolve = make.evolve("learn", *(make.components[f"W{n}"] for n in self.layers))
+        make.plastic -= {f"I{n}" for n in self.layers}
 
 
 class ExcitatoryBFA_SNN(FixedInhibitionBFA_SNN):

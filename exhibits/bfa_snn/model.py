@@ -39,11 +39,12 @@ from jax import numpy as jnp
 
 from exhibits.bfa_snn.config import CircuitConfig, Config
 from exhibits.common.cells import GatedErrorCell, SecantSLIFCell, dropout_gate, events, steps_per_spike
-from exhibits.common.circuit import Answer, Builder, Run
+from exhibits.common.circuit import Answer, Builder, Run, cosine_decay
 from exhibits.common.circuit.activity import ADVICE
 from exhibits.common.library.network import Network
 from exhibits.common.ngc import DistributionGenerator as Draw
 from exhibits.common.ngc import Summation, stock
+from exhibits.common.system.errors import UserError
 
 
 class BFA_SNN(Network[CircuitConfig]):
@@ -51,6 +52,7 @@ class BFA_SNN(Network[CircuitConfig]):
 
     CONFIG = Config
     ADVICE = ADVICE | {
+        "diverged": "try a smaller --eta_gain (or --eta)",
         "silent": "lower --thr, raise --weight_std, or lower --eta_gain (or --eta) if it spiked before",
         "every step": "raise --thr, or lower --eta_gain (or --eta)",
         "silent input": "raise --input_gain; with it at 1, nearly all numbers in the patterns are 0",
@@ -59,6 +61,7 @@ class BFA_SNN(Network[CircuitConfig]):
 
     def build(self, make: Builder, sizes: tuple[int, ...]) -> None:
         c, out = self.config, len(sizes) - 1
+        self._require_countable()
         event = events.chosen(c.synapses)
         kind = events.kinds(event, signed=c.dale, centred=c.centre > 0)
         self.choices = {"synapses": "event" if event else "dense"}
@@ -128,10 +131,18 @@ class BFA_SNN(Network[CircuitConfig]):
             every={n: late.active[n] == window for n in spiking},
         )
 
+    def _require_countable(self) -> None:
+        """Refuses more updates than the synapses count, in float32, if learning rates follow their number."""
+        updates = self.n_updates * (self.config.T - self.config.burn_in)
+        if self.config.schedule == "cosine" and updates > 2**24:
+            raise UserError(
+                f"--batch_size {self.config.batch_size}: {updates:.0f} updates in all; a cosine schedule counts up to "
+                f"{2**24}: give larger minibatches, fewer epochs, or --schedule constant"
+            )
+
     def _learning_rate_factor(self, run: Run) -> jax.Array | float:
         """The factor by which the schedule scales the learning rates in this minibatch."""
         if self.config.schedule == "constant":
             return 1.0
         per_minibatch = self.config.T - self.config.burn_in  # an update at each step after burn-in
-        done = run[self.updates] * (1.0 / (per_minibatch * run.n_updates))
-        return 0.5 * (1.0 + jnp.cos(jnp.pi * jnp.minimum(done, 1.0)))
+        return cosine_decay(run[self.updates] * (1.0 / (per_minibatch * run.n_updates)))

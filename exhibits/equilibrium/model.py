@@ -177,12 +177,13 @@ class EquilibriumNetwork(Circuit[EquilibriumConfig]):
         run.steps(c.n_free, self.relax)
         rate = run[self.out.s]
         if run.learn:
+            for synapse in self.W.values():
+                run[synapse.gate] = run.valid
             run.once(self.remember)
             beta = jnp.where(jax.random.bernoulli(run.key), c.beta, -c.beta)
             run[self.out.target], run[self.out.nudge] = y, beta
             run.steps(c.n_clamped, self.relax)
             for n, synapse in self.W.items():
                 run[synapse.gain] = c.eta / c.eta_ratio ** (n - 1) / (beta * run.valid.sum())
-                run[synapse.gate] = run.valid
             run.once(self.evolve)
         return Answer(rate, rate)

@@ -43,7 +43,7 @@ import jax
 from jax import numpy as jnp
 
 from exhibits.common.cells import TransposedSynapse, dropout_gate
-from exhibits.common.circuit import Answer, Builder, Run
+from exhibits.common.circuit import Answer, Builder, Run, cosine_decay
 from exhibits.common.circuit.activity import ADVICE
 from exhibits.common.library.network import Network
 from exhibits.common.ngc import stock
@@ -175,7 +175,7 @@ class GLSNN(Network[CircuitConfig]):
         )
 
     def answer(self, count: jax.Array, v: jax.Array) -> Answer:
-        """From the output cells' spike counts and final membrane potentials (mV), each a fraction of a spike."""
+        """From the output cells' spike counts and final membrane potentials (mV), fractions of a spike."""
         return Answer(count, count + v / self.config.thr)
 
     def _learning_rate(self, run: Run) -> jax.Array:
@@ -183,4 +183,4 @@ class GLSNN(Network[CircuitConfig]):
         if self.config.schedule == "constant":
             return jnp.float32(self.config.eta)
         _, _, updates = run[self.W[len(self.W)].opt_params]  # without feedback no other one learns
-        return self.config.eta * 0.5 * (1.0 + jnp.cos(jnp.pi * jnp.minimum(updates * (1.0 / run.n_updates), 1.0)))
+        return self.config.eta * cosine_decay(updates * (1.0 / run.n_updates))

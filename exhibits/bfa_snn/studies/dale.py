@@ -89,7 +89,7 @@ def run(task: dict) -> dict:
     config = replace(config, **values)
     circuit = circuit_for(task, train, kinds.get(variant, BFA_SNN), config)
     acc = list(learning_curve(circuit, task))
-    weights = {name: np.asarray(circuit[name].weights.get()) for name in circuit.plastic}
+    weights = {name: np.asarray(circuit[name].weights.get()) for name in SYNAPSES if name in circuit.components}
     return {"acc": acc, "zero": {name: float((w == 0).mean()) for name, w in sorted(weights.items())}}
 
 

@@ -137,7 +137,7 @@ class SecantSLIFCell(stock.SLIFCell):
 
     @compilable
     def reset(self):
-        """Like the parent's, but without the write to ``j``."""
+        """The parent's, which ngc-learn compiles whether it is called or not, has parts that this cell lacks."""
         rest = 0.0 * self.v.get()
         self.v.set(rest)
         self.rfr.set(rest + self.refract_T)

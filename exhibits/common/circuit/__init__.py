@@ -11,6 +11,6 @@ it knows no exhibit, no run and no command line.
 from exhibits.common.circuit.builder import Builder
 from exhibits.common.circuit.circuit import Circuit
 from exhibits.common.circuit.nonfinite import first_not_finite
-from exhibits.common.circuit.run import Answer, Run
+from exhibits.common.circuit.run import Answer, Run, cosine_decay
 
-__all__ = ["Answer", "Builder", "Circuit", "Run", "first_not_finite"]
+__all__ = ["Answer", "Builder", "Circuit", "Run", "cosine_decay", "first_not_finite"]

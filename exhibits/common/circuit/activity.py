@@ -15,6 +15,7 @@ from jax import numpy as jnp
 ROWS = 32  # patterns of a minibatch that activity is read out for unless in detail: what training pays for
 MOSTLY = 0.99  # of the patterns, or of all pairs of a cell and a pattern
 ADVICE = {
+    "diverged": "try a smaller --eta",
     "silent": "lower --thr, or --eta if it spiked before",
     "every step": "raise --thr, or lower --eta",
     "silent input": "nearly all numbers in the patterns are 0",

@@ -35,7 +35,7 @@ class CircuitConfig(Protocol):
 
 Config = TypeVar("Config", bound=CircuitConfig)
 
-WEIGHTS = (".weights", ".biases", ".mean")  # how the names of parameters end that a trained network consists of
+WEIGHTS = (".weights", ".biases", ".mean")  # ends of the names of what a trained network consists of
 
 
 class Circuit(Generic[Config]):
@@ -56,7 +56,9 @@ class Circuit(Generic[Config]):
         UserError: if it does not fit in memory, or `build` refuses the configuration.
     """
 
-    ADVICE: Mapping[str, str] = activity.ADVICE  # what to change where a layer is silent or fires at every step
+    ADVICE: Mapping[str, str] = (
+        activity.ADVICE
+    )  # what to change where it diverges, or a layer is silent or fires at every step
     MINIBATCHES_PER_CALL = 10  # one call of the program lasts seconds: the progress bar moves between calls
     NUMBERS_PER_WEIGHT = 1  # of a plastic synapse: itself, and what its optimizer keeps
     IN_SEQUENCE = False  # whether the layers run one after another, each for all T steps
@@ -254,6 +256,7 @@ class Circuit(Generic[Config]):
         learn: bool = False,
         detail: bool = False,
         first: int = 0,
+        n_updates: float | None = None,
     ) -> Iterator[dict[str, np.ndarray]]:
         """Presents patterns in minibatches, a chunk of them per call of the compiled program.
 
@@ -268,6 +271,7 @@ class Circuit(Generic[Config]):
             learn: whether the synapses adapt.
             detail: whether to read out each cell of the hidden layers too.
             first: how many patterns to leave out, because they were presented before: whole minibatches.
+            n_updates: minibatches after which a schedule has ended; the circuit's by default.
 
         Yields:
             Readouts of the chunk's patterns, each with leading axis n; the n add up to N - first. `count` and `logit`
@@ -281,7 +285,8 @@ class Circuit(Generic[Config]):
         minibatches = self.MINIBATCHES_PER_CALL if len(order) > self.batch_size else 1
         program = partial(self._program, learn=learn, detail=detail)
         size = (self.batch_size, minibatches)
-        chunks = in_chunks(program, self.get_parameters(), x, y, key, self.n_updates, size, order=order, first=first)
+        n_updates = self.n_updates if n_updates is None else n_updates
+        chunks = in_chunks(program, self.get_parameters(), x, y, key, n_updates, size, order=order, first=first)
         for parameters, out in chunks:
             if learn:
                 self._put(parameters)

@@ -159,6 +159,11 @@ class Run:
         return [process for process in processes if self.learn or process.name not in self.learning]
 
 
+def cosine_decay(share: Any) -> jax.Array:
+    """Learning-rate factor after this share of a schedule's updates: from 1 to 0 along half a cosine, then 0."""
+    return 0.5 * (1.0 + jnp.cos(jnp.pi * jnp.minimum(share, 1.0)))
+
+
 def path(compartment: Compartment) -> str:
     """Where the value of a compartment is in a circuit's state."""
     assert isinstance(compartment.target, str), f"{compartment.root}: an expression has no value of its own"

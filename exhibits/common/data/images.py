@@ -49,6 +49,8 @@ def prepare_images(
         raise UserError(f"--dev {dev:g} --test {test:g}: expected two shares above 0, together below 1")
     if out.resolve().is_relative_to(folder.resolve()):
         raise UserError(f"--out {out}: in the folder of the pictures; expected one elsewhere")
+    if taken := [path for path in (out / f"{name}{part}.npy" for name in SETS for part in "XY") if path.exists()]:
+        raise UserError(f"--out {out}: has {taken[0].name}; expected a new folder, or one without such arrays")
     classes = _classes(folder)
     rng = np.random.default_rng(seed)
     patterns: dict[str, list[np.ndarray]] = {name: [] for name in SETS}
@@ -74,8 +76,6 @@ def prepare_images(
             f"{folder}: {n_learned} pictures to learn from in {len(classes)} classes; expected 2 for each on average: "
             "add pictures, or lower --dev and --test"
         )
-    if taken := [path for path in (out / f"{name}{part}.npy" for name in SETS for part in "XY") if path.exists()]:
-        raise UserError(f"--out {out}: has {taken[0].name}; expected a new folder, or one without such arrays")
     make_folder(out)
     for name in SETS:
         order = rng.permutation(len(labels[name]))
@@ -117,7 +117,8 @@ def read_picture(path: Path, size: tuple[int, int], invert: bool = False) -> np.
     height, width = size
     try:
         with Image.open(path) as picture:
-            if (frames := getattr(picture, "n_frames", 1)) > 1:
+            frames = getattr(picture, "n_frames", 1)
+            if frames > 1 and picture.format != "MPO":  # a phone's photograph, the first, with more for its own use
                 raise UserError(f"{path}: {frames} pictures in one file; expected one")
             grey = _grey(ImageOps.exif_transpose(picture), path).resize((width, height), Image.Resampling.LANCZOS)
     except UnidentifiedImageError:

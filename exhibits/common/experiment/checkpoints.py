@@ -203,7 +203,7 @@ class ParameterStore:
         try:
             record = self.record(step)
             return record is not None and not self._differences(record)
-        except Exception:  # damaged: not to be told
+        except Exception:  # damaged: it cannot be told
             return False
 
 
@@ -241,7 +241,7 @@ def _remove(checkpoint: Path) -> None:
 
 
 def _sync(folder: Path) -> None:
-    """Has the names in a folder reach the disk."""
+    """Flushes a folder's names to the disk."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)

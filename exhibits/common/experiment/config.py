@@ -94,7 +94,7 @@ class Running:
     resume: Literal["auto", "never", "must"] = "auto"
     """auto: resume an interrupted run in exp_dir if there is one; never: set it aside and start anew;
     must: fail if there is nothing to resume.
-    A finished run is resumed if more epochs are asked for and its schedule is constant."""
+    With must, a finished run goes on too, if more epochs are asked for and its schedule is constant."""
     checkpoint_minutes: float = 5.0
     """Longest time between checkpoints within an epoch, minutes; 0: only after each epoch."""
     verbosity: int = 0
@@ -129,8 +129,7 @@ class TrainingConfig(Training, Start, Data, Running):
         require(self, "checkpoint_minutes", "0 to 1e6", 0 <= self.checkpoint_minutes <= 1e6)
         require(self, "epochs", f"1 to {MAX_EPOCHS}", 1 <= self.epochs <= MAX_EPOCHS)
         require(self, "seed", "0 to 2^32 - 1", 0 <= self.seed < 2**32)
-        different = len(set(self.classes)) == len(self.classes) and all(self.classes)
-        require(self, "classes", "a different name for each class", different)
+        _require_different(self)
 
     @property
     def default_recipe(self) -> str:
@@ -196,11 +195,18 @@ class TrainingConfig(Training, Start, Data, Running):
 
 
 def _normalize_paths(config: object) -> None:
-    """Expands ~ in every path, and makes those of what is read absolute: an analysis finds them from any folder."""
+    """Expands ~ in every path. Makes absolute what is read, so that an analysis finds it from any folder, and what has
+    no name of its own, such as `.`, which could not be renamed."""
     for name, value in vars(config).items():
         if isinstance(value, Path):
             path = value.expanduser()
-            object.__setattr__(config, name, Path(os.path.abspath(path)) if name in (*FILES, "init_from") else path)
+            absolute = name in (*FILES, "init_from") or path.name in ("", "..")
+            object.__setattr__(config, name, Path(os.path.abspath(path)) if absolute else path)
+
+
+def _require_different(config: Any) -> None:
+    different = len(set(config.classes)) == len(config.classes) and all(config.classes)
+    require(config, "classes", "a different name for each class", different)
 
 
 def _settle_data(config: TrainingConfig) -> None:
@@ -252,7 +258,9 @@ class AnalysisConfig:
     """Folder of the training run."""
 
     def __post_init__(self):
+        settle_types(self)
         _normalize_paths(self)
+        _require_different(self)
         require(self, "verbosity", "0 or 1", self.verbosity in (0, 1))
         require(self, "tsne_patterns", "at least 0", self.tsne_patterns >= 0)
         for name, other in (("dataX", "dataY"), ("dataY", "dataX")):

@@ -132,8 +132,8 @@ def held(config: TrainingConfig, identity: Identity, log: RunLog) -> Iterator[Ru
             raise PermissionError(13, "not writable")
     except OSError as error:
         raise UserError(f"--exp_dir {exp}: {error.strerror}; expected a folder that can be written to") from None
-    handle = _lock(exp)
-    try:
+    with contextlib.ExitStack() as locks:
+        handle = _lock(exp, locks)
         existing = _log_of(exp)
         wanted = existing is not None and (
             config.resume == "must" or (config.resume == "auto" and not existing.finished)
@@ -151,9 +151,9 @@ def held(config: TrainingConfig, identity: Identity, log: RunLog) -> Iterator[Ru
             ):
                 continuing = f"--resume must --exp_dir {aside} continues it instead"
                 print(f"It ended after epoch {existing.epochs_done}; {continuing}", flush=True)
-            os.close(handle)
+            locks.close()
             exp.mkdir(exist_ok=True)
-            handle = _lock(exp)
+            handle = _lock(exp, locks)
             if _log_of(exp) is not None:
                 raise UserError(f"--exp_dir {exp}: another run has begun there; give another --exp_dir")
         folder = RunFolder(exp, handle, resumed or log, resumes=resumed is not None)
@@ -177,8 +177,6 @@ def held(config: TrainingConfig, identity: Identity, log: RunLog) -> Iterator[Ru
         if folder.resumes and folder.log.finished:
             folder.note(finished=None)
         yield folder
-    finally:
-        os.close(handle)
 
 
 def _refuse_unresumable(config: TrainingConfig, existing: RunLog | None) -> None:
@@ -236,9 +234,10 @@ def _refuse_another_run(config: TrainingConfig, identity: Identity, existing: Ru
         )
 
 
-def _lock(exp: Path) -> int:
-    """The open folder, locked as long as it is open."""
+def _lock(exp: Path, locks: contextlib.ExitStack) -> int:
+    """The open folder, locked as long as it is open: until the stack is closed."""
     handle = os.open(exp, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    locks.callback(os.close, handle)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         there = os.stat(exp)
@@ -246,12 +245,10 @@ def _lock(exp: Path) -> int:
         if (there.st_dev, there.st_ino) != (held.st_dev, held.st_ino):  # another run set it aside meanwhile
             raise BlockingIOError
     except BlockingIOError:
-        os.close(handle)
         raise UserError(
             f"--exp_dir {exp}: another run is writing there ({_owner(exp)}); wait for it, or give another --exp_dir"
         ) from None
     except OSError as error:
-        os.close(handle)
         raise UserError(f"--exp_dir {exp}: cannot be locked ({error.strerror}); give one on a local disk") from None
     return handle
 

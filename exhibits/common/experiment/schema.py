@@ -315,8 +315,3 @@ class AnalysisResult(Struct):
     acc: Share
     nll: NonNegative
     sha256: str = ""
-
-
-def to_plain(value: Struct) -> dict[str, Any]:
-    """A structure as dictionaries, lists and numbers."""
-    return msgspec.to_builtins(value)

@@ -1,5 +1,6 @@
 """Training, whatever the circuit: epochs, shuffling, history, the best parameters on the development set, resuming."""
 
+import contextlib
 import math
 import sys
 import time
@@ -132,12 +133,11 @@ class _Run:
     def complete(self) -> tuple[float, float]:
         """Trains from the start or from where an interrupted run has come to."""
         self._introduce()
-        with self.checkpoints:
+        with self.checkpoints, contextlib.closing(self.history):
             if not (self.folder.resumes and self._restore()):
                 self._begin()
             while self.progress.epoch < self.config.epochs:
                 self._epoch(self.progress.epoch + 1)
-        self.history.close()
         self.folder.note(finished=runlog.now())
         best = self.progress.best.acc
         return self.progress.seconds, math.nan if best is None else best
@@ -210,7 +210,7 @@ class _Run:
             if not progress.history.acc:
                 raise UserError("before training: the NLL is not a finite number; try smaller initial weights")
             raise UserError(
-                f"after epoch {progress.epoch + 1}: the NLL is not a finite number; try a smaller --eta. "
+                f"after epoch {progress.epoch + 1}: the NLL is not a finite number; {self.circuit.ADVICE['diverged']}. "
                 f"The last checkpoint is in {self.folder.path}"
             )
         bar.finish(train, dev, time.perf_counter() - begin)
@@ -265,8 +265,8 @@ class _Run:
             return
         minibatch = -(-partial.n // self.circuit.batch_size)
         raise UserError(
-            f"epoch {epoch}, minibatch {minibatch}: {what}, the weights diverged{where}; try a smaller --eta. "
-            f"The last checkpoint is in {self.folder.path}"
+            f"epoch {epoch}, minibatch {minibatch}: {what}, the weights diverged{where}; "
+            f"{self.circuit.ADVICE['diverged']}. The last checkpoint is in {self.folder.path}"
         )
 
     def _first_not_finite(self, epoch: int) -> str:

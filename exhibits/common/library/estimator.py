@@ -21,6 +21,7 @@ from sklearn.utils.validation import check_is_fitted, check_non_negative, valida
 
 from exhibits.common.circuit import Circuit
 from exhibits.common.circuit.minibatches import in_chunks
+from exhibits.common.circuit.nonfinite import not_finite
 from exhibits.common.circuit.seeds import Keys
 from exhibits.common.experiment.epochs import order_and_key
 from exhibits.common.experiment.values import plain
@@ -193,11 +194,10 @@ class SpikingClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Class
             for after, _ in self._stream(parameters, x, y, key, n_updates, learn=True, order=order):
                 parameters = after
         parameters = jax.tree.map(np.asarray, parameters)
-        finite = {name: all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(v)) for name, v in parameters.items()}
-        if bad := [name for name, each in finite.items() if not each]:
+        if diverged := not_finite(parameters):
             if not done:
                 del self.parameters_  # it is not fitted
-            raise FloatingPointError(f"{', '.join(bad)} diverged; try smaller learning rates")
+            raise FloatingPointError(f"{', '.join(diverged)} diverged; try smaller learning rates")
         self.parameters_, self.n_iter_ = parameters, done + epochs
 
     def _read(self, X: Any) -> dict[str, np.ndarray]:

@@ -12,6 +12,7 @@ import numpy as np
 from exhibits.common.circuit import Circuit
 from exhibits.common.circuit.circuit import CircuitConfig
 from exhibits.common.circuit.minibatches import minibatch_of
+from exhibits.common.circuit.nonfinite import not_finite
 from exhibits.common.circuit.seeds import Keys
 from exhibits.common.data.form import Form
 from exhibits.common.data.loading import as_one_hot, as_patterns, load_patterns
@@ -51,7 +52,8 @@ class Network(Circuit[Config]):
         """The network of a training run, with its best parameters.
 
         Args:
-            folder: of the run; if there is none of that name, one beside the exhibit's code.
+            folder: of the run; if there is none of that name, one beside the exhibit's code, or where its runs go if
+                that cannot be written to.
 
         Raises:
             UserError: if it is not the folder of a run of this exhibit, or damaged.
@@ -59,9 +61,8 @@ class Network(Circuit[Config]):
         if not isinstance(folder, str | Path):
             raise UserError(f"{folder!r}: expected the folder of a run")
         folder = Path(folder).expanduser()
-        beside = Path(inspect.getfile(cls)).parent / folder
-        if not (folder / "config.json").exists() and (beside / "config.json").exists():
-            folder = beside
+        homes = Path(), Path(inspect.getfile(cls.CONFIG)).parent, cls.CONFIG.exp_dir.parent
+        folder = next((home / folder for home in homes if (home / folder / "config.json").exists()), folder)
         config, log, identity_of = opened(cls.CONFIG, folder)
         form = log.form or load_patterns(config, "data")[1]  # format 1 did not record it
         network = cls.for_analysis(config, form)
@@ -70,7 +71,6 @@ class Network(Circuit[Config]):
         recipe = f"; recipe {config.recipe}" if config.recipe else ""
         network._trained = f"trained on {what}, epoch {trained.epoch} of {config.epochs}{recipe}"
         network._temperature = trained.temperature or 1.0
-        network.n_updates = math.inf  # what is learned from now on is learned at the initial learning rates
         return network
 
     @classmethod
@@ -148,13 +148,20 @@ class Network(Circuit[Config]):
         Args:
             x: patterns.
             y: (N,) integers as in the training set, or (N, C) one-hot labels.
+
+        Raises:
+            FloatingPointError: if a parameter became NaN or infinite; all are then as they were before.
         """
         rows = self._patterns(x)
         labels = self._labels(y, len(rows))
+        before = self.get_parameters()
+        key = jax.random.fold_in(jax.random.fold_in(Keys.of(self._seed).train, 2**31), self._learned + 1)
+        self.read(rows, labels, key, learn=True, n_updates=math.inf)
+        if diverged := not_finite(self.get_parameters()):
+            self.set_parameters(before)
+            raise FloatingPointError(f"{', '.join(diverged)} diverged; try smaller learning rates")
         self._learned += 1
         self._further += len(rows)
-        key = jax.random.fold_in(jax.random.fold_in(Keys.of(self._seed).train, 2**31), self._learned)
-        self.read(rows, labels, key, learn=True)
         return self
 
     def _labels(self, y: Any, n: int) -> np.ndarray:
@@ -200,6 +207,8 @@ class Network(Circuit[Config]):
             parts = ", ".join(f"{name}.{what}" for what, _ in part.compartments) if part else ", ".join(self.components)
             raise UserError(f"{where}: no compartment; expected one such as {parts[:200]}")
         value: Any = compartment.get()
-        if not (hasattr(value, "shape") and len(value.shape) == 2 and value.shape[0] == self.batch_size):
+        if any(compartment is parameter for parameter in self.parameters.values()) or not (
+            hasattr(value, "shape") and len(value.shape) == 2 and value.shape[0] == self.batch_size
+        ):
             raise UserError(f"{where}: has no value for each pattern and cell; get_parameters() gives weights")
         return compartment

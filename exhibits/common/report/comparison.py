@@ -91,7 +91,7 @@ def rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
     for run, each in zip(runs, values, strict=True):
         log, has_dev = run.log, not np.isnan(run.acc).all()
         table.append(
-            {"run": run.name, "exhibit": run.exhibit, "recipe": run.config.recipe}
+            {"run": run.name, "exhibit": run.exhibit, "data": _data_of(run), "recipe": run.config.recipe}
             | {name: each[name] for name in differing}
             | ({BEGUN: log.choices.get(BEGUN)} if any(BEGUN in other.log.choices for other in runs) else {})
             | {
@@ -107,6 +107,13 @@ def rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
             }
         )
     return table
+
+
+def _data_of(run: Run) -> str:
+    """Which data a run is of: the set's name, or the start of its patterns' digest."""
+    if run.config.dataset is not None:
+        return run.config.dataset
+    return " ".join(["own", *(run.log.data[name].sha256[:8] for name in ("dataX",) if name in run.log.data)])
 
 
 def write_csv(table: Sequence[dict[str, Any]], path: Path) -> None:

@@ -15,7 +15,7 @@ import msgspec
 
 from exhibits.common.data.loading import data_digest, load_for_training, load_patterns
 from exhibits.common.experiment.config import WITHOUT_EFFECT, TrainingConfig, to_json
-from exhibits.common.experiment.schema import ResultsRow, SeedResult, to_plain
+from exhibits.common.experiment.schema import ResultsRow, SeedResult
 from exhibits.common.experiment.studies import outcomes
 from exhibits.common.system.commandline import Parser
 from exhibits.common.system.errors import UserError
@@ -285,7 +285,7 @@ def train_and_test(config: TrainingConfig, task: Mapping[str, Any]) -> dict[str,
     if task["temperature"] is not None:
         trained = replace(trained, temperature=task["temperature"])
     test, *_ = load_patterns(config, "test", data.form)
-    run = {name: value for name, value in to_plain(log).items() if name not in ("activity", "data", "form")}
+    run = {name: value for name, value in msgspec.to_builtins(log).items() if name not in ("activity", "data", "form")}
     return run | evaluate(trained, test, "test set", Keys.of(config.seed).test)[0]
 
 

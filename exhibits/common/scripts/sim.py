@@ -4,6 +4,7 @@ python sim.py FOLDER TRAIN_SCRIPT ANALYZE_SCRIPT [arguments of the train script]
 to sim.sh, which turns into it, reaches the training and leaves nothing behind.
 """
 
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,7 +26,12 @@ def main(folder: Path, train: str, analyze: str, args: Sequence[str]) -> None:
     """Runs an exhibit's train script with these arguments, then its analyze script."""
     config = load(folder / train, args).main(args)
     args = [f"--exp_dir={config.exp_dir}"]
-    load(folder / analyze, args).main(args)
+    try:
+        load(folder / analyze, args).main(args)
+    except KeyboardInterrupt:
+        command = shlex.join([sys.executable, str(folder / analyze), *args])
+        print(f"The training is complete; to analyze it: {command}", file=sys.stderr, flush=True)
+        raise
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ JAX_PINNED = {
     "jax_transfer_guard_device_to_host": None,
 }
 NUMBA_KEPT = re.compile("NUMBA_(NUM_THREADS|CACHE_DIR)")
-NUMBA_PINNED = {  # said, because .numba_config.yaml in the working folder would say otherwise
+NUMBA_PINNED = {  # set explicitly: .numba_config.yaml in the working folder could override the defaults
     "NUMBA_DISABLE_JIT": "0",
     "NUMBA_OPT": "3",
     "NUMBA_BOUNDSCHECK": "0",
@@ -80,7 +80,7 @@ def prepare() -> None:
 
 
 def pin() -> None:
-    """Imports JAX and ngc-learn with the settings that the museum's numbers are made with.
+    """Imports JAX with the settings that the museum's numbers are made with.
 
     Raises:
         UserError: if the environment asks for a platform that is not there, or for arithmetic that is not exact.

@@ -26,7 +26,7 @@ class UserError(Exception):
 def reported() -> Iterator[None]:
     """Turns what a user can mend into one line on standard error and exit code 2, Ctrl-C into 130.
 
-    Scripts run in such a block, imports of packages included. What nobody expected keeps its traceback. Output that
+    Scripts run in such a block, imports of packages included. Unexpected exceptions keep their traceback. Output that
     cannot be written is discarded; environment variables that would change results are removed.
     """
     from exhibits.common.system.environment import prepare

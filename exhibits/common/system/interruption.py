@@ -26,7 +26,8 @@ def stoppable() -> Iterator[Callable[[], int]]:
     def ask(number: int, _: object) -> None:
         nonlocal asked
         asked = number
-        signal.signal(number, AFTERWARDS[signal.Signals(number)])
+        for other in wanted:
+            signal.signal(other, AFTERWARDS[other])
 
     wanted = [number for number in AFTERWARDS if signal.getsignal(number) != signal.SIG_IGN]
     handlers = {number: signal.signal(number, ask) for number in wanted}
