@@ -8,13 +8,15 @@
 #   ./setup.sh --docs                 and what the documentation site needs
 #   ./setup.sh --run SCRIPT [ARG...]  turns into that Python, running a script
 #
-# PYTHON names the interpreter to start from, VENV the folder of the environment. The versions are those that locks/ has
-# for the Python, which were tested together; with UNLOCKED=1, the newest that pyproject.toml allows.
+# PYTHON names the interpreter to start from, VENV the folder of the environment, from this repository on if it is
+# relative. The versions are those that locks/ has for the Python, which were tested together; with UNLOCKED=1, the
+# newest that pyproject.toml allows.
 set -eu
 unset CDPATH PYTHONHOME # the first makes cd talk, the second leads an environment's Python astray
 root=$(dirname -- "$(readlink -f -- "$0")")
 modules="ngclearn ngcsimlib jax numpy matplotlib sklearn scipy tyro tqdm msgspec pooch tabulate PIL jinja2 numba"
 extra=""
+[ $# -le 1 ] || [ "$1" = --run ] || set -- "$*" # which is none of these
 case ${1:-} in
   --dev)
     extra="[dev]"
@@ -47,7 +49,7 @@ fail() {
 # Whether a Python has the modules, and the versions that pyproject.toml allows.
 has_packages() {
   # shellcheck disable=SC2086 # one word a module
-  "$1" - $modules "$root/pyproject.toml" 2>/dev/null <<'PY'
+  PYTHONSAFEPATH=1 "$1" - $modules "$root/pyproject.toml" >/dev/null 2>&1 <<'PY'
 import sys
 if sys.version_info < (3, 11):
     sys.exit(1)
@@ -72,7 +74,8 @@ PY
 
 # The full path of an interpreter that is new enough and can make environments; empty if it is none.
 usable() {
-  "$1" -c 'import sys, venv, ensurepip; sys.version_info >= (3, 11) and print(sys.executable)' 2>/dev/null || true
+  PYTHONSAFEPATH=1 "$1" -c 'import sys, venv, ensurepip; sys.version_info >= (3, 11) and print(sys.executable)' \
+    2>/dev/null || true
 }
 
 # Ends with an interpreter: prints it, or becomes it.
@@ -87,14 +90,25 @@ use() {
   exit
 }
 
-# Whether the environment is there, of these requirements, and whole.
+# The version of a Python, such as 3.12; empty if it does not run.
+version_of() {
+  PYTHONSAFEPATH=1 "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null || true
+}
+
+# Whether these requirements are installed, with those of a kind of work or without.
+installed() {
+  [ -f "$venv/.installed$1" ] && [ "$(cat "$venv/.installed$1")" = "$wanted" ]
+}
+
+# Whether the environment is there, of these requirements, and whole. Those of any kind of work include the exhibits'.
 ready() {
-  [ -f "$venv/.installed$extra" ] && [ "$(cat "$venv/.installed$extra")" = "$wanted" ] && has_packages "$venv/bin/python"
+  { installed "$extra" || { [ -z "$extra" ] && { installed "[dev]" || installed "[docs]"; }; }; } &&
+    has_packages "$venv/bin/python"
 }
 
 # Runs a command whose output goes to the log; a signal ends it too.
 logged() {
-  "$@" </dev/null >>"$log" 2>&1 &
+  PYTHONSAFEPATH=1 "$@" </dev/null >>"$log" 2>&1 &
   child=$!
   wait "$child"
 }
@@ -104,7 +118,8 @@ fail_as_logged() {
   if grep -qiE 'name resolution|NewConnectionError|ConnectTimeout|Network is unreachable|ProxyError' "$log"; then
     cause="the package index cannot be reached"
   else
-    cause=$(grep -iE '^ *error: ' "$log" | grep -v 'Ignored the following' | head -n 1 | cut -d : -f 2- | cut -c 2-200)
+    cause=$(grep -iE '^ *error: ' "$log" | grep -vE 'Ignored the following|subprocess-exited-with-error' | head -n 1 |
+      cut -d : -f 2- | cut -c 2-200)
     [ -n "$cause" ] || cause=$(tail -n 1 "$log" | cut -c 1-200)
   fi
   fail "$1 ($cause); the log is $log"
@@ -113,12 +128,13 @@ fail_as_logged() {
 # Makes the environment if it is not there and installs the requirements in it.
 install() {
   if [ -x "$venv/bin/python" ]; then
-    "$venv/bin/python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
+    PYTHONSAFEPATH=1 "$venv/bin/python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
       fail "$venv: not an environment of Python 3.11 or newer; remove it, or name another: VENV=/path/to/folder"
     # An interrupted first call may have left it without pip.
-    "$venv/bin/python" -c 'import pip' 2>/dev/null || logged "$venv/bin/python" -m ensurepip ||
+    PYTHONSAFEPATH=1 "$venv/bin/python" -c 'import pip' 2>/dev/null || logged "$venv/bin/python" -m ensurepip ||
       fail_as_logged "$venv has no pip; remove it and run this again"
   else
+    [ ! -L "$venv/bin/python" ] || fail "$venv: the Python that it was made with is gone; remove it and run this again"
     base=""
     set -- python3 python3.13 python3.12 python3.11
     [ -z "${PYTHON:-}" ] || set -- "$PYTHON"
@@ -131,11 +147,18 @@ install() {
     say "Making $venv with $base$why"
     logged "$base" -m venv "$venv" || fail_as_logged "$venv could not be made"
   fi
-  say "Installing the requirements in $venv, about a minute the first time"
+  lock=$root/locks/$(version_of "$venv/bin/python").txt
+  which=""
+  if [ -n "${UNLOCKED:-}" ]; then
+    which=" (the newest that are allowed)"
+  elif [ ! -f "$lock" ]; then
+    which=" (the newest that are allowed: locks/ has none for this Python)"
+  fi
+  say "Installing the requirements$which in $venv, about a minute the first time"
   if [ -w "$root" ]; then
     set -- -e "$root$extra"
   else # it cannot be installed from here: only what it needs
-    "$venv/bin/python" - "$root/pyproject.toml" "$extra" >"$venv/requirements.txt" <<'PY' || fail "$root/pyproject.toml: cannot be read"
+    PYTHONSAFEPATH=1 "$venv/bin/python" - "$root/pyproject.toml" "$extra" >"$venv/requirements.txt" <<'PY' || fail "$root/pyproject.toml: cannot be read"
 import sys, tomllib
 with open(sys.argv[1], "rb") as file:
     project = tomllib.load(file)["project"]
@@ -143,10 +166,7 @@ print(*project["dependencies"], *project["optional-dependencies"].get(sys.argv[2
 PY
     set -- -r "$venv/requirements.txt"
   fi
-  lock=$root/locks/$("$venv/bin/python" -c 'import sys; print("%d.%d" % sys.version_info[:2])').txt
-  if [ -f "$lock" ] && [ -z "${UNLOCKED:-}" ]; then
-    set -- -c "$lock" "$@"
-  fi
+  [ -n "$which" ] || set -- -c "$lock" "$@"
   PIP_USER=0 logged "$venv/bin/python" -m pip install --disable-pip-version-check "$@" ||
     fail_as_logged "the requirements could not be installed in $venv"
   has_packages "$venv/bin/python" || fail "$venv: packages are missing after they were installed; the log is $log"
@@ -154,22 +174,38 @@ PY
   rm -f "$log"
 }
 
+case ${PYTHON:-} in
+  /* | "") ;;
+  */*) PYTHON=$PWD/$PYTHON ;;
+esac
+
+# Whether a Python is of the version that was asked for, if one was.
+as_asked() {
+  [ -z "${PYTHON:-}" ] || [ "$(version_of "$1")" = "$(version_of "$PYTHON")" ]
+}
+
 active=${VIRTUAL_ENV:-${CONDA_PREFIX:-}}
-if [ -z "${VENV:-}" ] && [ -n "$active" ] && [ -x "$active/bin/python" ] && has_packages "$active/bin/python"; then
+if [ -z "${VENV:-}" ] && [ -n "$active" ] && [ -x "$active/bin/python" ] && as_asked "$active/bin/python" &&
+  has_packages "$active/bin/python"; then
   use "$active/bin/python" "$@"
 fi
 
-wanted=$(cat "$root/pyproject.toml" "$root"/locks/*.txt 2>/dev/null) || true
+wanted=$(echo "$root" && cat "$root/pyproject.toml" "$root"/locks/*.txt 2>/dev/null) || true
 venv=${VENV:-.venv}
 case $venv in /*) ;; *) venv=$root/$venv ;; esac
+venv=${venv%/}
 why=""
-[ -n "${VENV:-}" ] || [ -z "$active" ] || why=" (the active environment, $active, lacks some of the requirements)"
+[ -n "${VENV:-}" ] || [ -z "$active" ] || why=" (the active environment, $active, lacks some of the requirements or is of another Python)"
 if ! ready && [ -z "${VENV:-}" ] && [ ! -w "$root" ]; then
-  data=${HOME:-/tmp}/.local/share
+  data=${HOME:-}/.local/share
   case ${XDG_DATA_HOME:-} in /*) data=$XDG_DATA_HOME ;; esac
+  [ "$data" != /.local/share ] ||
+    fail "$root: cannot be written to, and HOME is not set; name a folder for the environment: VENV=/path/to/folder"
   venv=$data/snn-museum/$(printf %s "${root#/}" | tr / -)/venv # as in exhibits/common/system/places.py
   why=" (this checkout cannot be written to)"
 fi
+[ ! -x "$venv/bin/python" ] || as_asked "$venv/bin/python" ||
+  fail "PYTHON=$PYTHON: not the Python of $venv, $(version_of "$venv/bin/python"); name another folder, such as VENV=.venv-other, or leave PYTHON out"
 if ! ready; then
   log=$venv.log
   { mkdir -p -- "$(dirname -- "$venv")" && touch "$log" "$venv.lock"; } 2>/dev/null ||

@@ -158,9 +158,10 @@ def test_scripts_find_their_own_repository(script, tmp_path):
     assert "--helpp" in said and ("did you mean --help" in said or "--help lists" in said), said
 
 
-FAKE_PYTHON = """#!/bin/sh
+FAKE_PYTHON = r"""#!/bin/sh
 here=$(dirname "$0")
 case "$1 ${2:-}" in
+"-c "*version_info\[:2\]*) echo VERSION ;;
 "-c "*) echo "$0" ;;
 "-m venv") mkdir -p "$3/bin" && cp "$0" "$3/bin/python" ;;
 "-m pip")
@@ -182,7 +183,7 @@ def fresh(museum, tmp_path):
     root = tmp_path / "fresh check"
     shutil.copytree(museum, root)
     python = tmp_path / "my python"
-    python.write_text(FAKE_PYTHON)
+    python.write_text(FAKE_PYTHON.replace("VERSION", f"{sys.version_info[0]}.{sys.version_info[1]}"))
     python.chmod(0o755)
     clean = {name: value for name, value in os.environ.items() if name not in ("VIRTUAL_ENV", "CONDA_PREFIX", "VENV")}
     clean |= {"PYTHON": str(python), "HOME": str(tmp_path / "home")}
@@ -214,9 +215,38 @@ def test_setup_makes_an_environment_once(fresh):
     assert setup("--dev").returncode == 0
     pip = (root / ".venv" / "bin" / "pip").read_text().splitlines()
     assert len(pip) == 2 and pip[0].endswith(f"-e {root}") and pip[1].endswith(f"-e {root}[dev]")
+    assert setup("--docs").returncode == 0 and (root / ".venv" / ".installed").unlink() is None
+    assert setup().stderr == ""  # what the tests need includes what the exhibits need
     (root / ".venv" / "bin" / "packages").unlink()  # an environment that was damaged is mended
     assert "Installing" in setup().stderr and (root / ".venv" / "bin" / "packages").exists()
     assert not list(root.glob(".venv.log"))
+
+
+def test_setup_installs_again_where_the_checkout_was_moved(fresh):
+    root, setup = fresh
+    assert setup().returncode == 0
+    root.rename(moved := root.with_name("moved"))
+    again = run(moved / "setup.sh", env=environment(VENV=".venv", HOME="/none"))
+    assert again.returncode == 0 and "Installing" in again.stderr, again.stderr
+    assert (moved / ".venv" / "bin" / "pip").read_text().splitlines()[-1].endswith(f"-e {moved}")
+
+
+def test_setup_refuses_what_it_would_have_to_ignore(fresh, tmp_path):
+    root, setup = fresh
+    assert setup(VENV="env/").stdout == f"{root}/env/bin/python\n"
+    other = tmp_path / "another python"
+    other.write_text(FAKE_PYTHON.replace("VERSION", "3.99"))
+    other.chmod(0o755)
+    for args, values, words in (
+        (["--dev", "--docs"], {}, "--dev --docs: expected"),
+        ([], {"VENV": "env", "PYTHON": str(other)}, "not the Python of"),
+        ([], {"VENV": "env", "PYTHON": "./another python"}, "not the Python of"),
+        ([], {"VENV": "env", "PYTHON": "/none"}, "PYTHON=/none: not the Python of"),
+    ):
+        assert words in one_line(setup(*args, **values))
+    (root / "env" / "bin" / "python").unlink()
+    (root / "env" / "bin" / "python").symlink_to("/none/python3")
+    assert "the Python that it was made with is gone" in one_line(setup(VENV="env"))
 
 
 def test_an_environment_without_pip_gets_it(fresh, tmp_path):
@@ -238,9 +268,10 @@ def test_an_active_environment_has_to_have_the_versions(version, taken, fresh, t
         info = tmp_path / "other" / f"msgspec-{version}.dist-info"
         info.mkdir(parents=True)
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: msgspec\nVersion: {version}\n")
+    (tmp_path / "operator.py").write_text("print('not the library')\nraise SystemExit(1)")  # in the working folder
     done = setup(VIRTUAL_ENV=str(tmp_path / "active"), PYTHONPATH=str(tmp_path / "other"))
     assert done.stdout == (f"{active}\n" if taken else f"{root}/.venv/bin/python\n"), done.stderr
-    assert ("lacks some of the requirements" in done.stderr) == (not taken)
+    assert ("lacks some of the requirements or is of another" in done.stderr) == (not taken)
 
 
 def test_two_setups_at_once_install_once(fresh):
