@@ -1,6 +1,7 @@
 .DEFAULT_GOAL := help
 EXHIBIT ?= bfa_snn
 python = $(shell ./setup.sh --dev)
+version = $(shell "$(python)" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -15,7 +16,7 @@ test-all: setup ## the quick tests and the slow ones
 	@"$(python)" -m pytest -m ''
 
 test-browser: setup ## the live exhibits in Chromium, which has to be on this machine
-	@"$(python)" -c 'import playwright' 2>/dev/null || "$(python)" -m pip install --quiet playwright
+	@"$(python)" -c 'import playwright' 2>/dev/null || "$(python)" -m pip install --quiet $(if $(UNLOCKED),,-c locks/$(version).txt) playwright
 	@"$(python)" -m pytest tests/browser -n 0
 
 lint: setup ## style and types of the code
@@ -52,9 +53,8 @@ doctor: setup ## versions, hardware, data, a self-test of every exhibit: what to
 	@"$(python)" exhibits/common/scripts/doctor.py
 
 locks: setup ## notes the versions that are installed, for everyone's setup: after UNLOCKED=1 make setup, and the tests
-	@version=$$("$(python)" -c 'import sys; print("%d.%d" % sys.version_info[:2])') && \
-	  { echo "# Tested with Python $$version; setup.sh installs these versions, \`make locks\` notes them."; \
-	    "$(python)" -m pip freeze --exclude-editable; } >"locks/$$version.txt"
+	@{ echo "# Tested with Python $(version); setup.sh installs these versions, \`make locks\` notes them."; \
+	   "$(python)" -m pip freeze --exclude-editable; } >locks/new.tmp && mv locks/new.tmp "locks/$(version).txt"
 
 results: setup ## trains an EXHIBIT for every row of its results table (hours): make results EXHIBIT=bfa_snn
 	@[ -f "exhibits/$(EXHIBIT)/results.py" ] || { echo "error: EXHIBIT=$(EXHIBIT): no exhibit, or it has no results.py" >&2; exit 2; }

@@ -1,9 +1,7 @@
-"""Command lines and config.json."""
+"""What configurations hold: recipes, data sets, types, config.json."""
 
 import dataclasses
-import io
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,6 @@ from exhibits.bfa_snn.config import Config
 from exhibits.common.data.datasets import MNIST
 from exhibits.common.experiment.config import from_json, to_json
 from exhibits.common.experiment.flags import from_command_line
-from exhibits.common.system.commandline import Parser, path
 from exhibits.common.system.errors import UserError
 from exhibits.common.system.places import REPOSITORY
 from exhibits.glsnn import config as deep_config
@@ -139,93 +136,6 @@ def test_glsnn_recipe_follows_the_data_set_unless_it_is_named(capsys):
     assert "(default: fashion_mnist)" in capsys.readouterr().out
 
 
-def test_help_begins_with_what_is_changed_most(capsys):
-    with pytest.raises(SystemExit):
-        from_command_line(bfa_config.Config, ["--recipe", "best", "-h"])
-    said = capsys.readouterr().out
-    flags = ("--recipe", "--epochs", "--hid_dim", "--eta_gain", "--seed", "--dataset", "--exp_dir")
-    places = [said.index(f"{flag} ") for flag in flags]
-    assert places == sorted(places) and "(default: 64.0)" in said
-    groups = ["training", "network", "learning", "start", "data", "running"]
-    assert re.findall(rf"({'|'.join(groups)}) options", said) == groups
-
-
-def test_help_shows_unit_and_default_of_every_field(capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "1000")
-    with pytest.raises(SystemExit) as stop:
-        from_command_line(Config, ["--help"])
-    said = " ".join(capsys.readouterr().out.split())
-    assert stop.value.code == 0
-    for field in dataclasses.fields(Config):
-        assert f"--{field.name} " in said
-    for text in ("Membrane time constant, ms (paper). (default: 20.0)", "Firing threshold, mV (paper). (default: 0.4)"):
-        assert text in said
-    for flag in (
-        "--dataset {mnist,fashion_mnist}",
-        "--classes NAME [NAME ...]",
-        "--eta FLOAT [FLOAT ...]",
-        "--dataX PATH",
-    ):
-        assert f"{flag} " in said
-    assert "None" not in said and "(default: )" not in said
-
-
-@pytest.mark.parametrize(
-    ("args", "said"),
-    [
-        ("--dev 10%", "--dev 10%: expected a number"),
-        ("--n 1.5", "--n 1.5: expected an integer"),
-        ("--size 6", "--size: expected 2 values"),
-        ("--kind pge", "--kind pge: expected page, best; did you mean page?"),
-        ("--kind", "--kind: expected at least one value"),
-        ("--dev", "--dev: expected one value"),
-        ("--out=", "--out: empty; expected a path"),
-        ("--sice 6 6 RUN", "--sice: unknown flag; did you mean --size?"),
-        ("RUN more", "more: nothing expects it"),
-        ("", "expected RUN"),
-    ],
-)
-def test_command_lines_without_a_configuration_speak_as_plainly(args, said):
-    parser = Parser("Half (50 %) of it.")
-    assert "Half (50 %) of it." in parser.format_help()
-    parser.add_argument("run", metavar="RUN")
-    parser.add_argument("--dev", type=float)
-    parser.add_argument("--n", type=int)
-    parser.add_argument("--size", type=int, nargs=2)
-    parser.add_argument("--kind", nargs="+", choices=["page", "best"])
-    parser.add_argument("--out", type=path)
-    with pytest.raises(UserError) as refused:
-        parser.parse_args(args.split())
-    assert str(refused.value) == f"{said} (--help says more)"
-
-
-@pytest.mark.parametrize(
-    ("args", "said"),
-    [
-        ("--epoch 2", "--epoch: unknown flag; did you mean --epochs?"),
-        ("--epochs 2 --exp-dirs=x", "--exp-dirs: unknown flag; did you mean --exp_dir?"),
-        ("-seed 3", "-seed: unknown flag; did you mean --seed?"),
-        ("--hid_dims 30 20", "--hid_dims: unknown flag; did you mean --hid_dim?"),
-        ("--colour red", "--colour: unknown flag"),
-        ("--exp-dir x --T many", "--T many: expected an integer"),
-        ("--eta 1 -inf --T many", "--T many: expected an integer"),
-    ],
-)
-def test_for_an_unknown_flag_the_nearest_is_suggested(args, said):
-    with pytest.raises(UserError) as refused:
-        from_command_line(Config, args.split())
-    assert str(refused.value).startswith(said) and str(refused.value).endswith("(--help lists the flags)")
-    assert ("did you mean" in said) == ("did you mean" in str(refused.value))
-
-
-@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
-def test_a_recipe_that_does_not_exist_is_told_those_that_do(encoding, monkeypatch):
-    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(io.BytesIO(), encoding=encoding))  # decides on tyro's frames
-    with pytest.raises(UserError) as refused:
-        from_command_line(Config, ["--recipe", "Best"])
-    assert str(refused.value) == "--recipe Best: expected page, best; did you mean best? (--help lists the flags)"
-
-
 @pytest.mark.parametrize("data", [[], ["--dataset", "fashion_mnist"], [*OWN, "--classes", "a", "b"]], ids=str)
 def test_json_round_trip(data, tmp_path):
     values = ["--hid_dim", "3", "4", "--eta", "0.1", "0.2", "0.3", "--encoder", "rate", "--tau_m", "7"]
@@ -347,28 +257,3 @@ def test_lists_numpys_numbers_and_texts_become_what_fields_declare(tmp_path):
     assert config == from_command_line(bfa_config.Config, flags)
     assert [type(value) for value in (*config.hid_dim, config.eta_gain, config.seed)] == [int, int, float, int]
     assert hash(config) == hash(dataclasses.replace(config))
-
-
-@pytest.mark.parametrize(
-    ("args", "said"),
-    [
-        (["--exp_dir="], "--exp_dir=: expected a value, got nothing"),
-        (["--exp_dir", ""], "--exp_dir: expected a value, got nothing"),
-        (["--dale", "True"], "--dale True: takes no value; give --dale alone, or leave it out"),
-        (["--dale=False"], "--dale False: takes no value"),
-        (
-            ["--dataset", "fashion-mnist"],
-            "--dataset fashion-mnist: expected mnist, fashion_mnist; did you mean fashion_m",
-        ),
-        (["--T=5", "--schedule=step"], "--schedule step: expected constant, cosine "),
-        (["--hid_dim", "500,500"], "--hid_dim 500,500: expected integers separated by spaces"),
-        (["--eta", "0.1,0.2"], "--eta 0.1,0.2: expected numbers separated by spaces"),
-        (["--seed", "1.5"], "--seed 1.5: expected an integer"),
-        (["--seed", "1", "2"], "--seed 1 2: expected an integer"),
-        (["--eta_gain=x"], "--eta_gain x: expected a number"),
-    ],
-    ids=str,
-)
-def test_values_that_cannot_be_are_named_with_their_flag(args, said):
-    with pytest.raises(UserError, match=f"^{said}"):
-        from_command_line(bfa_config.Config, args)

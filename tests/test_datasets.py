@@ -120,7 +120,7 @@ def test_no_file_is_left_behind(mnist):
     ("flags", "arguments", "code", "word"),
     [
         ([], ["mnist", "--help"], 0, "--source DIR"),
-        ([], ["cifar"], 2, "'cifar'"),
+        ([], ["cifar"], 2, "cifar: expected"),
         ([], ["fashion_mnist", "--source", "nowhere"], 2, "nowhere: expected train-images"),
         (["-I", "-S"], ["mnist"], 2, "numpy is not installed"),
     ],

@@ -108,6 +108,7 @@ NOT_RUN = {
     r"\S*python -c .*|(JAX|CUDA|XLA)_\w+=.*": "for a GPU",
     r"sbatch .*": "for Slurm",
     r"make (test-all|lint test-all faults fuzz|help)|\.venv/bin/python -m pytest .*": "the tests themselves",
+    r"VENV=\S+ PYTHON=\S+ make .*": "the tests with another Python",
     r"make test-browser": "needs Chromium",
     r"make (bench|bench-peers|faults|results .*)": "hours, or a machine on which nothing else runs",
     r".*(studies/nll|glsnn/results|benchmarks/readme)\.py.*": "writes what test_readme.py compares",

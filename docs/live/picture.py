@@ -19,7 +19,7 @@ def main() -> None:
         from PIL import Image
         from playwright.sync_api import expect, sync_playwright
     except ImportError:
-        raise UserError("playwright is not installed: pip install -e '.[browser]'") from None
+        raise UserError(f"playwright is not installed: {sys.executable} -m pip install playwright") from None
     browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if browser is None:
         raise UserError("there is no Chromium on this machine: install it, for instance by apt-get install chromium")

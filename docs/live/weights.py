@@ -17,6 +17,8 @@ DEFAULTS = {"bfa_snn": "exhibits/bfa_snn/pretrained/best", "glsnn": "exhibits/gl
 D, C = 784, 10
 SAMPLES, HELD_OUT, LESSONS = 2, 20, 40  # digits of each class
 
+CREDIT = "// Images of MNIST by Y. LeCun, C. Cortes and C. J. C. Burges, CC BY-SA 3.0, repackaged: see NOTICE.\n"
+
 
 def main() -> None:
     """Writes the files."""
@@ -50,7 +52,8 @@ def write(path: Path, name: str, value: dict) -> None:
     text = json.dumps(value, separators=(",", ":"))
     with replacing(path) as file:
         file.write(
-            f"// Written by docs/live/weights.py.\nglobalThis.Museum ??= {{}};\nMuseum.{name} = {text};\n".encode()
+            f"// Written by docs/live/weights.py.\n{CREDIT if name == 'digits' else ''}"
+            f"globalThis.Museum ??= {{}};\nMuseum.{name} = {text};\n".encode()
         )
     print(f"{path.name}: {path.stat().st_size:,} bytes")
 

@@ -6,7 +6,9 @@ import pytest
 
 from .conftest import MINUTES
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install -e '.[browser]'")
+sync_api = pytest.importorskip(
+    "playwright.sync_api", reason="playwright is not installed: make test-browser installs it"
+)
 expect = sync_api.expect
 
 # A clear digit of each class, as strokes on a pad of 280 x 280.

@@ -13,7 +13,7 @@ import numpy as np
 from exhibits.common.data.form import combined
 from exhibits.common.system.errors import UserError
 from exhibits.common.system.files import open_regular, write_array
-from exhibits.common.system.places import REPOSITORY, writable_home
+from exhibits.common.system.places import CHECKOUT, REPOSITORY, writable_home
 
 Name = Literal["mnist", "fashion_mnist"]
 DATA = REPOSITORY / "data"
@@ -68,7 +68,9 @@ SOURCES: dict[Name, Source] = {
             "testY": "2f8f366b93e2a655c1c1a74771f505326f2624697831cf9c8112282bd6c49b7e",
         },
         folders=(DATA / "mnist",),
-        hint="restore data/mnist from the repository: git checkout -- data/mnist",
+        hint="restore data/mnist from the repository: git checkout -- data/mnist"
+        if CHECKOUT
+        else "they come with the museum's repository: clone it, or give data of your own",
     ),
     "fashion_mnist": Source(
         md5=(

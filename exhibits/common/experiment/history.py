@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ TAGS = {"trAcc": "accuracy/train", "acc": "accuracy/dev", "trNll": "nll/train", 
 def require_board() -> None:
     """Refuses to write for TensorBoard without the package, before a run begins; who only reads a run needs none."""
     if find_spec("tensorboardX") is None:
-        raise UserError("--tensorboard: tensorboardX is not installed; pip install -e '.[tensorboard]'")
+        raise UserError(f"--tensorboard: tensorboardX is not installed; {sys.executable} -m pip install tensorboardX")
 
 
 class HistoryFiles:

@@ -13,7 +13,7 @@ from typing import Any
 from exhibits.common.system.environment import cpus
 from exhibits.common.system.places import REPOSITORY
 
-PACKAGES = ("ngclearn", "ngcsimlib", "jax", "jaxlib", "numpy", "scikit-learn", "numba")
+PACKAGES = ("ngclearn", "ngcsimlib", "jax", "jaxlib", "numpy", "scikit-learn", "numba", "snn-museum")
 
 
 def now() -> str:
@@ -70,7 +70,7 @@ def processor() -> str:
 
 
 def git_commit() -> str | None:
-    """Commit of the repository, with a + if files differ from it; None outside of one."""
+    """Commit of the museum's repository, with a + if files differ from it; None if the code is in none of its own."""
 
     def git(*args: str) -> str:
         return subprocess.run(
@@ -78,6 +78,8 @@ def git_commit() -> str | None:
         ).stdout.strip()
 
     try:
+        if not os.path.samefile(git("rev-parse", "--show-toplevel"), REPOSITORY):
+            return None
         return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
     except (OSError, subprocess.SubprocessError):
         return None

@@ -196,7 +196,7 @@ def _on_cluster(address: str, where: str, tasks: Sequence[Task]) -> Iterator[tup
     try:
         from distributed import Client, as_completed
     except ImportError:
-        raise UserError("--scheduler: Dask is not installed; pip install -e '.[cluster]'") from None
+        raise UserError(f"--scheduler: Dask is not installed; {sys.executable} -m pip install distributed") from None
     try:
         client = Client(address, timeout=5)
     except Exception as error:  # ImportError, TypeError, ValueError, ...: each protocol has its own

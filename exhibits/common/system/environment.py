@@ -204,9 +204,14 @@ def cpus(root: Path = Path("/")) -> int:
     Args:
         root: of the file system.
     """
-    n = len(os.sched_getaffinity(0))
+    n = _processors()
     quota = _quota(root)
     return n if quota is None else max(1, min(n, math.ceil(quota)))
+
+
+def _processors() -> int:
+    """Processors that the operating system lets this process use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _quota(root: Path) -> float | None:
@@ -234,6 +239,6 @@ def _share_processors() -> None:
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     n = cpus()
-    if n < len(os.sched_getaffinity(0)):
+    if n < _processors():
         for name in ("NUMBA_NUM_THREADS", "NPROC", "OMP_NUM_THREADS"):  # Numba, XLA, the linear algebra of NumPy
             os.environ.setdefault(name, str(n))

@@ -1,9 +1,11 @@
-"""Where files go: beside the code, or among the user's own data where a checkout cannot be written to."""
+"""Where files go: beside the code in a checkout, or among the user's own data where there is none that can be written
+to."""
 
 import os
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[3]
+CHECKOUT = (REPOSITORY / "pyproject.toml").is_file()  # or it is installed as a package
 
 
 def exhibits() -> list[str]:
@@ -19,19 +21,22 @@ def user_home() -> Path:
 
 
 def writable_home(folder: Path, name: str) -> Path:
-    """`folder/name`, or the place of that name in the user's own folder if that one cannot be written to.
+    """`folder/name` of a checkout, or its place in the user's own folder if it is in none or cannot be written to.
 
     Args:
         folder: of the repository.
         name: of a folder in it that may have to be made.
     """
     path = folder / name
-    if os.access(path if path.is_dir() else folder, os.W_OK) or not folder.is_relative_to(REPOSITORY):
+    if not folder.is_relative_to(REPOSITORY):
+        return path
+    if CHECKOUT and os.access(path if path.is_dir() else folder, os.W_OK):
         return path
     return user_home() / path.relative_to(REPOSITORY)
 
 
 def say_if_elsewhere(path: Path) -> None:
-    """One line if a folder is among the user's own data because the checkout cannot be written to."""
+    """One line if a folder is among the user's own data."""
     if path.is_relative_to(user_home()):
-        print(f"The checkout cannot be written to: the run is in {path}", flush=True)
+        why = "The checkout cannot be written to" if CHECKOUT else "The museum is an installed package"
+        print(f"{why}: the run is in {path}", flush=True)
