@@ -75,6 +75,17 @@ def test_errors_are_recorded_for_labels_that_are_given(make_circuit):
         network.record(x, {"e": "e2.dmu"}, y=y[:3])
 
 
+def test_targets_of_the_hidden_layers_are_recorded_for_labels_that_are_given(folders):
+    network, (x, y) = GLSNN.load(folders["glsnn"]), make_patterns(3)
+    before = network.get_parameters()["W1.weights"]
+    seen = network.record(x, {"e1": "e1.dmu", "e2": "e2.dmu", "target": "F1.outputs", "rate": "z1.rate"}, y=y)
+    assert all(np.abs(seen[name]).max() > 0 for name in ("e1", "e2"))
+    assert (seen["target"][:, -1] != seen["rate"][:, -1]).any()  # rates are complete at the last step
+    other = network.record(x, {"e1": "e1.dmu"}, y=np.roll(y, 1, axis=1))
+    assert (other["e1"] != seen["e1"]).any()
+    np.testing.assert_array_equal(network.get_parameters()["W1.weights"], before)
+
+
 def test_currents_of_synapses_with_opposite_signs_add_up(make_circuit):
     x, _ = make_patterns(8)
     for hid_dim in ((20,), (20, 15)):

@@ -120,7 +120,9 @@ def test_time_to_accuracy_by_hand():
     ]
     assert "| not reached (80.00 % after 3 s) |" in lines[6]
     assert "libraries stopped at the first measurement after 60 s; a chip." in lines[-1]
-    assert "after 2 s of learning (`--recipe best --epochs 1`), and 98 % after 4 s" in accuracy.glance(rows)
+    said = accuracy.glance(rows)
+    assert "after 2 s of learning (`--recipe best --epochs 1`), and 98 % after 4 s" in said
+    assert "With the page's own recipe it takes 4 s here. The page reports" in said
     with pytest.raises(UserError, match=r"no recipe .* 98 %"):
         accuracy.glance({"best-1": rows["best-1"]})
     assert accuracy.ms_per_minibatch({"curves": [quick, never]}) == pytest.approx(1e3 * 11 / (4 * 50))

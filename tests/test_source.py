@@ -82,6 +82,12 @@ def test_rooms_import_in_one_direction():
                 assert not inside(known, f"exhibits.common.{other.removesuffix('.py')}"), f"{path} imports {other}"
 
 
+def test_the_list_of_rooms_names_every_file():
+    table = (REPOSITORY / "exhibits" / "README.md").read_text().partition("## What is in `common/`")[2]
+    for path in (REPOSITORY / "exhibits" / "common").glob("*/*.py"):
+        assert path.name == "__init__.py" or f"`{path.name}`" in table, path
+
+
 def test_the_search_finds_what_it_should():
     text = "import pickle\nfrom dill import load\nexec('1')\nnp.load(f)\nnp.load(f, allow_pickle=True)\nx.exec()\n"
     assert [line for line, _ in faults(ast.parse(text))] == [1, 2, 3, 4, 5]

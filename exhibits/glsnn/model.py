@@ -161,7 +161,7 @@ class GLSNN(Network[CircuitConfig]):
     def present(self, run: Run, x: jax.Array, y: jax.Array) -> Answer:
         self.begin(run, x, y)
         self.forward(run)
-        if run.learn:
+        if run.learn or run.watch:  # whoever records may ask for targets and errors
             run.once(self.feedback, self.evolve)
         spikes = {n: run[cell.count] for n, cell in self.z.items()}
         if self.z0:
