@@ -1,5 +1,7 @@
 """Exhibits as a library: opened from a run's folder, in other folders, in a notebook's kernel, in threads."""
 
+import copy
+import pickle
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -212,6 +214,16 @@ def test_weights_are_no_patterns_even_of_as_many_cells(make_circuit):
     network = make_circuit(hid_dim=(8,), batch_size=8)
     with pytest.raises(UserError, match=r"W2\.weights: has no value for each pattern"):
         network.record(make_patterns(8)[0], {"w": "W2.weights"})
+
+
+def test_networks_are_pickled_and_copied(network):
+    x, y = make_patterns(16)
+    expected, said = network.predict_proba(x, calibrated=True), repr(network)
+    for other in (pickle.loads(pickle.dumps(network)), copy.deepcopy(network)):
+        np.testing.assert_array_equal(other.predict_proba(x, calibrated=True), expected)
+        assert repr(other) == said and other is not network
+        other.learn(x, np.roll(y, 1, axis=1))
+    np.testing.assert_array_equal(network.predict_proba(x, calibrated=True), expected)
 
 
 def test_parameters_that_do_not_fit(network):

@@ -79,6 +79,13 @@ class Network(Circuit[Config]):
         network.form, network._seed = form, config.seed
         return network
 
+    def __reduce__(self) -> tuple:
+        """For pickling and copying: a network is its values and parameters, and is wired anew from them."""
+        parameters = jax.tree.map(np.asarray, self.get_parameters())
+        known = {name: getattr(self, name) for name in Network.__annotations__ if name != "CONFIG"}
+        made = (self.sizes[0], self.sizes[-1], self.config, self.n_updates, self.picture)
+        return _rewired, (type(self), made, parameters, known)
+
     def __repr__(self) -> str:
         further = f", then on {self._further} more patterns" if self._further else ""
         return f"{type(self).__name__}({self.summary}; {self._trained}{further})"
@@ -212,3 +219,11 @@ class Network(Circuit[Config]):
         ):
             raise UserError(f"{where}: has no value for each pattern and cell; get_parameters() gives weights")
         return compartment
+
+
+def _rewired(kind: type[Network], made: tuple, parameters: dict[str, Any], known: dict[str, Any]) -> Network:
+    """A network that was pickled or copied."""
+    network = kind(None, *made)
+    network.set_parameters(parameters)
+    vars(network).update(known)
+    return network
