@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from exhibits.common.report.analysis import chosen_cells, embed, stratified
+from exhibits.common.report.analysis import chosen_cells
+from exhibits.common.report.codes import embed, stratified
 
 
 def test_equal_codes_stay_together_and_others_apart():

@@ -3,13 +3,12 @@
 import dataclasses
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-from sklearn.decomposition import PCA
-from sklearn.manifold import TSNE
 from sklearn.metrics import confusion_matrix
 
 from exhibits.common.circuit.seeds import Keys
@@ -29,6 +28,7 @@ from exhibits.common.experiment.schema import Identity, RunLog
 from exhibits.common.library.network import Network
 from exhibits.common.ngc import Compartment, place
 from exhibits.common.report import plots
+from exhibits.common.report.codes import place_codes
 from exhibits.common.report.diagram import draw_circuit, parts_of
 from exhibits.common.report.page import write_report
 from exhibits.common.report.pictures import Album, add_curves, caption_of
@@ -202,11 +202,20 @@ def analyze(kind: type[TrainingConfig], model: type[Network], analysis: Analysis
     write_json(seen.folder / f"{stem}_analysis.json", {"sha256": seen.sha256} | result)
 
     album = Album(seen.folder, stem, caption_of(seen.config, network.summary, trained.epoch), analysis.format)
-    add_curves(album, exp, seen.config, seen.log)
-    _add_predictions(album, seen, result, readout, calibrated, trained.temperature)
-    _add_cells(album, seen, network, readout)
-    if network.hidden:
-        _add_codes(album, seen, readout, analysis.tsne_patterns)
+    with ThreadPoolExecutor(1) as beside:
+        placed = None
+        if network.hidden:  # t-SNE leaves Python to others most of the time
+            n, seed = analysis.tsne_patterns, seen.config.seed
+            placed = beside.submit(place_codes, readout.rates[-1], seen.patterns.y.argmax(axis=1), n, seed)
+        add_curves(album, exp, seen.config, seen.log)
+        _add_predictions(album, seen, result, readout, calibrated, trained.temperature)
+        _add_cells(album, seen, network, readout)
+        if placed is not None:
+            points, labels, how = placed.result()
+            which = f"{len(points):,} of {len(patterns.x):,} patterns"
+            title = f"Rate codes of hidden layer z{len(readout.rates)}, {of}, {which}"
+            codes = plots.draw_codes(points, labels, seen.classes, title, how)
+            album.add("codes", codes, "Rate codes of the last hidden layer: patterns of like codes lie close together.")
     page = seen.folder / "report.html"
     write_report(page, seen.config, seen.log, result, album, draw_circuit(network), time.perf_counter() - start)
     print("Pictures:", *(picture.path for picture in album.pictures.values()), sep="\n  ")
@@ -302,47 +311,3 @@ def chosen_cells(spikes: np.ndarray, n: int = 4) -> list[int]:
     chosen = [unlike[place] for place in np.unique(np.linspace(0, len(unlike) - 1, n).astype(int))] if unlike else []
     chosen += [cell for cell in order if cell not in chosen][: n - len(chosen)]
     return sorted(map(int, chosen), key=lambda cell: -spikes[cell])
-
-
-def _add_codes(album: Album, seen: Subject, readout: Readout, n: int) -> None:
-    """The last hidden layer's rate codes in the plane."""
-    labels = seen.patterns.y.argmax(axis=1)
-    chosen = stratified(labels, n or len(labels))
-    which = f"{len(chosen):,} of {len(labels):,} patterns"
-    print(f"Placing the rate codes of {len(chosen)} of {len(labels)} patterns by t-SNE", flush=True)
-    codes = readout.rates[-1][chosen]
-    points, how = embed(codes, seen.config.seed)
-    distinct = len(np.unique(codes, axis=0))
-    if distinct < len(codes):
-        how += f"\n{distinct:,} distinct codes: patterns of the same code lie in clumps and chains"
-    title = f"Rate codes of hidden layer z{len(readout.rates)}, {seen.of}, {which}"
-    about = "Rate codes of the last hidden layer: patterns of like codes lie close together."
-    album.add("codes", plots.draw_codes(points, labels[chosen], seen.classes, title, how), about)
-
-
-def stratified(labels: np.ndarray, n: int) -> np.ndarray:
-    """Places of n of N patterns, ascending: of each class its share, to within one pattern, at even distances.
-
-    Args:
-        labels: (N,) numbers of the classes.
-        n: how many; all if there are no more.
-    """
-    N = len(labels)
-    by_class = np.argsort(labels, kind="stable")
-    return np.sort(by_class[np.arange(min(n, N)) * N // min(n, N)])
-
-
-def embed(codes: np.ndarray, seed: int) -> tuple[np.ndarray, str]:
-    """Rate codes (N, H) as points in the plane (N, 2), by t-SNE of their first 50 principal components; and how."""
-    components = min(50, *codes.shape)
-    if np.ptp(codes, axis=0).max() == 0:  # a silent layer, say: scikit-learn's t-SNE would divide by 0 and crash
-        return np.zeros((len(codes), 2)), "all codes are equal"
-    reduced = PCA(components, random_state=seed).fit_transform(codes)
-    if len(codes) < 3 or components < 2:
-        missing = np.zeros((len(codes), max(0, 2 - reduced.shape[1])), reduced.dtype)
-        return np.hstack([reduced[:, :2], missing]), "principal components"
-    perplexity = min(30.0, (len(codes) - 1) / 3)
-    # A larger angle and fewer iterations than scikit-learn's defaults: the same clusters in a third of the time.
-    tsne = TSNE(perplexity=perplexity, angle=0.8, max_iter=500, random_state=seed, n_jobs=-1)
-    points = tsne.fit_transform(reduced)
-    return points, f"t-SNE of the first {components} principal components, perplexity {perplexity:.3g}"
