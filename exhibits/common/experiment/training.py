@@ -29,6 +29,8 @@ from exhibits.common.system.environment import settings
 from exhibits.common.system.errors import UserError
 from exhibits.common.system.interruption import stoppable
 
+DEEP = 50  # hidden layers that take a minute to compile
+
 
 def identity_of(circuit: Circuit, config: TrainingConfig, data: DataSet) -> Identity:
     """All that the numbers of a run depend on."""
@@ -152,6 +154,8 @@ class _Run:
         size, n = self.circuit.batch_size, len(self.train.x)
         if size > n:
             print(f"Batch   {size} exceeds the {n} patterns: an epoch is one update, as slow as for {size} patterns")
+        if (n_hidden := len(self.circuit.hidden)) > DEEP:
+            print(f"Depth   {n_hidden} hidden layers: they are compiled first, which takes minutes")
         print(f"Folder  {self.folder.path}", flush=True)
 
     def _begin(self) -> None:
