@@ -6,7 +6,6 @@ import jax
 import numpy as np
 import pytest
 from conftest import make_patterns, presented
-from jax import numpy as jnp
 from ngclearn.components import BernoulliCell, DenseSynapse, GaussianErrorCell, HebbianSynapse
 from reference_glsnn import Adam, Values, forward, gradients, receptive_fields
 
@@ -24,16 +23,16 @@ def make_glsnn(kind=None, *, seed=0, n_pixels=36, n_classes=4, n_updates=100, **
     circuit = (kind or GLSNN)(jax.random.PRNGKey(seed), n_pixels, n_classes, config, n_updates)
     # Larger weights than at the start of training, so that every layer of so small a circuit fires.
     rng = np.random.default_rng(seed)
-    start = circuit.get_parameters()
+    start = parameters(circuit)
     for n in circuit.layers:
         start[f"W{n}.weights"] = start[f"W{n}.weights"] * 1.8 + rng.normal(0.05, 0.1, start[f"W{n}.weights"].shape)
         start[f"W{n}.biases"] = rng.normal(0.1, 0.1, start[f"W{n}.biases"].shape)
         # Adam in mid-run: at rest it turns a gradient that is nothing but rounding into a full step.
         m, u, _ = start[f"W{n}.opt_params"]
-        mask = circuit[f"W{n}"].mask.get()  # elsewhere there is nothing to learn and nothing to remember
+        mask = np.asarray(circuit[f"W{n}"].mask.get())  # elsewhere there is nothing to learn and nothing to remember
         start[f"W{n}.opt_params"] = ([mask * (m[0] + 0.1), m[1] + 0.1], [mask * (u[0] + 1e-3), u[1] + 1e-3], 10.0)
         start[f"W{n}.weights"] = start[f"W{n}.weights"] * mask
-    circuit.set_parameters(jax.tree.map(lambda a: jnp.asarray(a, jnp.float32), start))
+    circuit.set_parameters(jax.tree.map(np.float32, start))
     return circuit
 
 
@@ -64,13 +63,10 @@ def as_reference(circuit):
     [
         {},
         {"hid_dim": (30,)},
-        {"hid_dim": (14, 13, 12, 11, 10), "T": 6},
-        {"T": 25, "dt": 0.5, "tau_m": 3.0, "thr": 0.4, "surr_a": 1.5, "lr_target": 0.7},
+        {"hid_dim": (24, 20, 16, 20), "T": 6},
+        {"batch_size": 3, "T": 25, "dt": 0.5, "tau_m": 3.0, "thr": 0.4, "surr_a": 1.5, "lr_target": 0.7},
         {"n_feedback": 0},
-        {"n_feedback": 1, "schedule": "constant", "eta": 3e-3},
-        {"weight_decay": 0.3},
-        {"in_dropout": 0.25, "hid_dropout": 0.5},
-        {"batch_size": 3},
+        {"n_feedback": 1, "schedule": "constant", "eta": 3e-3, "in_dropout": 0.25, "hid_dropout": 0.5},
         {"receptive_field": 3, "weight_decay": 0.3},
         {"centre": 0.2, "in_dropout": 0.25, "hid_dropout": 0.5},
         {"centre": 0.2, "receptive_field": 3, "n_feedback": 1},
@@ -83,11 +79,11 @@ def test_minibatch_update_equals_numpy_in_every_layer(values):
     plastic = (*taught(circuit), circuit.layers[-1])
     for step in range(3):
         start = parameters(circuit)
-        x, y = make_patterns(c.batch_size, seed=step)
+        x, y = make_patterns(c.batch_size - step, seed=step)  # minibatches after the first are partial
         keys = jax.random.split(jax.random.fold_in(key, 0), len(circuit.sizes))
         silent = [c.in_dropout] + [c.hid_dropout] * len(circuit.hidden)
         shapes = [(c.batch_size, size) for size in circuit.sizes]
-        gates = [np.array(dropout_gate(*each)) for each in zip(keys, shapes, silent, strict=False)]
+        gates = [np.array(dropout_gate(*each))[: len(x)] for each in zip(keys, shapes, silent, strict=False)]
         means = [start.get(f"W{n}.mean", 0.0) for n in circuit.layers]
         expected = gradients(*as_reference(circuit)[:3], x, y, as_reference(circuit)[3], gates, means)
         seen = receptive_fields(6, 6, circuit.sizes[1], c.receptive_field)
@@ -114,7 +110,8 @@ def test_minibatch_update_equals_numpy_in_every_layer(values):
             weights, biases = forward_weights(circuit, start)
             rates, _ = forward(weights, biases, x, as_reference(circuit)[3], gates, means)
             for n in plastic:
-                mean = means[n - 1] + c.centre * (rates[n - 1] - means[n - 1]).mean(axis=0, keepdims=True)
+                moved = (rates[n - 1] - means[n - 1]).sum(axis=0, keepdims=True) / c.batch_size
+                mean = means[n - 1] + c.centre * moved
                 np.testing.assert_allclose(learnt[f"W{n}.mean"], mean, rtol=1e-4, atol=1e-6)
                 assert step == 0 or np.abs(means[n - 1]).max() > 0.01
         np.testing.assert_array_equal(learnt["W1.weights"] * (1 - seen), 0)
@@ -123,8 +120,8 @@ def test_minibatch_update_equals_numpy_in_every_layer(values):
 
 
 def test_full_size_minibatch_equals_numpy():
-    # 784-800-800-800-10, batch 100: rounding may move a few spikes by a step, so compare in norm.
-    config = CircuitConfig(**PLAIN)
+    # 784-800-300-200-10, batch 100: rounding may move a few spikes by a step, so compare in norm.
+    config = CircuitConfig(hid_dim=(800, 300, 200), **PLAIN)
     circuit = GLSNN(jax.random.PRNGKey(1), 784, 10, config, 500)
     x, y = make_patterns(1000, n_pixels=784, n_classes=10)
     circuit.read(x, y, jax.random.PRNGKey(5), learn=True)  # so that all layers fire
@@ -244,11 +241,9 @@ def test_bernoulli_rates_are_those_of_the_pixels():
     assert np.any(out["spikes0"] != again["spikes0"])
 
 
-@pytest.mark.parametrize("encoder", ["direct", "bernoulli"])
-def test_learns_and_feedback_stays(encoder):
-    circuit = GLSNN(
-        jax.random.PRNGKey(2), 36, 4, CircuitConfig(hid_dim=(60, 50, 40), batch_size=16, encoder=encoder), 450
-    )
+def test_learns_and_feedback_stays():
+    config = CircuitConfig(hid_dim=(60, 50, 40), batch_size=16, encoder="bernoulli")
+    circuit = GLSNN(jax.random.PRNGKey(2), 36, 4, config, 450)
     x, y = make_patterns(480)
     start = parameters(circuit)
     first = presented(circuit, x[:160], y[:160])
@@ -262,26 +257,6 @@ def test_learns_and_feedback_stays(encoder):
         np.testing.assert_array_equal(circuit[f"F{n}"].weights.get(), start[f"F{n}.weights"])
     for n in (1, 2, 3, 4):
         assert np.any(circuit[f"W{n}"].weights.get() != start[f"W{n}.weights"])
-
-
-def test_evaluation_changes_and_silences_nothing():
-    circuit = make_glsnn(in_dropout=0.5, hid_dropout=0.5)
-    x, y = make_patterns(20)
-    start = parameters(circuit)
-    one, two = (circuit.read(x, y, jax.random.PRNGKey(seed), detail=True) for seed in (0, 1))
-    for name, value in one.items():
-        np.testing.assert_array_equal(value, two[name])
-    jax.tree.map(np.testing.assert_array_equal, parameters(circuit), start)
-
-
-def test_padding_does_not_teach():
-    x, y = make_patterns(5)
-    after = []
-    for size in (5, 64):
-        circuit = make_glsnn(seed=4, batch_size=size)
-        circuit.read(x, y, jax.random.PRNGKey(0), learn=True)
-        after.append(parameters(circuit))
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), *after)
 
 
 def test_learning_rate_goes_down_along_half_a_cosine():
@@ -299,7 +274,7 @@ def test_learning_rate_goes_down_along_half_a_cosine():
     np.testing.assert_array_equal(before["W4.biases"], after["W4.biases"])  # the last one, by a rate of 0
 
 
-@pytest.mark.parametrize("n_feedback", [0, 1, 2])
+@pytest.mark.parametrize("n_feedback", [0, 2])
 def test_learning_rate_goes_down_whatever_has_feedback(n_feedback):
     """The last of 5 updates has (1 + cos(4/5 pi)) / 2 = 0.0955 of the learning rate; one more would have none."""
     config = CircuitConfig(hid_dim=(12, 11, 10), batch_size=8, n_feedback=n_feedback, eta=0.01, **PLAIN)
@@ -322,20 +297,3 @@ def test_memory_is_flat_in_time():
         return used.temp_size_in_bytes
 
     assert peak(1000) <= peak(20) + 8 * 1000  # nothing but the list of times may grow
-
-
-@pytest.mark.parametrize("encoder", ["direct", "bernoulli"])
-def test_raster_is_what_the_pattern_caused(encoder):
-    circuit = make_glsnn(encoder=encoder, T=12)
-    x, y = make_patterns(1)
-    spikes = circuit.raster(x, y, jax.random.PRNGKey(0))
-    assert {name: value.shape for name, value in spikes.items()} == {
-        "z0": (12, 36), "z1": (12, 24), "z2": (12, 20), "z3": (12, 16), "z4": (12, 4),
-    }  # fmt: skip
-    if encoder == "direct":
-        np.testing.assert_array_equal(spikes["z0"], np.repeat(x, 12, axis=0))
-        out = circuit.read(x, y, jax.random.PRNGKey(0), detail=True)
-        np.testing.assert_array_equal(spikes["z4"].sum(axis=0), out["count"][0])
-        np.testing.assert_allclose(spikes["z1"].mean(axis=0), out["rate1"][0], rtol=1e-5)
-    else:
-        assert set(np.unique(spikes["z0"])) == {0, 1}
