@@ -135,8 +135,9 @@ def unpictured(monkeypatch):
 def make_circuit():
     """Builds a small BFA-SNN: make_circuit(seed=0, hid_dim=(20,), ...)."""
 
-    def build(seed: int = 0, n_pixels: int = 36, n_classes: int = 4, **values) -> BFA_SNN:
+    def build(seed: int | None = 0, n_pixels: int = 36, n_classes: int = 4, **values) -> BFA_SNN:
+        key = None if seed is None else jax.random.PRNGKey(seed)  # without one nothing is drawn
         defaults = {"hid_dim": (20,), "T": 30, "burn_in": 6, "batch_size": 8, "weight_std": 0.3, "input_gain": 0.5}
-        return BFA_SNN(jax.random.PRNGKey(seed), n_pixels, n_classes, CircuitConfig(**(defaults | values)))
+        return BFA_SNN(key, n_pixels, n_classes, CircuitConfig(**(defaults | values)))
 
     return build

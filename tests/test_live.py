@@ -89,7 +89,7 @@ def network(name: str, n_updates: float = np.inf, **values):
     kind, config = KINDS[name]
     fields = {field: tuple(v) if isinstance(v, list) else v for field, v in shipped["config"].items()}
     D, *_, C = shipped["sizes"]
-    net = kind(jax.random.PRNGKey(0), D, C, config(**(fields | values)), n_updates)
+    net = kind(None, D, C, config(**(fields | values)), n_updates)
     net._seed = shipped["seed"]
     net.set_parameters(net.get_parameters() | matrices(shipped, net) | biases(shipped))
     return net
