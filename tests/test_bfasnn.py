@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 import pytest
-from conftest import make_patterns, presented
+from conftest import make_patterns
 from jax import numpy as jnp
 from ngclearn.components import BernoulliCell, DenseSynapse, GaussianErrorCell, HebbianSynapse, RateCell, SLIFCell
 from reference_bfasnn import Values, present
@@ -43,23 +43,22 @@ def as_reference(circuit, values):
     return weights, biases, feedback, eta, k
 
 
+CONSTANTS = {"resist_m": 1.3, "refract_time": 0.0, "surr_c2": 0.5}  # others than by default
+
+
 @pytest.mark.parametrize(
     "values",
     [
         {},
-        {"hid_dim": (20, 15)},
-        {"hid_dim": (12, 9, 7), "burn_in": 0},
+        {"hid_dim": (20, 15), "batch_size": 1},
+        {"hid_dim": (20, 15, 20), "burn_in": 0, "eta": (0.02, 0.005, 0.02, 0.005)} | CONSTANTS,
         {"encoder": "rate", "weight_std": 0.2},
-        {"eta": (0.02, 0.005), "resist_m": 1.3, "refract_time": 0.0, "surr_c2": 0.5},
-        {"batch_size": 1},
         {"synapses": "dense", "hid_dim": (20, 15)},
         {"synapses": "dense", "encoder": "rate", "weight_std": 0.2},
         {"dale": True, "hid_dim": (20, 15), "eta": (0.1, 0.1, 0.1)},
-        {"dale": True, "synapses": "dense", "eta": (0.1, 0.1)},
-        {"dale": True, "encoder": "rate", "weight_std": 0.2, "eta": (0.1, 0.1)},
+        {"dale": True, "synapses": "dense", "encoder": "rate", "weight_std": 0.2, "eta": (0.1, 0.1)},
         {"centre": 0.05, "hid_dim": (20, 15), "weight_std": 1.0},
-        {"centre": 0.05, "encoder": "rate", "weight_std": 1.0},
-        {"centre": 0.05, "synapses": "dense", "weight_std": 1.0},
+        {"centre": 0.05, "synapses": "dense", "encoder": "rate", "weight_std": 1.0},
     ],
     ids=str,
 )
@@ -218,8 +217,11 @@ def test_cosine_schedule_scales_updates(make_circuit, synapses):
             np.testing.assert_allclose(value, share * full[name], atol=1e-6)
 
 
-@pytest.mark.parametrize("synapses", ["event", "dense"])
-@pytest.mark.parametrize("values", [{}, {"refract_time": 0.0}, {"encoder": "rate", "T": 300}], ids=str)
+@pytest.mark.parametrize(
+    ("synapses", "values"),
+    [("event", {}), ("dense", {"refract_time": 0.0}), ("event", {"encoder": "rate", "T": 100})],
+    ids=str,
+)
 def test_activity_is_that_of_each_step(make_circuit, synapses, values):
     circuit = make_circuit(seed=3, hid_dim=(20, 15), weight_std=0.6, synapses=synapses, **values)
     c, (x, y), key = circuit.config, make_patterns(8), jax.random.PRNGKey(5)
@@ -266,44 +268,9 @@ def test_components_and_initial_values(make_circuit):
 
 
 def test_deep_circuit_has_a_feedback_for_every_hidden_layer(make_circuit):
-    circuit = make_circuit(hid_dim=(11, 12, 13))
+    circuit = make_circuit(None, hid_dim=(11, 12, 13))
     assert circuit["E2"].weights.get().shape == (4, 11)
     assert circuit["E3"].weights.get().shape == (4, 12)
     assert circuit["E4"].weights.get().shape == (4, 13)
     for n in (1, 2, 3):
         assert circuit[f"E{n + 1}"].inputs.target == circuit["e4"].dmu.target, "feedback comes straight from the output"
-
-
-def test_learns(make_circuit):
-    circuit = make_circuit(seed=2, T=60, burn_in=10, batch_size=16)
-    x, y = make_patterns(480)
-    first = presented(circuit, x[:160], y[:160])
-    for _ in range(3):
-        circuit.learn(x, y)
-    last = presented(circuit, x[:160], y[:160])
-    assert first.correct.mean() < 0.6 and last.correct.mean() > 0.9
-    assert last.nll.mean() < first.nll.mean()
-    assert last.rates[0].shape == (160, 20) and last.rates[0].min() >= 0 and last.rates[0].max() <= 1
-    np.testing.assert_allclose(last.probability.sum(axis=1), 1)
-
-
-def test_process_leaves_parameters_alone_unless_told_to_adapt(make_circuit):
-    circuit = make_circuit()
-    x, y = make_patterns(8)
-    start = parameters(circuit)
-    presented(circuit, x, y)
-    for name, value in parameters(circuit).items():
-        np.testing.assert_array_equal(value, start[name])
-    circuit.learn(x, y)
-    assert np.any(circuit["W1"].weights.get() != start["W1.weights"])
-    np.testing.assert_array_equal(circuit["E2"].weights.get(), start["E2.weights"])
-
-
-def test_two_circuits_do_not_share_components(make_circuit):
-    one, two = make_circuit(seed=0), make_circuit(seed=1)
-    x, y = make_patterns(8)
-    before = parameters(two)
-    one.learn(x, y)
-    for name, value in parameters(two).items():
-        np.testing.assert_array_equal(value, before[name])
-    assert np.any(one["W1"].weights.get() != two["W1"].weights.get())
