@@ -174,27 +174,28 @@ def test_formats(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "said"),
     [
-        lambda v: v | {"T": "100"},
-        lambda v: v | {"T": True},
-        lambda v: v | {"T": 1e9},
-        lambda v: v | {"tau_m": None},
-        lambda v: v | {"hid_dim": []},
-        lambda v: v | {"hid_dim": 30},
-        lambda v: v | {"hid_dim": [30, "40"]},
-        lambda v: v | {"encoder": "poisson"},
-        lambda v: v | {"surprise": 1},
-        lambda v: {k: v[k] for k in v if k != "dt"},
-        lambda v: [v],
-        lambda v: None,
+        (lambda v: v | {"T": "100"}, "T: Expected `int`, got `str`"),
+        (lambda v: v | {"T": True}, "T: Expected `int`, got `bool`"),
+        (lambda v: v | {"T": 1e9}, "T: Expected `int`, got `float`"),
+        (lambda v: v | {"tau_m": None}, "tau_m: Expected `float`, got `null`"),
+        (lambda v: v | {"hid_dim": []}, "--hid_dim : expected one or more numbers above 0"),
+        (lambda v: v | {"hid_dim": 30}, "hid_dim: Expected `array`, got `int`"),
+        (lambda v: v | {"hid_dim": [30, "40"]}, "hid_dim[1]: Expected `int`, got `str`"),
+        (lambda v: v | {"encoder": "poisson"}, "encoder: Invalid enum value 'poisson'"),
+        (lambda v: v | {"surprise": 1}, "unknown surprise (format 7)"),
+        (lambda v: {k: v[k] for k in v if k != "dt"}, "lacks dt; expected"),
+        (lambda v: [v], "not JSON as expected (Expected `object`, got `array`)"),
+        (lambda v: None, "not JSON as expected (Expected `object`, got `null`)"),
     ],
 )
-def test_damaged_json_is_refused_in_one_line(tmp_path, change):
+def test_damaged_json_is_refused_in_one_line(tmp_path, change, said):
     path = tmp_path / "config.json"
     path.write_text(json.dumps(change(to_json(Config()))))
-    with pytest.raises(UserError):
+    with pytest.raises(UserError) as refused:
         from_json(Config, path)
+    assert str(refused.value).startswith(f"{path}: {said}") and "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"\xff\xfe", b"[" * 100_000, b" " * (20 << 20), b'{"T": NaN}'])
