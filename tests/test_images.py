@@ -42,10 +42,9 @@ def test_arrays_have_every_picture_once_with_its_class(pictures, tmp_path):
         seen |= {picture.tobytes() for picture in x}
     assert len(seen) == 20
     first = (tmp_path / "out" / "dataX.npy").read_bytes()
-    before = (tmp_path / "out" / "dataX.npy").read_bytes()
     with pytest.raises(UserError, match=r"out: has dataX\.npy; expected a new folder"):
         prepare_images(pictures, tmp_path / "out", size=(6, 8), seed=3)
-    assert (tmp_path / "out" / "dataX.npy").read_bytes() == before
+    assert (tmp_path / "out" / "dataX.npy").read_bytes() == first
     prepare_images(pictures, tmp_path / "again", size=(6, 8), dev=0.2, test=0.1)
     prepare_images(pictures, tmp_path / "other", size=(6, 8), dev=0.2, test=0.1, seed=2)
     assert (tmp_path / "again" / "dataX.npy").read_bytes() == first != (tmp_path / "other" / "dataX.npy").read_bytes()
