@@ -112,14 +112,15 @@ with stoppable() as stopping:
     while not stopping():
         time.sleep(0.01)
     print("stopping", flush=True)
-    time.sleep(float(sys.argv[2]))
+    sys.stdin.read()
 print("stopped", flush=True)
 """
 
 
-def waiting(seconds, *before):
-    command = [*before, sys.executable, "-c", WAIT, str(REPOSITORY), str(seconds)]
-    process = subprocess.Popen([*HEEDING, *command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+def waiting(*before):
+    """A process that stops when it is asked to, and has stopped as soon as its input ends."""
+    command, pipe = [*HEEDING, *before, sys.executable, "-c", WAIT, str(REPOSITORY)], subprocess.PIPE
+    process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True)
     assert line_of(process) == "ready\n"
     return process
 
@@ -127,28 +128,29 @@ def waiting(seconds, *before):
 @pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
 def test_the_first_signal_asks_to_stop_and_the_second_ends(first, second):
-    process = waiting(20)
+    process = waiting()
     process.send_signal(first)
     assert line_of(process) == "stopping\n"
     process.send_signal(second)
-    said, _ = process.communicate(timeout=10)
+    process.wait(timeout=60)  # though its input has not ended
+    said, _ = process.communicate()
     assert process.returncode == -second and said == ""
 
 
 def test_a_second_hangup_changes_nothing():  # the kernel sends one for a closed terminal, the shell another
-    process = waiting(0.5)
+    process = waiting()
     process.send_signal(signal.SIGHUP)
     assert line_of(process) == "stopping\n"
     process.send_signal(signal.SIGHUP)
-    said, _ = process.communicate(timeout=10)
+    said, _ = process.communicate(timeout=60)
     assert process.returncode == 0 and said == "stopped\n"
 
 
 def test_nohup_is_respected():
-    process = waiting(0, "nohup")
+    process = waiting("nohup")
     process.send_signal(signal.SIGHUP)
     time.sleep(0.3)
     assert process.poll() is None
     process.send_signal(signal.SIGTERM)
-    said, _ = process.communicate(timeout=10)
+    said, _ = process.communicate(timeout=60)
     assert process.returncode == 0 and said == "stopping\nstopped\n"
