@@ -63,8 +63,11 @@ def test_spikes_that_follow_each_other_at_once_have_an_onset_each(kind):
 
 
 @pytest.mark.parametrize("kind", [SecantSLIFCell, EventSLIFCell])
-@pytest.mark.parametrize("dt", [0.1, 0.25, 1 / 3])
-@pytest.mark.parametrize("refract_time", [0.0, 1e-9, 0.1, 0.25, 0.3, 1.0, 7.0])
+@pytest.mark.parametrize(
+    ("refract_time", "dt"),
+    [(each, 0.25) for each in (0.0, 1e-9, 0.25, 0.3, 1.0, 7.0)]
+    + [(0.3, 0.1), (1.0, 0.1), (1.0, 1 / 3), (7.0, 1 / 3)],  # whose sums are rounded
+)
 def test_onsets_and_active_steps_agree(kind, refract_time, dt):
     """An onset is a crossing of the threshold, and the steps with s = 1 over R, rounded up, are as many."""
     cell, advance = cell_with_process(kind, tau_m=20.0, resist_m=1.5, thr=0.4, refract_time=refract_time)
