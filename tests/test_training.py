@@ -2,12 +2,14 @@
 
 import dataclasses
 import json
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 from conftest import data_set
 
 from exhibits.bfa_snn.config import Config
+from exhibits.common.experiment import training
 from exhibits.common.experiment.epochs import add
 from exhibits.common.experiment.restoring import restore
 from exhibits.common.experiment.runfolder import finished, held
@@ -64,8 +66,12 @@ def test_without_a_development_set_the_last_epoch_is_kept(make_circuit, sets, tm
 
 
 @pytest.mark.parametrize(("batch_size", "said"), [(60, False), (61, True)])
-def test_a_minibatch_of_more_patterns_than_there_are_is_named(make_circuit, sets, tmp_path, capsys, batch_size, said):
-    fit(make_circuit(batch_size=batch_size), Config(exp_dir=tmp_path / "exp", epochs=1), sets)
+def test_a_minibatch_of_more_patterns_than_there_are_is_named(
+    make_circuit, sets, tmp_path, capsys, monkeypatch, batch_size, said
+):
+    monkeypatch.setattr(training._Run, "_begin", Mock(side_effect=RuntimeError("begun")))
+    with pytest.raises(RuntimeError, match="begun"):
+        fit(make_circuit(None, batch_size=batch_size), Config(exp_dir=tmp_path / "exp", epochs=1), sets)
     lines = capsys.readouterr().out.splitlines()
     expected = "Batch   61 exceeds the 60 patterns: an epoch is one update, as slow as for 61 patterns"
     assert (expected in lines) is said and any(line.startswith("Batch ") for line in lines) is said
@@ -95,7 +101,7 @@ def test_the_first_number_that_is_not_finite_is_found(make_circuit, sets, tmp_pa
 
 
 def test_the_first_number_that_is_not_finite_is_found_in_a_cascade(sets, tmp_path):
-    values = {"hid_dim": (20, 15), "receptive_field": 0, "init_gain": 2.25, "eta": 1e12, "batch_size": 8}
+    values = {"hid_dim": (20,), "receptive_field": 0, "init_gain": 2.25, "eta": 1e12, "batch_size": 8}
     config = GLSNNConfig(exp_dir=tmp_path / "exp", epochs=2, debug_nans=True, **values)
     with pytest.raises(UserError, match=r"diverged \(\w\d\.\w+ is the first, in minibatch \d+ at t = 0 ms\)"):
         fit(GLSNN.for_training(config, sets), config, sets)
