@@ -89,8 +89,8 @@ def network(name: str, n_updates: float = np.inf, **values):
     kind, config = KINDS[name]
     fields = {field: tuple(v) if isinstance(v, list) else v for field, v in shipped["config"].items()}
     D, *_, C = shipped["sizes"]
-    net = kind(None, D, C, config(**(fields | values)), n_updates)
-    net._seed = shipped["seed"]
+    net = kind(None, D, C, config(**(fields | values)))
+    net.n_updates, net._seed = n_updates, shipped["seed"]
     net.set_parameters(net.get_parameters() | matrices(shipped, net) | biases(shipped))
     return net
 
