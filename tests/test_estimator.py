@@ -65,13 +65,13 @@ def test_cross_validation_and_a_pipeline(estimator, digits):
 
 def test_what_fit_learns_is_what_training_learns(estimator, digits):
     X, y = digits
-    estimator.fit(X, y)
+    estimator.set_params(epochs=2).fit(X, y)
     x, one_hot = (X / 16).astype(np.float32), np.eye(10, dtype=np.float32)[y]
     config, seed = estimator.config_, estimator.seed_
-    circuit = estimator._kind(Keys.of(seed).init, 64, 10, config, n_updates=8 * -(-len(x) // config.batch_size))
+    circuit = estimator._kind(Keys.of(seed).init, 64, 10, config, n_updates=2 * -(-len(x) // config.batch_size))
     start = initial_parameters(type(circuit), Keys.of(seed).init, (64, 10), config)
     circuit.set_parameters(estimator._scaled(start))
-    for epoch in range(1, 9):
+    for epoch in range(1, 3):
         learn_epoch(circuit, Patterns(x, one_hot), seed, epoch)
     for one, other in zip(
         jax.tree.leaves(circuit.get_parameters()), jax.tree.leaves(estimator.parameters_), strict=True
@@ -81,14 +81,19 @@ def test_what_fit_learns_is_what_training_learns(estimator, digits):
 
 def test_pickled_it_predicts_alike_and_holds_no_circuit(estimator, digits):
     X, y = digits
-    estimator.fit(X, y)
+    estimator.set_params(epochs=2).fit(X, y)
     stored = pickle.dumps(estimator)
     size = sum(leaf.nbytes for leaf in jax.tree.leaves(estimator.parameters_))
     assert len(stored) < 1.5 * size + 20_000
     np.testing.assert_array_equal(pickle.loads(stored).predict_proba(X), estimator.predict_proba(X))
+
+    def learnt_anew(_=None):
+        return clone(estimator).fit(X[:100], y[:100]).predict(X[:50])
+
+    expected = learnt_anew()
     with ThreadPoolExecutor(3) as pool:
-        for found in pool.map(lambda _: clone(estimator).fit(X[:100], y[:100]).predict(X[:50]), range(3)):
-            np.testing.assert_array_equal(found, clone(estimator).fit(X[:100], y[:100]).predict(X[:50]))
+        for found in pool.map(learnt_anew, range(3)):
+            np.testing.assert_array_equal(found, expected)
 
 
 def test_it_learns_bit_by_bit(estimator, digits):
