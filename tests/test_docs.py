@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import make_patterns
+from conftest import make_patterns, run
+from test_bad_input import start
 
 from exhibits import __main__ as exhibits
 from exhibits.common.system.places import REPOSITORY
@@ -82,24 +83,26 @@ def commands(page: Path) -> Iterator[str]:
 
 COMMANDS = sorted({(page, command) for page in PAGES for command in commands(page)})
 
-# Which test runs a command, perhaps with smaller networks or fewer epochs; or why none does.
+STUDIES = ("depth", "feedback", "alignment", "dale", "changes")
+# Which test runs a command, perhaps with smaller networks or fewer epochs, and what it says of it; or why none does.
 RUN = {
-    r"make (setup|lint test|test|doctor)": "test_start.py",
-    r"\./sim\.sh.*|exhibits/\w+/sim\.sh( --(seed|init_from) .*)?": "test_start.py",
-    r"python analyze_\w+\.py": "test_scripts.py",
-    r"python exhibits/\w+/analyze_\w+\.py --exp_dir .*": "test_packed.py",
-    r"python \.\./common/scripts/circuits\.py": "test_diagram.py",
-    r"(\.venv/bin/)?python data/prepare\.py \w+mnist.*|(\.venv/bin/)?python data/prepare\.py mnist": "test_datasets.py",
-    r"python data/prepare\.py images .*": "test_images.py",
-    r"python -m exhibits (compare|sweep)( .*)?": "test_runs.py",
-    r"python -m exhibits pack .*": "test_packed.py",
-    r".*museum/.*": "test_own_data.py",
-    r"\.venv/bin/python exhibits/glsnn/studies/width\.py.*": "test_docs.py",
-    r"\S*python \S*studies/(depth|feedback|alignment|dale|changes|energy)\.py.*": "test_studies.py",
-    r"\.venv/bin/dask .*|dask \w+": "test_studies.py",
-    r"\.venv/bin/python exhibits/bfa_snn/results\.py (best|page)": "test_readme.py",
-    r"make docs": "test_docs.py",
-    r"make fuzz": "test_fuzz.py",
+    r"make (setup|lint test|test|doctor)": ("test_start.py", "setup.sh", '"lint": ', '"test": ', '"doctor": '),
+    r"\./sim\.sh.*|exhibits/\w+/sim\.sh( --(seed|init_from) .*)?": ("test_start.py", '"sim.sh"'),
+    r"python analyze_\w+\.py": ("test_scripts.py", "analyze_bfsnn.py", "analyze_glsnn.py"),
+    r"python exhibits/\w+/analyze_\w+\.py --exp_dir .*": ("test_packed.py", "commands.analyze("),
+    r"python \.\./common/scripts/circuits\.py": ("test_diagram.py", "scripts.circuits import"),
+    r"(\.venv/bin/)?python data/prepare\.py (\w+mnist.*|mnist)": ("test_datasets.py", "prepare.py", '["mnist"]'),
+    r"python data/prepare\.py images .*": ("test_images.py", "prepare.py", 'prepare("images"'),
+    r"python -m exhibits (compare|sweep)( .*)?": ("test_runs.py", 'main(["compare"', 'main(["sweep"'),
+    r"python -m exhibits pack .*": ("test_packed.py", 'main(["pack"'),
+    r".*museum/.*": ("test_own_data.py", "own-data.md"),
+    r"\.venv/bin/python exhibits/glsnn/studies/width\.py.*": ("test_docs.py", "study.md"),
+    **{rf"\S*python \S*studies/{name}\.py.*": ("test_studies.py", f'"{name}.py"') for name in STUDIES},
+    r"\S*python \S*studies/energy\.py.*": ("test_energy.py", "energy.py"),
+    r"\.venv/bin/dask .*|dask \w+": ("test_studies.py", '"dask", '),
+    r"\.venv/bin/python exhibits/bfa_snn/results\.py (best|page)": ("test_readme.py", "results.py"),
+    r"make docs": ("test_docs.py", "sphinx"),
+    r"make fuzz": ("test_fuzz.py", "import IDX, TARGETS"),
 }
 NOT_RUN = {
     r"git clone( \.\.\.)?|git diff .*|git tag .*|mv .*": "nothing of the museum's",
@@ -123,7 +126,9 @@ def test_every_command_is_run_by_a_test_or_named_here():
         assert len(known) == 1, f"{page}: {command}: {known or 'neither run nor named as not run'}"
         used |= set(known)
     assert used == {*RUN, *NOT_RUN}
-    assert all((REPOSITORY / "tests" / test).exists() for test in RUN.values())
+    for test, *words in RUN.values():
+        text = (REPOSITORY / "tests" / test).read_text()
+        assert all(word in text for word in words), f"{test}: {words}"
 
 
 @pytest.mark.parametrize(("page", "command"), COMMANDS, ids=lambda value: getattr(value, "name", value))
@@ -187,24 +192,23 @@ def test_examples_in_pages_are_python():
         ast.parse(block)
 
 
-def test_the_study_of_the_how_to(tmp_path):
+def test_the_study_of_the_how_to(tmp_path, monkeypatch, capsys):
     (script,) = blocks(DOCS / "how-to" / "study.md", "python")
     path = tmp_path / "exhibits" / "glsnn" / "studies" / "width.py"
     path.parent.mkdir(parents=True)
-    path.write_text(script.replace("WIDTHS = (10, 30, 100, 300)", "WIDTHS = (5, 8)"))
+    path.write_text(script.replace("WIDTHS = (10, 30, 100, 300)", "WIDTHS = (5,)"))
     for name, n, seed in (("train", 40, 0), ("valid", 20, 1)):
         for part, array in zip("XY", make_patterns(n, seed=seed), strict=True):
             np.save(tmp_path / f"{name}{part}.npy", array)
-    for extra in (["--quick"], ["--quick", "--plot_only"]):
-        done = subprocess.run(
-            [sys.executable, path, "--data", tmp_path, *extra],
-            env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stderr
-        picture = Path(done.stdout.strip())
-        assert picture.name == "width.png" and picture.exists()
+    command = [str(path), "--data", str(tmp_path), "--quick"]
+    done = run(sys.executable, *command, env=os.environ | {"PYTHONPATH": str(REPOSITORY)})
+    assert done.returncode == 0, done.stderr
+    picture = Path(done.stdout.strip())
+    assert picture.name == "width.png" and picture.exists()
+    picture.unlink()
+    monkeypatch.setattr(sys, "path", [*sys.path])  # which the script changes
+    assert start(monkeypatch, [*command, "--plot_only"]) == 0
+    assert capsys.readouterr().out.strip() == str(picture) and picture.exists()
 
 
 @pytest.mark.slow
