@@ -111,15 +111,18 @@ def test_a_signal_to_sim_reaches_the_training(number, museum):
     running = subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, text=True, start_new_session=True)
     assert line_of(running) == "training\n"
     running.send_signal(number)
-    running.communicate(timeout=20)
+    running.communicate(timeout=60)
     assert running.returncode in (-number, 128 + number)
-    left = []
-    for _ in range(50):  # whoever of its session is left
-        left = run("ps", "-o", "pid=", "--sid", running.pid).stdout.split()
-        if not left:
-            return
-        time.sleep(0.1)
-    raise AssertionError(left)
+    assert nobody_is_left(running)
+
+
+def nobody_is_left(process):
+    """Whether all processes of its session end."""
+    return within_seconds(lambda: not run("ps", "-o", "args=", "--sid", process.pid).stdout)
+
+
+def within_seconds(happens):
+    return any(happens() or time.sleep(0.1) for _ in range(200))
 
 
 def test_scripts_without_packages_say_what_to_run(tmp_path):
@@ -161,12 +164,15 @@ def test_scripts_find_their_own_repository(script, tmp_path):
 FAKE_PYTHON = r"""#!/bin/sh
 here=$(dirname "$0")
 case "$1 ${2:-}" in
+"-c import pip") [ -f "$here/has pip" ] ;;
 "-c "*version_info\[:2\]*) echo VERSION ;;
-"-c "*) echo "$0" ;;
-"-m venv") mkdir -p "$3/bin" && cp "$0" "$3/bin/python" ;;
+"-c "*print*) echo "$0" ;;
+"-c "*) ;;
+"-m venv") mkdir -p "$3/bin" && cp "$0" "$3/bin/python" && touch "$3/bin/has pip" ;;
+"-m ensurepip") touch "$here/has pip" ;;
 "-m pip")
-  echo "$@" >>"$here/pip"
-  sleep "${PIP_TAKES:-0}"
+  [ -f "$here/has pip" ] && echo "$@" >>"$here/pip" || exit 1
+  while [ -n "${PIP_WAITS_FOR:-}" ] && [ ! -e "$PIP_WAITS_FOR" ]; do sleep 0.05; done
   [ -z "${PIP_SAYS:-}" ] || { echo "$PIP_SAYS"; exit 1; }
   touch "$here/packages"
   ;;
@@ -251,6 +257,16 @@ def test_setup_refuses_what_it_would_have_to_ignore(fresh, tmp_path):
 
 def test_an_environment_without_pip_gets_it(fresh, tmp_path):
     _, setup = fresh
+    python = tmp_path / "bare" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    shutil.copy(tmp_path / "my python", python)
+    done = setup(VENV=str(tmp_path / "bare"))
+    assert done.stdout == f"{python}\n" and (python.parent / "packages").exists(), done.stderr
+
+
+@pytest.mark.slow
+def test_an_environment_without_pip_gets_pythons_own(fresh, tmp_path):
+    _, setup = fresh
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "bare"], check=True)
     done = setup(VENV=str(tmp_path / "bare"), PIP_INDEX_URL="http://127.0.0.1:1", PIP_RETRIES="0")
     assert done.returncode == 2 and "requirements could not be installed" in done.stderr.splitlines()[-1], done.stderr
@@ -276,9 +292,14 @@ def test_an_active_environment_has_to_have_the_versions(version, taken, fresh, t
 
 def test_two_setups_at_once_install_once(fresh):
     root, setup = fresh
-    both = [setup(start=in_background, PIP_TAKES="1") for _ in range(2)]
-    assert [process.communicate(timeout=60)[0] for process in both] == [f"{root}/.venv/bin/python\n"] * 2
-    assert len((root / ".venv" / "bin" / "pip").read_text().splitlines()) == 1
+    pip, go = root / ".venv" / "bin" / "pip", root / "go"
+    first = setup(start=in_background, PIP_WAITS_FOR=str(go))
+    assert within_seconds(pip.exists)
+    second = setup(start=in_background)
+    assert second.stderr.readline().startswith("Waiting for another process that installs")
+    go.touch()
+    assert [process.communicate(timeout=60)[0] for process in (first, second)] == [f"{root}/.venv/bin/python\n"] * 2
+    assert len(pip.read_text().splitlines()) == 1
 
 
 def in_background(*command, **values):
@@ -309,16 +330,11 @@ def test_what_keeps_setup_from_installing_is_one_line(variables, words, fresh):
 
 def test_a_signal_ends_an_installation(fresh):
     root, setup = fresh
-    running = setup("--run", "x", start=in_background, PIP_TAKES="60")
-    for _ in range(200):
-        if (root / ".venv" / "bin" / "pip").exists():
-            break
-        time.sleep(0.05)
+    running = setup("--run", "x", start=in_background, PIP_WAITS_FOR="/none")
+    assert within_seconds((root / ".venv" / "bin" / "pip").exists)
     running.send_signal(signal.SIGTERM)
-    running.communicate(timeout=20)
-    assert running.returncode == 143
-    left = run("ps", "-o", "args=", "--sid", running.pid).stdout
-    assert "pip" not in left.replace("sleep 60", ""), left
+    running.communicate(timeout=60)
+    assert running.returncode == 143 and nobody_is_left(running)
 
 
 @needs_namespaces
