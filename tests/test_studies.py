@@ -1,10 +1,10 @@
 """Studies: grid, rows that are kept, Dask workers that die, the scripts' figures and tables."""
 
+import contextlib
 import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -76,28 +76,28 @@ def small_data(tmp_path):
 
 def cluster(tmp_path, n_workers):
     """A scheduler and workers, each a process of its own: address and processes."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "JAX_PLATFORMS": "cpu"}
-    dask = [sys.executable, "-m", "dask"]
-    port = address.rsplit(":", 1)[1]
-    commands = [["scheduler", "--host", "127.0.0.1", "--port", port, "--no-dashboard"]]
-    worker = ["worker", address, "--nthreads", "1", "--no-nanny", "--no-dashboard", "--death-timeout", "60"]
-    commands += [[*worker, "--local-directory", str(tmp_path / f"worker{n}")] for n in range(n_workers)]
-    out = (tmp_path / "dask.log").open("wb")
-    processes = [subprocess.Popen([*dask, *c], env=environment, stdout=out, stderr=out) for c in commands]
+    file, out = tmp_path / "scheduler.json", (tmp_path / "dask.log").open("wb")
+
+    def dask(n, *command):
+        own = {"JAX_COMPILATION_CACHE_DIR": str(tmp_path / f"jax{n}")}  # JAX does not write its files atomically
+        environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "JAX_PLATFORMS": "cpu"} | own
+        every = [sys.executable, "-m", "dask", *command, "--scheduler-file", str(file), "--no-dashboard"]
+        return subprocess.Popen(every, env=environment, stdout=out, stderr=out)
+
+    processes = [dask(0, "scheduler", "--host", "127.0.0.1", "--port", "0")]
+    for n in range(1, n_workers + 1):
+        options = ["--nthreads", "1", "--no-nanny", "--death-timeout", "60"]
+        processes.append(dask(n, "worker", *options, "--local-directory", str(tmp_path / f"worker{n}")))
     for _ in range(600):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", int(port))) == 0:
-                return address, processes
+        with contextlib.suppress(OSError, ValueError):  # it is not there yet, or not whole
+            return json.loads(file.read_text())["address"], processes
         time.sleep(0.1)
     raise TimeoutError((tmp_path / "dask.log").read_text())
 
 
 @pytest.fixture
-def two_workers(tmp_path):
-    address, processes = cluster(tmp_path, 2)
+def workers(tmp_path, request):
+    address, processes = cluster(tmp_path, request.param)
     yield address, processes
     for process in processes:
         process.kill()
@@ -192,8 +192,9 @@ def test_bad_rows_files_are_refused_and_stay(toy, tmp_path):
         run_toy(toy, [{"a": 1}], StudyConfig(out=tmp_path, plot_only=True))
 
 
-def test_a_cluster_gives_the_rows_of_one_process(small_data, tmp_path, two_workers):
-    address, _ = two_workers
+@pytest.mark.parametrize("workers", [1], indirect=True)
+def test_a_cluster_gives_the_rows_of_one_process(small_data, tmp_path, workers):
+    address, _ = workers
     script = STUDIES / "depth.py"
     grid = [{"method": "glsnn", "hid_dim": [10, 8]}]
     rows = []
@@ -203,8 +204,9 @@ def test_a_cluster_gives_the_rows_of_one_process(small_data, tmp_path, two_worke
     assert rows[0] == rows[1] and len(rows[0]) == 2 and all(len(acc) == 1 for _, acc in rows[0])
 
 
-def test_a_killed_worker_costs_nothing(toy, tmp_path, two_workers):
-    address, (_, victim, _) = two_workers
+@pytest.mark.parametrize("workers", [2], indirect=True)
+def test_a_killed_worker_costs_nothing(toy, tmp_path, workers):
+    address, (_, victim, _) = workers
     marks = tmp_path / "marks"
     marks.mkdir()
     config = StudyConfig(scheduler=address, out=tmp_path / "out")
