@@ -50,7 +50,6 @@ PINNED = {  # each of them changes numbers, traces back or aborts where nothing 
     "NUMBA_NUM_THREADS": "1",
     "MPLCONFIGDIR": "/proc/none",
     "MPLBACKEND": "nonsense",
-    "PYTHONOPTIMIZE": "2",
     "PYTHONHASHSEED": "5",
     "NPROC": "none",
     "TQDM_NCOLS": "none",

@@ -106,6 +106,7 @@ def test_the_page_has_the_numbers_of_the_analysis(analyzed):
     for number in (f"{100 * result['acc']:.2f} %", f"{result['nll']:.3f}", f"{100 * result['ece']:.2f} %"):
         assert number in page.text
     assert 0 < result["ece_calibrated"] < 1 and result["acc"] < 1
+    assert [*result["spikes_per_pattern"]] == (["z0", "z1", "z2"] if stem == "bfasnn" else ["z1", "z2", "z3"])
     for layer, spikes in result["spikes_per_pattern"].items():
         before = log["activity"][layer]["spikes_per_pattern"][0]
         assert f"{layer} {before:,.1f}" in page.text and f"{spikes:,.1f}" in page.text
