@@ -25,6 +25,7 @@ from exhibits.common.experiment.runfolder import finished
 from exhibits.common.experiment.training import fit, identity_of
 from exhibits.common.system.errors import UserError
 from exhibits.common.system.files import write_json
+from exhibits.common.system.places import REPOSITORY
 
 HISTORY = ("trAcc", "acc", "trNll", "nll")
 
@@ -247,7 +248,6 @@ def test_a_folder_that_vanishes_is_said(make_circuit, sets, tmp_path, monkeypatc
         fit(make_circuit(), config, sets)
 
 
-EPOCHS = 40
 SMALL = {
     "bfa_snn": ["--hid_dim", "30", "--T", "40", "--burn_in", "8", "--batch_size", "16", "--weight_std", "0.3"],
     "glsnn": ["--hid_dim", "30", "--batch_size", "4", "--eta", "0.02"],
@@ -263,23 +263,23 @@ def data(tmp_path_factory):
     return folder
 
 
-def start(name, data, exp, *more):
-    command = [sys.executable, str(EXHIBITS[name].train), *flags(data, exp), *SMALL[name], "--epochs", EPOCHS, *more]
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[1]), "JAX_PLATFORMS": "cpu"}
+def start(name, data, exp, *more, **variables):
+    command = [sys.executable, str(EXHIBITS[name].train), *flags(data, exp), *SMALL[name], *more]
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "JAX_PLATFORMS": "cpu"} | variables
     pipe = subprocess.PIPE
     return subprocess.Popen([*HEEDING, *map(str, command)], env=environment, stdout=pipe, stderr=pipe, text=True)
 
 
 def wait_for_epoch(process, exp, n):
-    for _ in range(1200):
-        if process.poll() is not None:
-            return
+    for _ in range(6000):
+        assert process.poll() is None, process.communicate()
         try:
             if json.loads((exp / "run.json").read_text()).get("epochs_done", 0) >= n:
                 return
         except OSError:
             pass
         time.sleep(0.05)
+    pytest.fail(f"not {n} epochs after minutes")
 
 
 def numbers(exp):
@@ -288,35 +288,36 @@ def numbers(exp):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)])
 def test_a_signal_ends_a_run_that_can_be_resumed(number, data, tmp_path):
-    exp = tmp_path / "exp"
-    running = start("glsnn", data, exp)
+    exp, epochs = tmp_path / "exp", ("--epochs", 12)
+    running = start("glsnn", data, exp, *epochs)
     wait_for_epoch(running, exp, 1)
     running.send_signal(signal.SIGSTOP)
-    _, err = start("glsnn", data, exp).communicate(timeout=120)
+    _, err = start("glsnn", data, exp, *epochs).communicate(timeout=300)
     assert err.startswith("error: ") and err.count("\n") == 1
     assert str(exp) in err and f"process {running.pid}, started 20" in err
     running.send_signal(number)
     running.send_signal(signal.SIGCONT)
-    _, err = running.communicate(timeout=120)
+    _, err = running.communicate(timeout=300)
     assert running.returncode == 128 + number, err
     assert "the same command resumes it" in err and "Traceback" not in err
-    again = start("glsnn", data, exp)
-    out, err = again.communicate(timeout=120)
+    again = start("glsnn", data, exp, *epochs)
+    out, err = again.communicate(timeout=300)
     assert again.returncode == 0 and "Resuming the run" in out, err
-    start("glsnn", data, tmp_path / "whole").communicate(timeout=120)
+    start("glsnn", data, tmp_path / "whole", *epochs).communicate(timeout=300)
     assert numbers(exp) == numbers(tmp_path / "whole")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", EXHIBITS)
 def test_kills_at_random_moments_change_nothing(name, data, tmp_path):
-    whole, exp = tmp_path / "whole", tmp_path / "exp"
+    whole, exp, epochs = tmp_path / "whole", tmp_path / "exp", ("--epochs", 40)
+    cache = {"JAX_COMPILATION_CACHE_DIR": str(tmp_path / "jax")}  # a kill can leave half a file there
     began = time.perf_counter()
-    start(name, data, whole).communicate(timeout=600)
+    start(name, data, whole, *epochs, **cache).communicate(timeout=600)
     lasts = time.perf_counter() - began
     moments = random.Random(7)
     for _ in range(15):
-        running = start(name, data, exp, "--checkpoint_minutes", "0.001")
+        running = start(name, data, exp, *epochs, "--checkpoint_minutes", "0.001", **cache)
         try:
             running.communicate(timeout=moments.uniform(0, lasts))
         except subprocess.TimeoutExpired:
@@ -325,5 +326,5 @@ def test_kills_at_random_moments_change_nothing(name, data, tmp_path):
         if running.returncode == 0:
             break
     else:
-        start(name, data, exp).communicate(timeout=600)
+        start(name, data, exp, *epochs, **cache).communicate(timeout=600)
     assert numbers(exp) == numbers(whole)
