@@ -65,7 +65,7 @@ def presented(circuit: Circuit, x: np.ndarray, y: np.ndarray, seed: int = 0) -> 
 
 
 def run(*command, **values):
-    return subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=120, **values)
+    return subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=300, **values)
 
 
 def one_line(done):
