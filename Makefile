@@ -16,7 +16,7 @@ test-all: setup ## the quick tests and the slow ones
 	@"$(python)" -m pytest -m ''
 
 test-browser: setup ## the live exhibits in Chromium, which has to be on this machine
-	@"$(python)" -c 'import playwright' 2>/dev/null || "$(python)" -m pip install --quiet $(if $(UNLOCKED),,-c locks/$(version).txt) playwright
+	@"$(python)" -c 'import playwright' 2>/dev/null || "$(python)" -m pip install --quiet $(if $(UNLOCKED),,$(addprefix -c ,$(wildcard locks/$(version).txt))) playwright
 	@"$(python)" -m pytest tests/browser -n 0
 
 lint: setup ## style and types of the code

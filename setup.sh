@@ -8,8 +8,8 @@
 #   ./setup.sh --docs                 and what the documentation site needs
 #   ./setup.sh --run SCRIPT [ARG...]  turns into that Python, running a script
 #
-# PYTHON names the interpreter to start from, VENV the folder of the environment, from this repository on if it is
-# relative. The versions are those that locks/ has for the Python, which were tested together; with UNLOCKED=1, the
+# PYTHON names the interpreter to start from, VENV the folder of the environment, relative to this
+# repository. The versions are those that locks/ has for the Python, which were tested together; with UNLOCKED=1, the
 # newest that pyproject.toml allows.
 set -eu
 unset CDPATH PYTHONHOME # the first makes cd talk, the second leads an environment's Python astray
@@ -179,9 +179,15 @@ case ${PYTHON:-} in
   */*) PYTHON=$PWD/$PYTHON ;;
 esac
 
+asked="" # the version that was asked for
+if [ -n "${PYTHON:-}" ]; then
+  asked=$(cd "$root" && version_of "$PYTHON")
+  [ -n "$asked" ] || asked=$(cd / && version_of "$PYTHON") # a version manager may refuse .python-version here
+fi
+
 # Whether a Python is of the version that was asked for, if one was.
 as_asked() {
-  [ -z "${PYTHON:-}" ] || [ "$(version_of "$1")" = "$(version_of "$PYTHON")" ]
+  [ -z "${PYTHON:-}" ] || [ "$(version_of "$1")" = "$asked" ]
 }
 
 active=${VIRTUAL_ENV:-${CONDA_PREFIX:-}}
@@ -195,7 +201,7 @@ venv=${VENV:-.venv}
 case $venv in /*) ;; *) venv=$root/$venv ;; esac
 venv=${venv%/}
 why=""
-[ -n "${VENV:-}" ] || [ -z "$active" ] || why=" (the active environment, $active, lacks some of the requirements or is of another Python)"
+[ -n "${VENV:-}" ] || [ -z "$active" ] || why=" (the active environment, $active, lacks some of the requirements or has another version of Python)"
 if ! ready && [ -z "${VENV:-}" ] && [ ! -w "$root" ]; then
   data=${HOME:-}/.local/share
   case ${XDG_DATA_HOME:-} in /*) data=$XDG_DATA_HOME ;; esac
@@ -205,7 +211,7 @@ if ! ready && [ -z "${VENV:-}" ] && [ ! -w "$root" ]; then
   why=" (this checkout cannot be written to)"
 fi
 [ ! -x "$venv/bin/python" ] || as_asked "$venv/bin/python" ||
-  fail "PYTHON=$PYTHON: not the Python of $venv, $(version_of "$venv/bin/python"); name another folder, such as VENV=.venv-other, or leave PYTHON out"
+  fail "PYTHON=$PYTHON: ${asked:-does not run}, but $venv has Python $(version_of "$venv/bin/python"); name another folder, such as VENV=.venv-other, or leave PYTHON out"
 if ! ready; then
   log=$venv.log
   { mkdir -p -- "$(dirname -- "$venv")" && touch "$log" "$venv.lock"; } 2>/dev/null ||

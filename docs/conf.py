@@ -32,7 +32,7 @@ html_theme_options = {"navigation_with_keys": True}
 default_role = "code"
 
 # Markdown: pages read well on a code host too, so links are plain ones to files.
-myst_enable_extensions = ["dollarmath", "amsmath", "deflist"]
+myst_enable_extensions = ["dollarmath", "amsmath"]
 myst_heading_anchors = 4
 highlight_language = "none"  # of blocks that do not name theirs
 

@@ -2,8 +2,10 @@
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 # Circuits of one kind are compiled once for all tests of a worker and the processes that they start: it halves their
@@ -86,6 +88,24 @@ def environment(**values):
         "VIRTUAL_ENV": sys.prefix,
         **values,
     }
+
+
+def nobody_is_left(process):
+    """Whether all processes of its session end."""
+    return within_seconds(lambda: not run("ps", "-o", "args=", "--sid", process.pid).stdout)
+
+
+def within_seconds(happens):
+    return any(happens() or time.sleep(0.1) for _ in range(200))
+
+
+# Before a folder and a command: the command cannot write to the folder.
+READ_ONLY = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
+READ_ONLY += ['mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && exec "$@"']
+needs_namespaces = pytest.mark.skipif(
+    shutil.which("unshare") is None or run(*READ_ONLY, Path(__file__).parent, "true").returncode != 0,
+    reason="this user may not mount anything",
+)
 
 
 # Before a command: it heeds SIGHUP and SIGINT, also if pytest runs under nohup or in the background.

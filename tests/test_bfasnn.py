@@ -193,6 +193,14 @@ def test_resistance_is_a_unit(make_circuit):
 
 
 @pytest.mark.parametrize("synapses", ["event", "dense"])
+def test_updates_are_counted_beyond_what_float32_adds_one_by_one(make_circuit, synapses):
+    circuit, (x, y) = make_circuit(synapses=synapses), make_patterns(16)
+    circuit.set_parameters(circuit.get_parameters() | {"W1.opt_params": np.float32(2**24)})
+    circuit.read(x, y, jax.random.PRNGKey(0), learn=True)
+    assert circuit.get_parameters()["W1.opt_params"] == 2**24 + 2 * 24
+
+
+@pytest.mark.parametrize("synapses", ["event", "dense"])
 def test_cosine_schedule_scales_updates(make_circuit, synapses):
     """Minibatch m of 4 learns (1 + cos(pi m / 4)) / 2 of what it would learn with constant learning rates."""
     x, y = make_patterns(8)

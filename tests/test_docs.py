@@ -86,7 +86,7 @@ COMMANDS = sorted({(page, command) for page in PAGES for command in commands(pag
 STUDIES = ("depth", "feedback", "alignment", "dale", "changes")
 # Which test runs a command, perhaps with smaller networks or fewer epochs, and what it says of it; or why none does.
 RUN = {
-    r"make (setup|lint test|test|doctor)": ("test_start.py", "setup.sh", '"lint": ', '"test": ', '"doctor": '),
+    r"make (setup|lint test|test|doctor)": ("test_setup.py", "setup.sh", '"lint": ', '"test": ', '"doctor": '),
     r"\./sim\.sh.*|exhibits/\w+/sim\.sh( --(seed|init_from) .*)?": ("test_start.py", '"sim.sh"'),
     r"python analyze_\w+\.py": ("test_scripts.py", "analyze_bfsnn.py", "analyze_glsnn.py"),
     r"python exhibits/\w+/analyze_\w+\.py --exp_dir .*": ("test_packed.py", "commands.analyze("),

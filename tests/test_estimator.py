@@ -88,7 +88,8 @@ def test_pickled_it_predicts_alike_and_holds_no_circuit(estimator, digits):
     np.testing.assert_array_equal(pickle.loads(stored).predict_proba(X), estimator.predict_proba(X))
 
     def learnt_anew(_=None):
-        return clone(estimator).fit(X[:100], y[:100]).predict(X[:50])
+        another: Any = clone(estimator)
+        return another.fit(X[:100], y[:100]).predict(X[:50])
 
     expected = learnt_anew()
     with ThreadPoolExecutor(3) as pool:

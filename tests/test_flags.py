@@ -49,6 +49,9 @@ def test_help_shows_unit_and_default_of_every_field(capsys, monkeypatch):
     [
         ("--dev 10%", "--dev 10%: expected a number"),
         ("--n 1.5", "--n 1.5: expected an integer"),
+        ("--n o'clock", "--n o'clock: expected an integer"),
+        ("--kind pa'ge", "--kind pa'ge: expected page, best; did you mean page?"),
+        ("--quick=1", "--quick 1: takes no value; give --quick alone, or leave it out"),
         ("--size 6", "--size: expected 2 values"),
         ("--kind pge", "--kind pge: expected page, best; did you mean page?"),
         ("--kind", "--kind: expected at least one value"),
@@ -68,6 +71,7 @@ def test_command_lines_without_a_configuration_speak_as_plainly(args, said):
     parser.add_argument("--size", type=int, nargs=2)
     parser.add_argument("--kind", nargs="+", choices=["page", "best"])
     parser.add_argument("--out", type=path)
+    parser.add_argument("--quick", action="store_true")
     with pytest.raises(UserError) as refused:
         parser.parse_args(args.split())
     assert str(refused.value) == f"{said} (--help says more)"

@@ -219,11 +219,15 @@ def test_weights_are_no_patterns_even_of_as_many_cells(make_circuit):
 def test_networks_are_pickled_and_copied(network):
     x, y = make_patterns(16)
     expected, said = network.predict_proba(x, calibrated=True), repr(network)
-    for other in (pickle.loads(pickle.dumps(network)), copy.deepcopy(network)):
+    others = pickle.loads(pickle.dumps(network)), copy.deepcopy(network), copy.copy(network)
+    for other in others:
         np.testing.assert_array_equal(other.predict_proba(x, calibrated=True), expected)
         assert repr(other) == said and other is not network
         other.learn(x, np.roll(y, 1, axis=1))
     np.testing.assert_array_equal(network.predict_proba(x, calibrated=True), expected)
+    network.learn(x, np.roll(y, 1, axis=1))
+    for other in others:
+        np.testing.assert_array_equal(other.predict_proba(x.reshape(-1, 6, 6)), network.predict_proba(x))
 
 
 def test_parameters_that_do_not_fit(network):

@@ -2,7 +2,8 @@
 
 `numbers.json` holds, for small circuits that learned three times from the same 90 patterns, the mean size of every
 parameter before and after, and the mean readouts of every class. On the machine that wrote it they were compared bit by
-bit, whole; here they may differ as far as rounding on another processor can move them.
+bit, whole; here they may differ as far as rounding on another processor can move them. Those of equilibrium propagation
+are newer: it had learned from the padding of the last, partial minibatch.
 """
 
 import json

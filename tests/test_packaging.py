@@ -12,7 +12,7 @@ PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
 PRETRAINED = {"config.json", "measured.json", "run.json", "weights.npz"}
 
 
-def test_installed_packages_have_the_trained_networks_and_nothing_that_lies_beside_them():
+def test_package_data_are_the_trained_networks_and_nothing_that_lies_beside_them():
     root = REPOSITORY / "exhibits"
     patterns = PROJECT["tool"]["setuptools"]["package-data"]["exhibits"]
     shipped = {path.relative_to(root) for pattern in patterns for path in root.glob(pattern)}

@@ -5,7 +5,7 @@ the cost C = sum (y - s{L+1})^2 / 2 over the steps after burn-in and the pattern
 layer n, L + 1 being the output, by
 
 | plasticity      sum_t s{n-1}(t)^T d{n}(t)   d{n} as in Eq. (8), d{L+1} = e: what the layer learns
-| same instant    sum_t s{n-1}(t)^T g{n}(t)   g{L+1} = e,  g{n} = (g{n+1} W{n+1}^T) * f_surr(j{n})
+| same time step  sum_t s{n-1}(t)^T g{n}(t)   g{L+1} = e,  g{n} = (g{n+1} W{n+1}^T) * f_surr(j{n})
 | through time    sum_t s{n-1}(t)^T h{n}(t)   h{L+1} = e,  h{n} = what `through_time` makes of h{n+1} W{n+1}^T
 
 The second has transposed forward weights in place of the feedback and differs in nothing else. The third is -dC/dW by
@@ -38,7 +38,7 @@ class Angles(NamedTuple):
 
     Attributes:
         gradient: (L + 1,) of W1, ..., W{L+1}, between plasticity and backpropagation through time.
-        instant: (L + 1,) between plasticity and backpropagation at the same instant.
+        instant: (L + 1,) between plasticity and backpropagation at the same time step.
         feedback: (L,) between E{n+1} and the transpose of W{n+1} ... W{L+1}, for each hidden layer n.
     """
 

@@ -44,7 +44,6 @@ from exhibits.common.circuit.activity import ADVICE
 from exhibits.common.library.network import Network
 from exhibits.common.ngc import DistributionGenerator as Draw
 from exhibits.common.ngc import Summation, stock
-from exhibits.common.system.errors import UserError
 
 
 class BFA_SNN(Network[CircuitConfig]):
@@ -61,7 +60,6 @@ class BFA_SNN(Network[CircuitConfig]):
 
     def build(self, make: Builder, sizes: tuple[int, ...]) -> None:
         c, out = self.config, len(sizes) - 1
-        self._require_countable()
         event = events.chosen(c.synapses)
         kind = events.kinds(event, signed=c.dale, centred=c.centre > 0)
         self.choices = {"synapses": "event" if event else "dense"}
@@ -118,8 +116,11 @@ class BFA_SNN(Network[CircuitConfig]):
     def present(self, run: Run, x: jax.Array, y: jax.Array) -> Answer:
         c, window = self.config, self.config.T - self.config.burn_in
         self.begin(run, x, y)
+        updates = run[self.updates]
         early = run.steps(c.burn_in, self.advance, count=self.out.s, active=self.sent)
         late = run.steps(window, self.advance, self.evolve, count=self.out.s, active=self.sent, current=self.out.j)
+        if run.learn:
+            run[self.updates] = updates + window  # one by one, float32 would count no further than 2^24
         sticky = steps_per_spike(c.refract_time, c.dt, c.T)
         active = [a + b for a, b in zip(early.active, late.active, strict=True)]
         spiking = self.layers if c.encoder == "rate" else range(len(self.sizes))
@@ -130,15 +131,6 @@ class BFA_SNN(Network[CircuitConfig]):
             spikes={n: -(-active[n] // (sticky if n else 1)) for n in spiking},
             every={n: late.active[n] == window for n in spiking},
         )
-
-    def _require_countable(self) -> None:
-        """Refuses more updates than the synapses count, in float32, if learning rates follow their number."""
-        updates = self.n_updates * (self.config.T - self.config.burn_in)
-        if self.config.schedule == "cosine" and updates > 2**24:
-            raise UserError(
-                f"--batch_size {self.config.batch_size}: {updates:.0f} updates in all; a cosine schedule counts up to "
-                f"{2**24}: give larger minibatches, fewer epochs, or --schedule constant"
-            )
 
     def _learning_rate_factor(self, run: Run) -> jax.Array | float:
         """The factor by which the schedule scales the learning rates in this minibatch."""

@@ -36,7 +36,7 @@ PATTERNS = 30_000  # of the training set: the first ones
 NOTED = (2500, 5000, 10_000, 20_000)  # patterns of an epoch after which angles are measured, besides its end
 ANGLES = {
     "angles": "update and gradient through time",
-    "instant": "update and gradient at the same instant",
+    "instant": "update and gradient at the same time step",
     "feedback": "feedback and transposed weights",
 }
 PRESENTED = "patterns presented (thousands)"
@@ -165,7 +165,7 @@ def network(rows: list[dict], recipe: str, variant: str, depth: int) -> list[dic
 def table(rows: list[dict]) -> str:
     """Angles before and after training, accuracy after it, as a Markdown table."""
     lines = [
-        "| network | passes | layer | update and gradient through time: before | after | at the same instant: after "
+        "| network | passes | layer | update and gradient through time: before | after | at the same time step: after "
         "| feedback and weights: after | dev accuracy (%) |",
         "|---|---|---|---|---|---|---|---|",
     ]

@@ -137,7 +137,7 @@ class SecantSLIFCell(stock.SLIFCell):
 
     @compilable
     def reset(self):
-        """The parent's, which ngc-learn compiles whether it is called or not, has parts that this cell lacks."""
+        """In place of the parent's, which ngc-learn would compile, though nothing calls it, and which needs more."""
         rest = 0.0 * self.v.get()
         self.v.set(rest)
         self.rfr.set(rest + self.refract_T)

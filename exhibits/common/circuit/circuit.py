@@ -56,9 +56,8 @@ class Circuit(Generic[Config]):
         UserError: if it does not fit in memory, or `build` refuses the configuration.
     """
 
-    ADVICE: Mapping[str, str] = (
-        activity.ADVICE
-    )  # what to change where it diverges, or a layer is silent or fires at every step
+    # What to change where it diverges, or a layer is silent or fires at every step.
+    ADVICE: Mapping[str, str] = activity.ADVICE
     MINIBATCHES_PER_CALL = 10  # one call of the program lasts seconds: the progress bar moves between calls
     NUMBERS_PER_WEIGHT = 1  # of a plastic synapse: itself, and what its optimizer keeps
     IN_SEQUENCE = False  # whether the layers run one after another, each for all T steps

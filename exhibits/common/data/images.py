@@ -118,7 +118,7 @@ def read_picture(path: Path, size: tuple[int, int], invert: bool = False) -> np.
     try:
         with Image.open(path) as picture:
             frames = getattr(picture, "n_frames", 1)
-            if frames > 1 and picture.format != "MPO":  # a phone's photograph, the first, with more for its own use
+            if frames > 1 and picture.format != "MPO":  # of phones: the first is the photograph
                 raise UserError(f"{path}: {frames} pictures in one file; expected one")
             grey = _grey(ImageOps.exif_transpose(picture), path).resize((width, height), Image.Resampling.LANCZOS)
     except UnidentifiedImageError:

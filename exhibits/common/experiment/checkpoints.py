@@ -203,7 +203,7 @@ class ParameterStore:
         try:
             record = self.record(step)
             return record is not None and not self._differences(record)
-        except Exception:  # damaged: it cannot be told
+        except Exception:  # damaged: whose it is cannot be told
             return False
 
 

@@ -52,8 +52,8 @@ class Network(Circuit[Config]):
         """The network of a training run, with its best parameters.
 
         Args:
-            folder: of the run; if there is none of that name, one beside the exhibit's code, or where its runs go if
-                that cannot be written to.
+            folder: of the run; if there is none of that name, the one beside the exhibit's code is tried, then the one
+                where its runs go.
 
         Raises:
             UserError: if it is not the folder of a run of this exhibit, or damaged.
@@ -80,7 +80,7 @@ class Network(Circuit[Config]):
         return network
 
     def __reduce__(self) -> tuple:
-        """For pickling and copying: a network is its values and parameters, and is wired anew from them."""
+        """For pickling and copying: values and parameters, from which a network is wired anew. Nothing else is kept."""
         parameters = jax.tree.map(np.asarray, self.get_parameters())
         known = {name: getattr(self, name) for name in Network.__annotations__ if name != "CONFIG"}
         made = (self.sizes[0], self.sizes[-1], self.config, self.n_updates, self.picture)

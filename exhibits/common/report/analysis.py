@@ -2,10 +2,12 @@
 
 import dataclasses
 import os
+import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -34,6 +36,8 @@ from exhibits.common.report.page import write_report
 from exhibits.common.report.pictures import Album, add_curves, caption_of
 from exhibits.common.system.errors import UserError
 from exhibits.common.system.files import make_folder, numbered, read_json, write_json
+
+T = TypeVar("T")
 
 MISCLASSIFIED = 25  # patterns shown, at most
 
@@ -202,24 +206,37 @@ def analyze(kind: type[TrainingConfig], model: type[Network], analysis: Analysis
     write_json(seen.folder / f"{stem}_analysis.json", {"sha256": seen.sha256} | result)
 
     album = Album(seen.folder, stem, caption_of(seen.config, network.summary, trained.epoch), analysis.format)
-    with ThreadPoolExecutor(1) as beside:
-        placed = None
-        if network.hidden:  # t-SNE leaves Python to others most of the time
-            n, seed = analysis.tsne_patterns, seen.config.seed
-            placed = beside.submit(place_codes, readout.rates[-1], seen.patterns.y.argmax(axis=1), n, seed)
-        add_curves(album, exp, seen.config, seen.log)
-        _add_predictions(album, seen, result, readout, calibrated, trained.temperature)
-        _add_cells(album, seen, network, readout)
-        if placed is not None:
-            points, labels, how = placed.result()
-            which = f"{len(points):,} of {len(patterns.x):,} patterns"
-            title = f"Rate codes of hidden layer z{len(readout.rates)}, {of}, {which}"
-            codes = plots.draw_codes(points, labels, seen.classes, title, how)
-            album.add("codes", codes, "Rate codes of the last hidden layer: patterns of like codes lie close together.")
+    placed = None
+    if network.hidden:  # beside the pictures: t-SNE releases Python's lock most of the time
+        n, seed = analysis.tsne_patterns, seen.config.seed
+        placed = _in_background(place_codes, readout.rates[-1], patterns.y.argmax(axis=1), n, seed)
+    add_curves(album, exp, seen.config, seen.log)
+    _add_predictions(album, seen, result, readout, calibrated, trained.temperature)
+    _add_cells(album, seen, network, readout)
+    if placed is not None:
+        points, labels, how = placed.result()
+        which = f"{len(points):,} of {len(patterns.x):,} patterns"
+        title = f"Rate codes of hidden layer z{len(readout.rates)}, {of}, {which}"
+        codes = plots.draw_codes(points, labels, seen.classes, title, how)
+        album.add("codes", codes, "Rate codes of the last hidden layer: patterns of like codes lie close together.")
     page = seen.folder / "report.html"
     write_report(page, seen.config, seen.log, result, album, draw_circuit(network), time.perf_counter() - start)
     print("Pictures:", *(picture.path for picture in album.pictures.values()), sep="\n  ")
     print(f"Report: {page}", flush=True)
+
+
+def _in_background(work: Callable[..., T], *args: Any) -> "Future[T]":
+    """What a function will give, called in a thread that does not keep an interrupted program from ending."""
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work(*args))
+        except BaseException as error:  # for whoever asks for the result
+            future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return future
 
 
 def _add_predictions(

@@ -1,6 +1,7 @@
 """Command lines of the scripts that need no configuration: mistakes are one line, as everywhere."""
 
 import argparse
+import ast
 import difflib
 import re
 from pathlib import Path
@@ -48,11 +49,12 @@ def _plain(message: str) -> str:
     """A message of argparse as the museum's are: flag, value, what was expected."""
     message = re.sub(r"^argument (\S+): ", r"\1: ", message)
     if choice := re.fullmatch(r"(.+?): invalid choice: (.+) \(choose from (.+)\)", message):
-        flag, value, choices = (part.replace("'", "") for part in choice.groups())
+        flag, value, choices = choice[1], ast.literal_eval(choice[2]), choice[3].replace("'", "")
         return f"{flag} {value}: expected {choices}{did_you_mean(value, choices.split(', '))}"
-    if number := re.fullmatch(r"(.+?): invalid (int|float) value: '(.*)'", message):
-        flag, kind, value = number.groups()
-        return f"{flag} {value}: expected {NUMBERS[kind]}"
+    if number := re.fullmatch(r"(.+?): invalid (int|float) value: (.+)", message):
+        return f"{number[1]} {ast.literal_eval(number[3])}: expected {NUMBERS[number[2]]}"
+    if given := re.fullmatch(r"(.+?): ignored explicit argument (.+)", message):
+        return f"{given[1]} {ast.literal_eval(given[2])}: takes no value; give {given[1]} alone, or leave it out"
     message = re.sub("(expected .*)argument", r"\1value", message)
     return re.sub("^the following arguments are required: ", "expected ", message)
 

@@ -1,11 +1,10 @@
-"""Where files go: beside the code in a checkout, or among the user's own data where there is none that can be written
-to."""
+"""Where files go: beside the code in a checkout that can be written to, else among the user's own data."""
 
 import os
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[3]
-CHECKOUT = (REPOSITORY / "pyproject.toml").is_file()  # or it is installed as a package
+CHECKOUT = (REPOSITORY / "setup.sh").is_file()  # else it is installed as a package
 
 
 def exhibits() -> list[str]:
