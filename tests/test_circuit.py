@@ -41,18 +41,6 @@ def test_padding_does_not_teach(make_circuit):
         np.testing.assert_allclose(value, after_large[name], rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("size", [1, 2, 100])
-def test_numbers_do_not_depend_on_the_chunk(make_circuit, monkeypatch, size):
-    x, y = make_patterns(75)
-    circuit = make_circuit()
-    out, after = run(circuit, x, y, learn=True)
-    monkeypatch.setattr(circuit, "MINIBATCHES_PER_CALL", size)
-    other_out, other_after = run(circuit, x, y, learn=True)
-    for one, other in ((out, other_out), (after, other_after)):
-        for name, value in one.items():
-            np.testing.assert_array_equal(value, other[name])
-
-
 def test_same_seed_same_numbers_other_seed_others(make_circuit):
     x, y = make_patterns(40)
     (out, after), (again, after_again) = (run(make_circuit(seed=7), x, y, learn=True) for _ in range(2))
@@ -80,23 +68,6 @@ def test_memory_is_flat_in_time(make_circuit):
         return program.memory_analysis().temp_size_in_bytes
 
     assert peak(2000) <= peak(20) + 8 * 2000  # nothing but the list of times may grow
-
-
-def test_raster_is_what_the_pattern_caused(make_circuit):
-    circuit = make_circuit(encoder="rate", hid_dim=(20, 10), weight_std=0.6)
-    x, y = make_patterns(1)
-    out, _ = run(circuit, x, y)
-    spikes = circuit.raster(x, y, jax.random.PRNGKey(0))
-    assert {name: value.shape for name, value in spikes.items()} == {
-        "z0": (30, 36), "z1": (30, 20), "z2": (30, 10), "z3": (30, 4),
-    }  # fmt: skip
-    for n in (1, 2):
-        np.testing.assert_array_equal(spikes[f"z{n}"].sum(axis=0), out[f"onsets{n}"][0])
-    for n in (1, 2, 3):
-        assert spikes[f"z{n}"].sum() == out[f"spikes{n}"][0]
-    assert spikes["z1"].sum() > 0
-    np.testing.assert_array_equal(spikes["z0"], np.repeat(x, 30, axis=0))  # rates instead of spikes
-    assert "spikes0" not in out
 
 
 def test_circuits_of_a_temporary_block_are_unregistered(make_circuit):

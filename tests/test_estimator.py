@@ -86,14 +86,10 @@ def test_pickled_it_predicts_alike_and_holds_no_circuit(estimator, digits):
     size = sum(leaf.nbytes for leaf in jax.tree.leaves(estimator.parameters_))
     assert len(stored) < 1.5 * size + 20_000
     np.testing.assert_array_equal(pickle.loads(stored).predict_proba(X), estimator.predict_proba(X))
-
-    def learnt_anew(_=None):
-        another: Any = clone(estimator)
-        return another.fit(X[:100], y[:100]).predict(X[:50])
-
-    expected = learnt_anew()
+    alone: Any = clone(estimator)
+    expected = alone.fit(X[:100], y[:100]).predict(X[:50])
     with ThreadPoolExecutor(3) as pool:
-        for found in pool.map(learnt_anew, range(3)):
+        for found in pool.map(lambda _: clone(estimator).fit(X[:100], y[:100]).predict(X[:50]), range(3)):
             np.testing.assert_array_equal(found, expected)
 
 
