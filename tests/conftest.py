@@ -119,16 +119,8 @@ HEEDING = (
 
 # Files that take longest, in this order: pytest-xdist hands out whole files, and the last one should be a short one.
 LONG = (
-    *(
-        "test_scripts",
-        "test_start",
-        "test_resume",
-        "test_studies",
-        "test_environment",
-        "test_old_runs",
-        "test_own_data",
-    ),
-    *("test_live", "test_identity", "test_bad_input", "test_glsnn", "test_bfasnn", "test_events"),
+    *("test_estimator", "test_contract", "test_resume", "test_studies", "test_glsnn", "test_bfasnn", "test_scripts"),
+    *("test_own_data", "test_library", "test_packed", "test_identity", "test_start"),
 )
 
 
