@@ -239,6 +239,13 @@ def test_the_ending_says_which_format(ending, start, tmp_path):
     assert figure_of(axes).get_supxlabel() == "seed 7"
 
 
+def test_accuracies_that_hardly_differ_look_alike():
+    low, high = plots.draw_accuracy([0.1, 0.9067], [0.1, 0.9101]).get_ylim()
+    assert high - low == pytest.approx(1) and low < 90.67 < 91.01 < high
+    low, high = plots.draw_accuracy([0.1, 0.5, 0.9], [0.1, 0.5, 0.9]).get_ylim()
+    assert low < 50 < 90 < high < 95
+
+
 def test_pictures_have_300_dots_per_inch(tmp_path):
     plots.save(plots.draw_likelihood([2.0, 1.0], [2.0, 1.0]), tmp_path / "a.png")
     height, width, _ = matplotlib.image.imread(tmp_path / "a.png").shape

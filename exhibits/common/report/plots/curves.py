@@ -57,6 +57,9 @@ def draw_accuracy(
         axes, 100 * np.asarray(train, float), 100 * np.asarray(dev, float), best_epoch, sample, first=1, unit=" %"
     )
     axes.set(xlabel="epoch", ylabel="accuracy (%)")
+    low, high = axes.get_ylim()
+    if (missing := 1.0 - (high - low)) > 0:  # percentage points: differences of a few hundredths mean nothing
+        axes.set_ylim(low - missing / 2, high + missing / 2)
     return axes
 
 
