@@ -8,11 +8,13 @@
 #   ./setup.sh --docs                 and what the documentation site needs
 #   ./setup.sh --run SCRIPT [ARG...]  turns into that Python, running a script
 #
-# PYTHON names the interpreter to start from, VENV the folder of the environment, relative to this
-# repository. The versions are those that locks/ has for the Python, which were tested together; with UNLOCKED=1, the
-# newest that pyproject.toml allows.
+# PYTHON names the interpreter to start from, VENV the folder of the environment, relative to this repository. The
+# versions are those that locks/ has for the Python, which were tested together; with UNLOCKED=1, the newest that
+# pyproject.toml allows.
 set -eu
 unset CDPATH PYTHONHOME # the first makes cd talk, the second leads an environment's Python astray
+given=${PYTHONSAFEPATH:-}
+export PYTHONSAFEPATH=1 # no file of the folder that one is in stands for a module; --run has what was given
 root=$(dirname -- "$(readlink -f -- "$0")")
 modules="ngclearn ngcsimlib jax numpy matplotlib sklearn scipy tyro tqdm msgspec pooch tabulate PIL jinja2 numba"
 extra=""
@@ -49,7 +51,7 @@ fail() {
 # Whether a Python has the modules, and the versions that pyproject.toml allows.
 has_packages() {
   # shellcheck disable=SC2086 # one word a module
-  PYTHONSAFEPATH=1 "$1" - $modules "$root/pyproject.toml" >/dev/null 2>&1 <<'PY'
+  "$1" - $modules "$root/pyproject.toml" >/dev/null 2>&1 <<'PY'
 import sys
 if sys.version_info < (3, 11):
     sys.exit(1)
@@ -74,7 +76,7 @@ PY
 
 # The full path of an interpreter that is new enough and can make environments; empty if it is none.
 usable() {
-  PYTHONSAFEPATH=1 "$1" -c 'import sys, venv, ensurepip; sys.version_info >= (3, 11) and print(sys.executable)' \
+  "$1" -c 'import sys, venv, ensurepip; sys.version_info >= (3, 11) and print(sys.executable)' \
     2>/dev/null || true
 }
 
@@ -84,6 +86,7 @@ use() {
   shift
   if [ "${1:-}" = --run ]; then
     shift
+    if [ -n "$given" ]; then PYTHONSAFEPATH=$given; else unset PYTHONSAFEPATH; fi
     exec "$python" "$@"
   fi
   echo "$python"
@@ -92,7 +95,7 @@ use() {
 
 # The version of a Python, such as 3.12; empty if it does not run.
 version_of() {
-  PYTHONSAFEPATH=1 "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null || true
+  "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null || true
 }
 
 # Whether these requirements are installed, with those of a kind of work or without.
@@ -108,7 +111,7 @@ ready() {
 
 # Runs a command whose output goes to the log; a signal ends it too.
 logged() {
-  PYTHONSAFEPATH=1 "$@" </dev/null >>"$log" 2>&1 &
+  "$@" </dev/null >>"$log" 2>&1 &
   child=$!
   wait "$child"
 }
@@ -128,10 +131,10 @@ fail_as_logged() {
 # Makes the environment if it is not there and installs the requirements in it.
 install() {
   if [ -x "$venv/bin/python" ]; then
-    PYTHONSAFEPATH=1 "$venv/bin/python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
+    "$venv/bin/python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
       fail "$venv: not an environment of Python 3.11 or newer; remove it, or name another: VENV=/path/to/folder"
     # An interrupted first call may have left it without pip.
-    PYTHONSAFEPATH=1 "$venv/bin/python" -c 'import pip' 2>/dev/null || logged "$venv/bin/python" -m ensurepip ||
+    "$venv/bin/python" -c 'import pip' 2>/dev/null || logged "$venv/bin/python" -m ensurepip ||
       fail_as_logged "$venv has no pip; remove it and run this again"
   else
     [ ! -L "$venv/bin/python" ] || fail "$venv: the Python that it was made with is gone; remove it and run this again"
@@ -158,7 +161,7 @@ install() {
   if [ -w "$root" ]; then
     set -- -e "$root$extra"
   else # it cannot be installed from here: only what it needs
-    PYTHONSAFEPATH=1 "$venv/bin/python" - "$root/pyproject.toml" "$extra" >"$venv/requirements.txt" <<'PY' || fail "$root/pyproject.toml: cannot be read"
+    "$venv/bin/python" - "$root/pyproject.toml" "$extra" >"$venv/requirements.txt" <<'PY' || fail "$root/pyproject.toml: cannot be read"
 import sys, tomllib
 with open(sys.argv[1], "rb") as file:
     project = tomllib.load(file)["project"]

@@ -33,7 +33,7 @@ def main() -> None:
     for name in DEFAULTS:
         require_pretrained(name, getattr(arguments, name))
     digits = choose_digits()
-    write(arguments.out / "digits.js", "digits", {name: pack_digits(*some) for name, some in digits.items()})
+    write(arguments.out / "digits.js", "digits", {name: pack_digits(*some) for name, some in digits.items()}, CREDIT)
     for name in DEFAULTS:
         network = Shipped(name, getattr(arguments, name))
         write(arguments.out / f"{name}_weights.js", f"{name}_weights", network.packed(digits["samples"][0]))
@@ -45,14 +45,14 @@ def require_pretrained(name: str, folder: Path) -> None:
         raise UserError(f"--{name} {folder}: no weights.npz; expected a folder that `python -m exhibits pack` made")
 
 
-def write(path: Path, name: str, value: dict) -> None:
+def write(path: Path, name: str, value: dict, credit: str = "") -> None:
     """A classic script that hangs a value on `globalThis.Museum`: it can be opened from disk."""
     from exhibits.common.system.files import replacing
 
     text = json.dumps(value, separators=(",", ":"))
     with replacing(path) as file:
         file.write(
-            f"// Written by docs/live/weights.py.\n{CREDIT if name == 'digits' else ''}"
+            f"// Written by docs/live/weights.py.\n{credit}"
             f"globalThis.Museum ??= {{}};\nMuseum.{name} = {text};\n".encode()
         )
     print(f"{path.name}: {path.stat().st_size:,} bytes")

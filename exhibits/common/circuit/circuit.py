@@ -189,8 +189,8 @@ class Circuit(Generic[Config]):
             there, here = (jax.tree.map(np.shape, value) for value in (values[name], compartment.get()))
             if jax.tree.leaves(there) != jax.tree.leaves(here):
                 raise ValueError(f"{name}: shape {there}; expected {here}")
-            if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(values[name])):
-                raise ValueError(f"{name}: has NaN or infinity; expected finite numbers")
+        for name in not_finite(values):
+            raise ValueError(f"{name}: has NaN or infinity; expected finite numbers")
         self._put(values)
 
     def _put(self, values: Mapping[str, Any]) -> None:
@@ -335,3 +335,9 @@ class Circuit(Generic[Config]):
             }
 
         return jax.jit(trace)
+
+
+def not_finite(parameters: Mapping[str, Any]) -> list[str]:
+    """Names of the parameters that hold a NaN or an infinity."""
+    leaves = {name: jax.tree.leaves(value) for name, value in parameters.items()}
+    return [name for name, each in leaves.items() if not all(np.isfinite(leaf).all() for leaf in each)]

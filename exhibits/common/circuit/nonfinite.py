@@ -1,7 +1,5 @@
-"""Which parameters hold a NaN or infinity; and which compartment held the first one, and when: a search that runs a
-circuit uncompiled."""
+"""Which compartment held the first NaN or infinity, and when: a search that runs a circuit uncompiled."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -16,15 +14,6 @@ from exhibits.common.circuit.run import State, path
 
 class NotFiniteError(ArithmeticError):
     """A compartment holds a NaN or an infinity."""
-
-
-def not_finite(parameters: Mapping[str, Any]) -> list[str]:
-    """Names of the parameters that hold a NaN or an infinity."""
-    return [
-        name
-        for name, value in parameters.items()
-        if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(value))
-    ]
 
 
 def first_not_finite(

@@ -20,8 +20,8 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, check_non_negative, validate_data
 
 from exhibits.common.circuit import Circuit
+from exhibits.common.circuit.circuit import not_finite
 from exhibits.common.circuit.minibatches import in_chunks
-from exhibits.common.circuit.nonfinite import not_finite
 from exhibits.common.circuit.seeds import Keys
 from exhibits.common.experiment.epochs import order_and_key
 from exhibits.common.experiment.values import plain

@@ -10,9 +10,8 @@ import jax
 import numpy as np
 
 from exhibits.common.circuit import Circuit
-from exhibits.common.circuit.circuit import CircuitConfig
+from exhibits.common.circuit.circuit import CircuitConfig, not_finite
 from exhibits.common.circuit.minibatches import minibatch_of
-from exhibits.common.circuit.nonfinite import not_finite
 from exhibits.common.circuit.seeds import Keys
 from exhibits.common.data.form import Form
 from exhibits.common.data.loading import as_one_hot, as_patterns, load_patterns

@@ -113,7 +113,8 @@ def _data_of(run: Run) -> str:
     """Which data a run is of: the set's name, or the start of its patterns' digest."""
     if run.config.dataset is not None:
         return run.config.dataset
-    return " ".join(["own", *(run.log.data[name].sha256[:8] for name in ("dataX",) if name in run.log.data)])
+    patterns = run.log.data.get("dataX")  # format 1 recorded none
+    return f"own {patterns.sha256[:8]}" if patterns else "own"
 
 
 def write_csv(table: Sequence[dict[str, Any]], path: Path) -> None:

@@ -91,7 +91,7 @@ def grid(exhibit: str, flags: Sequence[str], out: Path) -> list[Point]:
     if not values:
         raise UserError(f"{exhibit}: expected flags to sweep, such as --seed 1 2 3")
     kind = import_module(f"exhibits.{exhibit}").Config
-    switches = {field.name for field in dataclasses.fields(kind) if isinstance(field.default, bool)}
+    switches = {name for name, hint in get_type_hints(kind).items() if hint is bool}
     for name, given in values.items():
         if name in RUNNING or name == "join_dev":
             raise UserError(f"--{name}: is the sweep's own; leave it out")
