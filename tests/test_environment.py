@@ -221,6 +221,21 @@ def test_processors_follow_the_quota(groups, files, quota, tmp_path):
         ("0::/job/step\n", {"job/memory.max": "2000000\n", "job/step/memory.max": "max\n"}, 2_000_000),
         ("4:memory:/job\n", {"memory/job/memory.limit_in_bytes": "1000000\n"}, 1_000_000),
         ("0::/\n", {"other/memory.max": "1000000\n"}, 4_096_000),  # of another group
+        (
+            "0::/\n",
+            {"memory.max": "3000000", "memory.current": "2500000", "memory.stat": "anon 9\ninactive_file 500000\n"},
+            1_000_000,
+        ),
+        ("0::/\n", {"memory.max": "3000000", "memory.current": "4000000", "memory.stat": "anon 9\n"}, 0),
+        (
+            "4:memory:/\n",
+            {
+                "memory/memory.limit_in_bytes": "3000000",
+                "memory/memory.usage_in_bytes": "1500000",
+                "memory/memory.stat": "inactive_file 7\ntotal_inactive_file 1000000\n",
+            },
+            2_500_000,
+        ),
         (None, {}, 4_096_000),
     ],
 )

@@ -7,11 +7,17 @@ from pathlib import Path
 from exhibits.common.system.cgroups import groups_of
 from exhibits.common.system.errors import UserError
 
-LIMITS = ("memory.max", "memory.limit_in_bytes")  # of version 2 and 1 of Linux's control groups
+# Of versions 2 and 1 of Linux's control groups: the limit, what is in use, and the part of it that is a cache of files,
+# which gives way.
+ACCOUNTS = (
+    ("memory.max", "memory.current", "inactive_file"),
+    ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+)
 
 
 def available(root: Path = Path("/")) -> int:
-    """Bytes that this process may use: what the machine has free, or the limit of a container or job if that is less.
+    """Bytes that this process may still take: what the machine has free, or what the limit of a container or job leaves
+    if that is less.
 
     Args:
         root: of the file system.
@@ -21,10 +27,21 @@ def available(root: Path = Path("/")) -> int:
     with contextlib.suppress(OSError):  # not Linux
         lines = (root / "proc" / "meminfo").read_text().splitlines()
         found += [1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")]
-    for limit in (group / name for group in groups_of("memory", root) for name in LIMITS):
-        with contextlib.suppress(OSError, ValueError):  # no such limit, or "max"
-            found.append(int(limit.read_text()))
-    return min(found)
+    for group in groups_of("memory", root):
+        for limit, usage, cache in ACCOUNTS:
+            with contextlib.suppress(OSError, ValueError):  # no such limit, or "max"
+                found.append(int((group / limit).read_text()) - _in_use(group, usage, cache))
+    return max(min(found), 0)
+
+
+def _in_use(group: Path, usage: str, cache: str) -> int:
+    """Bytes that the processes of a control group hold, caches left out; 0 if the system does not say."""
+    try:
+        lines = (group / "memory.stat").read_text().splitlines()
+        caches = [int(line.split()[1]) for line in lines if line.startswith(f"{cache} ")]
+        return max(int((group / usage).read_text()) - sum(caches), 0)
+    except (OSError, ValueError):
+        return 0
 
 
 def require_memory(n_bytes: float, what: str, remedy: str) -> None:
