@@ -77,6 +77,11 @@ def test_command_lines_without_a_configuration_speak_as_plainly(args, said):
     assert str(refused.value) == f"{said} (--help says more)"
 
 
+def test_an_argument_that_an_unset_variable_leaves_empty_is_refused():
+    with pytest.raises(UserError, match=r"^'': nothing expects it"):
+        Parser("").parse_args([""])
+
+
 @pytest.mark.parametrize(
     ("args", "said"),
     [

@@ -28,10 +28,12 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         unknown = message.removeprefix("unrecognized arguments: ")
         if unknown != message:
-            flag = unknown.split()[0].partition("=")[0]
+            flag = unknown.partition(" ")[0].partition("=")[0]
             flags = [name for action in self._actions for name in action.option_strings]
-            known = flag.startswith("-")
-            message = f"{flag}: unknown flag{did_you_mean(flag, flags)}" if known else f"{flag}: nothing expects it"
+            if flag.startswith("-"):
+                message = f"{flag}: unknown flag{did_you_mean(flag, flags)}"
+            else:  # also empty, which an unset variable of a shell leaves
+                message = f"{flag or repr(flag)}: nothing expects it"
         raise UserError(f"{_plain(message)} (--help says more)")
 
 
