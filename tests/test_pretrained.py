@@ -44,6 +44,15 @@ def test_it_answers_as_well_as_it_says(folder):
     assert f"epoch {log.best_epoch} of {config.epochs}" in repr(network)
 
 
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: f"{folder.parents[1].name}-{folder.name}")
+def test_it_is_loaded_on_another_kind_of_device(folder, monkeypatch, capsys):
+    monkeypatch.setattr("jax.default_backend", lambda: "gpu")
+    package = import_module(f"exhibits.{exhibit_of(folder)}")
+    network = getattr(package, package.MODEL).load(folder)
+    assert "Trained on a cpu, analyzed on a gpu" in capsys.readouterr().out
+    assert network.choices.get("synapses", "dense") == "dense"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: f"{folder.parents[1].name}-{folder.name}")
 def test_its_test_numbers_are_those_of_its_file(folder):

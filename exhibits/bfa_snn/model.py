@@ -32,7 +32,9 @@ Source: A. Samadi, T. P. Lillicrap and D. B. Tweed, "Deep learning with dynamic 
 weights", Neural Computation 29(3), 2017, 578-602, as ngc-learn's model museum presents it.
 """
 
+from dataclasses import replace
 from itertools import chain
+from typing import Any, Self
 
 import jax
 from jax import numpy as jnp
@@ -41,6 +43,7 @@ from exhibits.bfa_snn.config import CircuitConfig, Config
 from exhibits.common.cells import GatedErrorCell, SecantSLIFCell, dropout_gate, events, steps_per_spike
 from exhibits.common.circuit import Answer, Builder, Run, cosine_decay
 from exhibits.common.circuit.activity import ADVICE
+from exhibits.common.data.form import Form
 from exhibits.common.library.network import Network
 from exhibits.common.ngc import DistributionGenerator as Draw
 from exhibits.common.ngc import Summation, stock
@@ -57,6 +60,12 @@ class BFA_SNN(Network[CircuitConfig]):
         "silent input": "raise --input_gain; with it at 1, nearly all numbers in the patterns are 0",
         "every step input": "lower --input_gain",
     }
+
+    @classmethod
+    def for_analysis(cls, config: Any, form: Form) -> Self:
+        if config.synapses == "event" and jax.default_backend() != "cpu":  # of a run that was trained on one
+            config = replace(config, synapses="dense")
+        return super().for_analysis(config, form)
 
     def build(self, make: Builder, sizes: tuple[int, ...]) -> None:
         c, out = self.config, len(sizes) - 1

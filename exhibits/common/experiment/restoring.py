@@ -214,6 +214,6 @@ def opened(kind: type[C], exp: Path) -> tuple[C, RunLog, Callable[[Form], Identi
         )
     if log.choices.get("device", jax.default_backend()) != jax.default_backend():
         print(
-            f"Trained on a {log.choices['device']}, analyzed on a {jax.default_backend()}: the last digits may differ"
+            f"Trained on a {log.choices['device']}, analyzed on a {jax.default_backend()}: numbers may differ slightly"
         )
     return config, log, lambda form: recorded_identity(written, log, form)
