@@ -9,6 +9,7 @@ import struct
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -204,6 +205,22 @@ def test_a_sweep_trains_every_combination_once(data, tmp_path, capsys):
     assert len(again) == 3 and len(again.items() & times.items()) == 2  # only the third seed was trained
     (line,) = lines(tmp_path / "summary.csv")
     assert (line["lr_target"], line["seeds"]) == ("0.2", "3")
+
+
+def test_a_sweeps_tasks_find_the_same_data_from_any_folder(data, tmp_path, monkeypatch):
+    here, elsewhere = Path(data[0].partition("=")[2]).parent, tmp_path / "elsewhere"
+    shutil.copytree(here, elsewhere)
+    changed = elsewhere / "dataX.npy"
+    np.save(changed, 1 - np.load(changed))
+    flags = [word.replace(f"{here}/", "") for word in data]
+    monkeypatch.chdir(here)
+    (point,) = sweep.grid("glsnn", [*flags, "--epochs", "1"], tmp_path / "out")
+    task = sweep.task_of("glsnn", point, {})
+    monkeypatch.chdir(elsewhere)  # as a worker of a cluster may be
+    assert sweep.config_of(Config, task["flags"], point.config.exp_dir) == point.config
+    other = task | {"flags": task["flags"] | {"dataX": str(changed)}}
+    with pytest.raises(UserError, match="elsewhere: its arrays are not those of the sweep"):
+        sweep.run(other)
 
 
 @pytest.mark.slow

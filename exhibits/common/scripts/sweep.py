@@ -4,6 +4,7 @@ value, such as --dale, are swept by True and False."""
 import dataclasses
 import hashlib
 import itertools
+import os
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -154,11 +155,17 @@ def task_of(exhibit: str, point: Point, digests: dict[Data, tuple[str, Form]]) -
     digest, form = digests[source]
     return {
         "exhibit": exhibit,
-        "flags": point.values,
+        "flags": absolute(type(point.config), point.values),
         "config": point.config.numbers(form) | begun_with(point.config),
         "data_sha256": digest,
         "folder": str(point.config.exp_dir),
     }
+
+
+def absolute(kind: type[TrainingConfig], values: Mapping[str, str]) -> dict[str, str]:
+    """Values of flags with absolute paths: a worker of a cluster reads them from a folder of its own."""
+    paths = {name for name, hint in get_type_hints(kind).items() if Path in get_args(hint)}
+    return {name: os.path.abspath(path(value)) if name in paths else value for name, value in values.items()}
 
 
 def begun_with(config: TrainingConfig) -> dict[str, Any]:
@@ -177,6 +184,9 @@ def run(task: dict[str, Any]) -> dict[str, Any]:
     package = import_module(f"exhibits.{task['exhibit']}")
     config = config_of(package.Config, task["flags"], Path(task["folder"]))
     data = load_for_training(config)
+    if combined(data.learned.values()) != task["data_sha256"]:
+        where = config.files()["dataX"].parent
+        raise UserError(f"{where}: its arrays are not those of the sweep; copy them from where it was started")
     circuit = getattr(package, package.MODEL).for_training(config, data)
     start_from(circuit, config)
     _, log = fit_unless_finished(circuit, config, data)
