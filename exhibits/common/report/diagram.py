@@ -14,7 +14,6 @@ from exhibits.common.circuit import Circuit
 from exhibits.common.ngc import place, sources
 
 LABEL, PIXELS = "label", "pixels"  # what stands for the outside
-PLASTICITY = ("pre", "post")  # ports of a synapse that its updates come from
 COLUMN, CELL, SYNAPSE = 236, (124, 52), (84, 46)  # distance of columns; widths and heights
 FORWARD, TEACHING, FEEDBACK, BUS = 62, 212, 336, 404  # heights of the rows' middles, and of the first line below them
 INK, TEACHES, FEEDS = "#333333", "#b34700", "#0072b2"
