@@ -11,7 +11,6 @@ from numbers import Integral
 from typing import Any, ClassVar, Self
 
 import jax
-import msgspec
 import numpy as np
 from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin
@@ -24,7 +23,6 @@ from exhibits.common.circuit.circuit import not_finite
 from exhibits.common.circuit.minibatches import in_chunks
 from exhibits.common.circuit.seeds import Keys
 from exhibits.common.experiment.epochs import order_and_key
-from exhibits.common.experiment.values import plain
 from exhibits.common.ngc import scratch
 from exhibits.common.system.errors import UserError
 
@@ -85,13 +83,8 @@ class SpikingClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Class
         Raises:
             ValueError: if one is of another type, or impossible.
         """
-        given = {name: getattr(self, name) for name in names}
         try:
-            return msgspec.convert({name: plain(value) for name, value in given.items()} | values, kind)
-        except msgspec.ValidationError as error:
-            what, _, at = str(error).partition(" - at `$.")
-            name = at.rstrip("`").partition("[")[0]
-            raise ValueError(f"{name}={given.get(name)!r}: {what}") from None
+            return kind(**{name: getattr(self, name) for name in names}, **values)
         except UserError as error:
             raise ValueError(str(error).replace("--", "")) from None
 
