@@ -16,4 +16,4 @@ MODEL = "BFA_SNN"
 # Flags of a run that takes seconds on 6 x 6 pictures: faults are tried on it.
 SMALL = ("--hid_dim=30", "--T=40", "--burn_in=8", "--batch_size=16", "--weight_std=0.3")
 
-__getattr__ = lazily(__name__, model=MODEL, estimator="BFASNNClassifier")
+__getattr__, __dir__ = lazily(__name__, model=MODEL, estimator="BFASNNClassifier")

@@ -16,4 +16,4 @@ MODEL = "GLSNN"
 # Flags of a run that takes seconds on 6 x 6 pictures: faults are tried on it.
 SMALL = ("--hid_dim", "30", "20", "--batch_size=4", "--eta=0.005")
 
-__getattr__ = lazily(__name__, model=MODEL, estimator="GLSNNClassifier")
+__getattr__, __dir__ = lazily(__name__, model=MODEL, estimator="GLSNNClassifier")

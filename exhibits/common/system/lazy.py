@@ -1,12 +1,13 @@
 """Names of a package that are imported when they are asked for, so that a command line is read without JAX."""
 
+import sys
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
 
-def lazily(package: str, **names: str) -> Callable[[str], Any]:
-    """The `__getattr__` of a package.
+def lazily(package: str, **names: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """The `__getattr__` of a package, and its `__dir__`, by which they are completed.
 
     Args:
         package: its name.
@@ -19,4 +20,7 @@ def lazily(package: str, **names: str) -> Callable[[str], Any]:
             return getattr(import_module(f"{package}.{modules[name]}"), name)
         raise AttributeError(f"module {package!r} has no attribute {name!r}")
 
-    return __getattr__
+    def __dir__() -> list[str]:
+        return sorted({*vars(sys.modules[package]), *modules})
+
+    return __getattr__, __dir__
