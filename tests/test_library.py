@@ -150,6 +150,21 @@ def test_what_is_recorded_is_what_happened(name, network):
     np.testing.assert_array_equal(some["v"], seen["v"][:, :, [0, 5, 9]])
 
 
+def test_the_same_recording_is_compiled_once_and_follows_the_weights(make_circuit, monkeypatch):
+    network, made = make_circuit(), []
+    tracer = type(network).tracer
+    monkeypatch.setattr(type(network), "tracer", lambda self, watch: made.append(watch) or tracer(self, watch))
+    x, _ = make_patterns(3)
+    first = network.record(x, {"j": "z1.j"}, cells=[0, 1])
+    weights = network.get_parameters()
+    network.set_parameters(weights | {"W1.biases": weights["W1.biases"] + 1.0})
+    again = network.record(x, {"j": "z1.j"}, cells=[0, 1])
+    np.testing.assert_allclose(again["j"], first["j"] + 1.0, atol=1e-5)
+    assert len(made) == 1
+    assert network.record(x, {"j": "z1.j"}, cells=[2])["j"].shape == (3, 30, 1) and len(made) == 2
+    copy.copy(network)
+
+
 BAD_CELLS = ([20], [-1], [2.9], [True, False], [], 3, "all")
 
 
