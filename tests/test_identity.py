@@ -109,6 +109,7 @@ def test_the_same_content_from_elsewhere_is_resumed(run, tmp_path, monkeypatch, 
         np.save(tmp_path / "other" / f"{name}.npy", np.asfortranarray(array, np.float64))
     monkeypatch.chdir(tmp_path)
     moved = (run / "exp").rename(run / "moved")
+    np.save(tmp_path / "other" / "devY.npy", np.load(run / "devY.npy").argmax(axis=1))  # as integers
     flags = command(TRAIN, run, "--synapses=event", "--checkpoint_minutes=1", prefix="run/../other")
     assert start(monkeypatch, [*flags, f"--exp_dir={moved}"]) == 0
     assert "Resuming the run" in capsys.readouterr().out
@@ -120,6 +121,12 @@ def test_other_content_is_refused(name, run, refused):
     array = np.load(run / f"{name}.npy")
     np.save(run / f"{name}.npy", 1 - array if name.endswith("X") else np.roll(array, 1, axis=1))
     refused(command(TRAIN, run), f"the content of {name}", "--resume never")
+
+
+def test_the_same_classes_by_other_numbers_are_refused(run, refused):
+    for name in SETS:
+        np.save(run / f"{name}Y.npy", np.load(run / f"{name}Y.npy").argmax(axis=1) + 10)
+    refused(command(TRAIN, run), "labels (0 there, 10 here)", "--resume never")
 
 
 def test_fewer_rows_are_refused(run, refused):

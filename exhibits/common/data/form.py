@@ -26,6 +26,11 @@ class Form(Struct, frozen=True):
     labels: tuple[int, ...] | None = None
     divisor: Annotated[int, Meta(ge=1, le=255)] | None = None
 
+    @property
+    def integers(self) -> tuple[int, ...]:
+        """The integer that stands for each class: its number where labels are one-hot."""
+        return self.labels or tuple(range(self.classes))
+
 
 class ArrayRecord(Struct, frozen=True):
     """A file of patterns or labels: shape and type in the file, SHA-256 of its values as the network gets them."""

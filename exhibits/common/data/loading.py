@@ -162,7 +162,7 @@ def class_names(config: Choice, form: Form) -> tuple[str, ...]:
         return config.classes
     if config.dataset is not None:
         return datasets.SOURCES[config.dataset].classes
-    return tuple(map(str, form.labels or range(form.classes)))
+    return tuple(map(str, form.integers))
 
 
 def picture_shape(n_pixels: int) -> tuple[int, int] | None:
@@ -282,7 +282,7 @@ def as_one_hot(path: Path | str, raw: np.ndarray, form: Form | None) -> tuple[np
             raise UserError(f"{path}: rows are not one-hot; expected one 1 among 0s in each of 2 or more columns")
         if form is not None and y.shape[1] != form.classes:
             raise UserError(f"{path}: {y.shape[1]} classes a row; expected {form.classes}, as in the training set")
-        if form is not None and form.labels is not None and form.labels != tuple(range(form.classes)):
+        if form is not None and form.integers != tuple(range(form.classes)):
             raise UserError(f"{path}: one-hot labels; expected integers, as in the training set")
         return y.astype(np.float32, order="C", copy=False), None
     if raw.dtype.kind not in "iu":
@@ -290,8 +290,7 @@ def as_one_hot(path: Path | str, raw: np.ndarray, form: Form | None) -> tuple[np
             f"{path}: labels of type {raw.dtype}, one each; expected integers (labels.astype(int)), or one-hot (N, C)"
         )
     values = raw.reshape(-1)
-    known_labels = form and (form.labels or tuple(range(form.classes)))
-    labels = known_labels or tuple(np.unique(values).tolist())
+    labels = form.integers if form is not None else tuple(np.unique(values).tolist())
     unseen = np.setdiff1d(values, labels)
     if len(unseen):
         raise UserError(

@@ -63,6 +63,10 @@ class Identity(Struct, frozen=True):
         yield from (f"the content of {name}" for name in names if self.data.get(name) != other.data.get(name))
         if self.form.picture != other.form.picture:
             yield f"height and width ({_shown(self.form.picture)} there, {_shown(other.form.picture)} here)"
+        for there, here in zip(self.form.integers, other.form.integers, strict=False):
+            if there != here:
+                yield f"labels ({there} there, {here} here)"
+                break
 
 
 def _shown(value: Any) -> str:

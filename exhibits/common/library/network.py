@@ -93,8 +93,7 @@ class Network(Circuit[Config]):
     def predict(self, x: Any) -> np.ndarray:
         """(N,) classes: the integers that stood for them in the training set, else their numbers."""
         out, form = self._read(x), self._form()
-        label = predicted_label(out["count"], out["logit"])
-        return label if form.labels is None else np.asarray(form.labels)[label]
+        return np.asarray(form.integers)[predicted_label(out["count"], out["logit"])]
 
     def predict_proba(self, x: Any, calibrated: bool = False) -> np.ndarray:
         """(N, C) class probabilities.
