@@ -234,7 +234,7 @@ def test_nothing_of_matplotlib_is_changed():
 )
 def test_the_ending_says_which_format(ending, start, tmp_path):
     axes = plots.draw_likelihood([2.0, 1.0], [2.0, 1.0])
-    plots.save(axes, tmp_path / f"a.{ending}", "seed 7")
+    plots.save(axes, str(tmp_path / f"a.{ending}"), "seed 7")
     assert (tmp_path / f"a.{ending}").read_bytes().startswith(start)
     assert figure_of(axes).get_supxlabel() == "seed 7"
 

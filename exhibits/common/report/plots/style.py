@@ -107,7 +107,7 @@ def figure_of(drawn: Axes | Mapping[str, Axes] | Figure) -> Figure:
     return figure
 
 
-def save(drawn: Axes | Mapping[str, Axes] | Figure, path: Path, caption: str = "") -> None:
+def save(drawn: Axes | Mapping[str, Axes] | Figure, path: str | Path, caption: str = "") -> None:
     """Writes a figure in the format of the path's ending, whole or not at all.
 
     Args:
@@ -115,7 +115,7 @@ def save(drawn: Axes | Mapping[str, Axes] | Figure, path: Path, caption: str = "
         path: where to.
         caption: a line below the figure: of which network, from which seed, after how many epochs.
     """
-    figure = figure_of(drawn)
+    figure, path = figure_of(drawn), Path(path)
     options: dict[str, Any] = {"pil_kwargs": {"quality": JPEG_QUALITY}} if path.suffix == ".jpg" else {}
     with museum_style(), _reporting_missing_characters(), replacing(path) as file:
         if caption:
