@@ -244,6 +244,11 @@ class RunLog(Struct, kw_only=True):
         if (self.best_epoch or 0) > self.epochs_done:
             raise ValueError(f"best epoch {self.best_epoch} of {self.epochs_done}")
 
+    @property
+    def kept_epoch(self) -> int:
+        """The epoch whose parameters are kept: the best on the development set, or without one the last."""
+        return self.best_epoch or self.epochs_done
+
 
 class StudyRow(Struct, omit_defaults=True, kw_only=True):
     """A task of a study and what every study measures; a study that measures more has a `Row` of its own.

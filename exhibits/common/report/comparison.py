@@ -78,7 +78,7 @@ def _analysis_of(path: Path, log: RunLog) -> AnalysisResult | None:
     result = read_json(path, AnalysisResult, "what the analysis wrote; analyze the run again")
     recorded = combined(log.data[name].sha256 for name in ("testX", "testY") if name in log.data)
     same_set = result.sha256 in ("", recorded) or log.format == 1  # which recorded no data
-    same_epoch = result.epoch == (log.best_epoch or log.epochs_done)
+    same_epoch = result.epoch == log.kept_epoch
     return result if result.set == "test set" and same_set and same_epoch else None
 
 

@@ -95,7 +95,7 @@ def add_curves(album: Album, exp: Path, config: TrainingConfig, log: RunLog) -> 
         return
     learned = log.data["dataX"].shape[0] if "dataX" in log.data else 0
     learned += log.data["devX"].shape[0] if config.join_dev and "devX" in log.data else 0
-    kept: dict[str, Any] = {"best_epoch": log.best_epoch or log.epochs_done, "sample": min(SAMPLE, learned)}
+    kept: dict[str, Any] = {"best_epoch": log.kept_epoch, "sample": min(SAMPLE, learned)}
     stem = config.picture_stem(album.stem)
     likelihood = plots.draw_likelihood(curves["trNll"], curves["nll"], **kept)
     album.add("likelihood", likelihood, "Negative log likelihood by epoch.", stem)

@@ -36,7 +36,7 @@ def train(name: str, args: Sequence[str] | None = None) -> TrainingConfig:
     start_from(circuit, config)
     seconds, best_acc = fit(circuit, config, data)
     log = read_json(config.exp_dir / "run.json", RunLog)
-    caption = caption_of(config, circuit.summary, log.best_epoch or log.epochs_done)
+    caption = caption_of(config, circuit.summary, log.kept_epoch)
     add_curves(Album(config.exp_dir, exhibit.STEM, caption), config.exp_dir, config, log)
     print("------------------------------------")
     print(f" Trial.sim_time = {seconds / 3600} h  ({seconds} sec)  Best Acc = {best_acc}")

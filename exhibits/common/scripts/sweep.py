@@ -173,7 +173,7 @@ def begun_with(config: TrainingConfig) -> dict[str, Any]:
     if config.init_from is None:
         return {}
     log = read_json(config.init_from / "run.json", RunLog)
-    return {"init_from": f"epoch {log.best_epoch or log.epochs_done} of {log.digest or log.started}"}
+    return {"init_from": f"epoch {log.kept_epoch} of {log.digest or log.started}"}
 
 
 def run(task: dict[str, Any]) -> dict[str, Any]:
