@@ -24,7 +24,7 @@ HELP = ("--help", "-h")
 C = TypeVar("C", bound="DataclassInstance")
 
 
-def from_command_line(kind: type[C], args: Sequence[str] | None = None, prog: str | None = None) -> C:
+def from_command_line(kind: type[C], args: Sequence[str] | None = None) -> C:
     """Reads a configuration from flags named after its fields, as `--flag value` or `--flag=value`.
 
     Where the configuration has recipes, `--recipe` is a flag too: what is not given has the value that the recipe has,
@@ -39,9 +39,9 @@ def from_command_line(kind: type[C], args: Sequence[str] | None = None, prog: st
         if not arg or (arg.startswith("--") and arg.endswith("=")):  # an unset variable of a shell leaves it
             raise UserError(f"{arg or before}: expected a value, got nothing")
     recipes = issubclass(kind, TrainingConfig) and kind.RECIPES
-    config, name = _parse(kind, args if not recipes else [arg for arg in args if arg not in HELP], prog)
+    config, name = _parse(kind, args if not recipes else [arg for arg in args if arg not in HELP])
     if recipes and isinstance(config, TrainingConfig):  # the flags say which recipe; its values are their defaults
-        config, _ = _parse(kind, args, prog, name or config.default_recipe)
+        config, _ = _parse(kind, args, name or config.default_recipe)
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         numbers = value if isinstance(value, tuple) else (value,)
@@ -50,14 +50,14 @@ def from_command_line(kind: type[C], args: Sequence[str] | None = None, prog: st
     return config
 
 
-def _parse(kind: type[C], args: Sequence[str], prog: str | None, recipe: str = "") -> tuple[C, str]:
+def _parse(kind: type[C], args: Sequence[str], recipe: str = "") -> tuple[C, str]:
     """The configuration that flags give, what they leave out being that of a recipe; and the recipe that they name."""
     flags, default = _flags(kind, recipe)
     captured = io.StringIO()
     options: dict[str, Any] = {"use_underscores": True, "config": (tyro.conf.FlagCreatePairsOff,)}
     try:
         with contextlib.redirect_stderr(captured):
-            given = tyro.cli(flags, args=args, prog=prog, default=default, description=kind.__doc__, **options)
+            given = tyro.cli(flags, args=args, default=default, description=kind.__doc__, **options)
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
