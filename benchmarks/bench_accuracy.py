@@ -31,7 +31,7 @@ from harness import EPOCH, RESULTS, pin_if_jax
 
 SEED = 1234  # of the first round
 PARTS = 4  # of an epoch, after each of which the accuracy is measured
-STEPS = 100  # of the libraries' networks, as the BFA-SNN has
+STEPS, BATCH_SIZE = 100, 250  # of the libraries' networks, as the BFA-SNN has
 TARGETS = {"bfa_snn": (0.9668, 0.98), "glsnn": (0.97, 0.9862)}  # the page's and 98 %; 97 % and that of Zhao et al.
 NETWORKS = {"bfa_snn": "784-1000-10, T = 100", "glsnn": "784-800-800-800-10, T = 10"}
 
@@ -106,7 +106,7 @@ def exhibit_network(contender: Contender, seed: int) -> Learner:
 
 
 def library_network(contender: Contender, seed: int) -> Learner:
-    """The BFA-SNN's network in another library; it learns without end, in minibatches of 250."""
+    """The BFA-SNN's network in another library; it learns without end."""
     import numpy as np
     import torch
 
@@ -117,21 +117,21 @@ def library_network(contender: Contender, seed: int) -> Learner:
         x, y = (torch.from_numpy(np.load(MNIST / f"{name}{part}.npy", allow_pickle=False)) for part in "XY")
         return x, y
 
-    (x, y), dev, size = arrays("train"), arrays("valid"), 250
+    (x, y), dev = arrays("train"), arrays("valid")
     torch.manual_seed(seed)
     learn, count = network(contender.library, STEPS)
 
     def learning() -> Iterator[None]:
         while True:
             for part in torch.randperm(len(x)).tensor_split(PARTS):
-                for some in part.split(size):
+                for some in part.split(BATCH_SIZE):
                     learn(x[some], y[some])
                 yield
 
     def accuracy() -> float:
         n_correct = sum(
             int((count(some).argmax(1) == labels.argmax(1)).sum())
-            for some, labels in zip(dev[0].split(size), dev[1].split(size), strict=True)
+            for some, labels in zip(dev[0].split(BATCH_SIZE), dev[1].split(BATCH_SIZE), strict=True)
         )
         return n_correct / len(dev[0])
 
@@ -232,10 +232,10 @@ def shown(curve: list) -> str:
     return f"{100 * accuracy:.2f} % after {seconds:.1f} s"
 
 
-def ms_per_minibatch(row: dict[str, Any], batch_size: int = 250) -> float:
-    """How long a minibatch took on average, ms; compilation and first steps included."""
+def ms_per_minibatch(row: dict[str, Any]) -> float:
+    """How long a minibatch of a library took on average, ms; compilation and first steps included."""
     parts = sum(len(curve) for curve in row["curves"])
-    return 1e3 * sum(curve[-1][0] for curve in row["curves"]) / (parts * EPOCH / PARTS / batch_size)
+    return 1e3 * sum(curve[-1][0] for curve in row["curves"]) / (parts * EPOCH / PARTS / BATCH_SIZE)
 
 
 def table(rows: dict[str, Any], speeds: dict[str, Any]) -> str:
