@@ -60,7 +60,8 @@ class FixedInhibitionBFA_SNN(BFA_SNN):
 
     def build(self, make: Builder, sizes: tuple[int, ...]) -> None:
         super().build(make, sizes)
-        self.evolve = make.evolve("learn", *(make.components[f"W{n}"] for n in self.layers))
+        learners: list[Any] = [make.components[f"W{n}"] for n in self.layers]
+        self.evolve = make.evolve("learn", *learners)
         make.plastic -= {f"I{n}" for n in self.layers}
 
 

@@ -28,6 +28,13 @@ class Part(Protocol):
     def advance_state(self) -> Callable[..., Any]: ...
 
 
+class Learner(Part, Protocol):
+    """A component that learns."""
+
+    @property
+    def evolve(self) -> Callable[..., Any]: ...
+
+
 P = TypeVar("P", bound=Part)
 
 
@@ -91,17 +98,16 @@ class Builder:
         """A process that advances components by one time step: these, or all that have been made."""
         return self.process(name, (part.advance_state for part in parts or self.components.values()))
 
-    def evolve(self, name: str, *parts: Part, method: str = "evolve") -> MethodProcess:
+    def evolve(self, name: str, *parts: Learner) -> MethodProcess:
         """A process in which these components learn; it is left out wherever the circuit does not.
 
         Args:
             name: its name.
             parts: what learns; their weights, biases and state of the optimizer outlive a minibatch.
-            method: by which they do.
         """
         self.plastic |= {part.name for part in parts}
         self.learning.add(name)
-        return self.process(name, (getattr(part, method) for part in parts))
+        return self.process(name, (part.evolve for part in parts))
 
     def process(self, name: str, methods: Iterable[Any]) -> MethodProcess:
         """A process that calls compilable methods of components, in this order."""
