@@ -1,5 +1,6 @@
 """The simulation core: chunks, partial minibatches, reproducibility, memory."""
 
+import gc
 from concurrent.futures import ThreadPoolExecutor
 
 import jax
@@ -8,6 +9,7 @@ import pytest
 from conftest import make_patterns
 from ngcsimlib.global_state import stateManager
 
+from exhibits.bfa_snn.model import BFA_SNN
 from exhibits.common.ngc import temporary
 
 
@@ -84,6 +86,18 @@ def test_circuits_of_a_temporary_block_are_unregistered(make_circuit):
     np.testing.assert_array_equal(kept.read(x, y, jax.random.PRNGKey(0))["count"], before["count"])
 
 
+def test_a_circuit_that_nobody_uses_is_unregistered_with_the_next_one(make_circuit):
+    kept = make_circuit(seed=1)
+    gc.collect()
+    make_circuit(seed=2)
+    n = len(stateManager.state)  # of both
+    for seed in range(3):
+        gc.collect()
+        make_circuit(seed=seed)
+        assert len(stateManager.state) == n
+    assert np.isfinite(kept["W1"].weights.get()).all()
+
+
 def test_circuits_are_built_in_several_threads(make_circuit):
     """ngc-learn's registers are the process's."""
     x, y = make_patterns(8)
@@ -93,3 +107,38 @@ def test_circuits_are_built_in_several_threads(make_circuit):
         found = list(pool.map(lambda seed: make_circuit(seed=seed).read(x, y, key)["logit"], range(4)))
     for one, other in zip(expected, found, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_parameters_are_copied(make_circuit):
+    """JAX takes a NumPy array whose address is a multiple of 64 as it is."""
+    circuit = make_circuit()
+    start = circuit.get_parameters()
+    weights = np.asarray(start["W1.weights"])
+    memory = np.empty(weights.nbytes + 64, np.uint8)
+    given = memory[-memory.ctypes.data % 64 :][: weights.nbytes].view(np.float32).reshape(weights.shape)
+    given[:] = weights
+    circuit.set_parameters(start | {"W1.weights": given})
+    given[:] = 7.0
+    np.testing.assert_array_equal(circuit.get_parameters()["W1.weights"], weights)
+
+
+def test_keys_of_both_kinds_draw_alike(make_circuit):
+    x, y = make_patterns(8)
+    config = make_circuit().config
+    drawn = []
+    for make in (jax.random.PRNGKey, jax.random.key):
+        circuit = BFA_SNN(make(0), 36, 4, config)
+        answer, raster = circuit.read(x, y, make(1)), circuit.raster(x[:1], y[:1], make(2))
+        drawn.append((circuit["W1"].weights.get(), answer["logit"], raster["z1"]))
+    for one, other in zip(*drawn, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_without_an_end_a_schedule_stays_at_its_beginning(make_circuit):
+    x, y = make_patterns(24)
+    learnt = []
+    for schedule in ("constant", "cosine"):
+        circuit = make_circuit(schedule=schedule)
+        circuit.read(x, y, jax.random.PRNGKey(0), learn=True)
+        learnt.append(circuit.get_parameters()["W2.weights"])
+    np.testing.assert_array_equal(*learnt)

@@ -5,6 +5,7 @@ import itertools
 import operator
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from functools import reduce
 from typing import Any, TypeVar
@@ -38,6 +39,7 @@ __all__ = [
     "compilable",
     "evaluate",
     "place",
+    "release",
     "scratch",
     "sources",
     "stock",
@@ -52,21 +54,44 @@ compilable: Callable[[Callable[..., None]], Callable[..., Any]] = _compilable
 
 _serial = itertools.count()
 _one_at_a_time = threading.RLock()  # the registers are the process's
+_released: deque[str] = deque()  # names of contexts that nobody uses any more
 
 
 @contextlib.contextmanager
-def wiring(stem: str) -> Iterator[None]:
+def wiring(stem: str) -> Iterator[str]:
     """A new context, for one thread at a time; leaving the block compiles the processes that were made in it.
 
-    Its name is its own: contexts of one name would silently share their components.
+    Args:
+        stem: what its name begins with.
+
+    Yields:
+        Its name, which is its own: contexts of one name would silently share their components.
+    """
+    with _one_at_a_time:
+        _unregister()
+        context = Context(f"{stem}_{next(_serial)}")
+        assert context is not None  # as its constructor is declared, it could be
+        with context:
+            yield context.name
+
+
+def release(name: str) -> None:
+    """Has a context unregistered, with the values of its components, when the next one is made.
+
+    Not at once: whoever calls this when an object is gone may be in the midst of reading the registers.
 
     Args:
-        stem: what the name begins with.
+        name: as `wiring` gave it.
     """
-    context = Context(f"{stem}_{next(_serial)}")
-    assert context is not None  # as its constructor is declared, it could be
-    with _one_at_a_time, context:
-        yield
+    _released.append(name)
+
+
+def _unregister() -> None:
+    while _released:
+        name = _released.popleft()
+        for register in _registers():
+            for path in [path for path in register if path == name or path.startswith(f"{name}:")]:
+                del register[path]
 
 
 @contextlib.contextmanager
@@ -76,14 +101,19 @@ def temporary() -> Iterator[None]:
     Otherwise ngc-learn keeps every array of every circuit ever built, and hands all of them to every process that is
     run.
     """
-    registers = [value for owner in (stateManager, contextManager) for value in vars(owner).values()]
-    registered = [(register, set(register)) for register in registers if isinstance(register, dict)]
+    registered = [(register, set(register)) for register in _registers()]
     try:
         yield
     finally:
         for register, names in registered:
             for name in register.keys() - names:
                 del register[name]
+
+
+def _registers() -> list[dict[str, Any]]:
+    """Where ngc-learn keeps contexts, compartments and their values, by path."""
+    kept = [value for owner in (stateManager, contextManager) for value in vars(owner).values()]
+    return [value for value in kept if isinstance(value, dict)]
 
 
 @contextlib.contextmanager

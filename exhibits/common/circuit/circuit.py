@@ -1,5 +1,7 @@
 """What a model is a subclass of: a circuit that presents patterns to its components, minibatch by minibatch."""
 
+import math
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
@@ -15,10 +17,10 @@ from exhibits.common.circuit import activity
 from exhibits.common.circuit.builder import Builder
 from exhibits.common.circuit.minibatches import in_chunks, minibatch_of, n_updates
 from exhibits.common.circuit.run import Answer, Run, path, shaped_like, strongly_typed
-from exhibits.common.circuit.seeds import Keys
+from exhibits.common.circuit.seeds import Keys, untyped
 from exhibits.common.data.form import Form
 from exhibits.common.data.loading import DataSet, picture_shape
-from exhibits.common.ngc import Compartment, wiring
+from exhibits.common.ngc import Compartment, release, wiring
 from exhibits.common.system.memory import require_memory
 
 
@@ -42,14 +44,16 @@ class Circuit(Generic[Config]):
     """Base of an exhibit's model, which writes `build` and `present` and no more.
 
     Everything that outlives a minibatch is in `parameters`; all else begins each minibatch at the values that the
-    components were made with. How they are wired is in `wires`, which of them learn in `plastic`.
+    components were made with. How they are wired is in `wires`, which of them learn in `plastic`. A component can be
+    used for as long as its circuit exists.
 
     Args:
         key: PRNG key of the initial weights; if None, they are 0 until `set_parameters`.
         in_dim: D, number of pixels.
         out_dim: C, number of classes.
         config: values of the circuit.
-        n_updates: minibatches after which a schedule has brought the learning rates to their end; needed to learn.
+        n_updates: minibatches after which a schedule has brought the learning rates to their end; by default, they stay
+            the initial ones.
         picture: height and width of a pattern as a picture; by default of a square one, if it can be.
 
     Raises:
@@ -72,7 +76,7 @@ class Circuit(Generic[Config]):
         in_dim: int,
         out_dim: int,
         config: Config,
-        n_updates: float = 1,
+        n_updates: float = math.inf,
         picture: tuple[int, int] | None = None,
     ):
         self.config, self.n_updates = config, n_updates
@@ -80,11 +84,12 @@ class Circuit(Generic[Config]):
         self.picture = picture or picture_shape(in_dim)
         self.batch_size, self.dt = config.batch_size, config.dt
         self._require_memory()
-        init_key = None if key is None else jax.random.split(key)[0]
-        with wiring(type(self).__name__):
+        init_key = None if key is None else jax.random.split(untyped(key))[0]
+        with wiring(type(self).__name__) as name:
             make = Builder(init_key, self.batch_size)
             self.build(make, self.sizes)
             make.check()
+        weakref.finalize(self, release, name).atexit = False
         self.components, self.wires, self.plastic = make.components, make.wires, make.plastic
         self.parameters, self._learning = make.lasting(), make.learning
         self._put(self.get_parameters())
@@ -191,7 +196,7 @@ class Circuit(Generic[Config]):
                 raise ValueError(f"{name}: shape {there}; expected {here}")
         for name in not_finite(values):
             raise ValueError(f"{name}: has NaN or infinity; expected finite numbers")
-        self._put(values)
+        self._put(jax.tree.map(jnp.array, dict(values)))  # copies, which no change of the caller's arrays reaches
 
     def _put(self, values: Mapping[str, Any]) -> None:
         for name, compartment in self.parameters.items():
@@ -285,7 +290,8 @@ class Circuit(Generic[Config]):
         program = partial(self._program, learn=learn, detail=detail)
         size = (self.batch_size, minibatches)
         n_updates = self.n_updates if n_updates is None else n_updates
-        chunks = in_chunks(program, self.get_parameters(), x, y, key, n_updates, size, order=order, first=first)
+        start, key = self.get_parameters(), untyped(key)
+        chunks = in_chunks(program, start, x, y, key, n_updates, size, order=order, first=first)
         for parameters, out in chunks:
             if learn:
                 self._put(parameters)
@@ -317,7 +323,7 @@ class Circuit(Generic[Config]):
         """
         trace = self.tracer({f"z{n}": (compartment, 0) for n, compartment in enumerate(self.spikes)})
         rows = minibatch_of(x, y, self.batch_size)
-        return {name: np.asarray(value) for name, value in trace(self.get_parameters(), *rows, key).items()}
+        return {name: np.asarray(value) for name, value in trace(self.get_parameters(), *rows, untyped(key)).items()}
 
     def tracer(self, watch: Mapping[str, tuple[Compartment, Any]]) -> Callable[..., dict[str, jax.Array]]:
         """A compiled function `(parameters, x, y, valid, key)` of a minibatch: what `Run.watch` says, at every step.

@@ -3,6 +3,12 @@
 from dataclasses import dataclass
 
 import jax
+from jax import numpy as jnp
+
+
+def untyped(key: jax.Array) -> jax.Array:
+    """The (2,) integers of a PRNG key, which components keep; `jax.random.key` makes keys of a type of their own."""
+    return jax.random.key_data(key) if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else key
 
 
 @dataclass(frozen=True)
