@@ -65,6 +65,15 @@ def test_zeros_and_ones_load_as_they_are(files, dtype):
     assert x.dtype == y.dtype == np.float32
 
 
+def test_what_rounds_to_one_is_one_and_what_exceeds_it_is_shown(files):
+    np.save(files[0], X.astype(float) / X.max() * (1 + 2**-52))  # as MinMaxScaler may leave it
+    (x, _), *_ = read_patterns(*files)
+    assert x.max() == 1
+    np.save(files[0], X / X.max() * np.float32(1 + 2**-23))
+    with pytest.raises(UserError, match=r"values from \S+ to 1\.00000012; expected all in \[0, 1\]$"):
+        read_patterns(*files)
+
+
 def changed(array, index, value):
     copy = array.copy()
     copy[index] = value

@@ -156,6 +156,17 @@ def test_the_scale_is_that_of_fit(digits):
     np.testing.assert_array_equal(estimator.set_params(scale=None).predict_proba(X), before)
 
 
+def test_what_rounds_to_one_needs_no_scale(digits):
+    X, y = digits[0][:100] / digits[0].max(), digits[1][:100]
+    estimator = BFASNNClassifier(hid_dim=(9,), T=12, batch_size=50, epochs=1, scale=None, random_state=0).fit(X, y)
+    after = estimator.predict_proba(X)
+    above = np.where(X == 1, 1 + 2**-52, X)  # as MinMaxScaler may leave it
+    assert above.max() > 1
+    np.testing.assert_array_equal(estimator.predict_proba(above), after)
+    with pytest.raises(ValueError, match=r"values up to 1\.000001; BFASNNClassifier expects all in \[0, 1\]"):
+        estimator.predict(X * 1.000001)
+
+
 def test_receptive_fields_that_do_not_fit_are_refused(digits):
     with pytest.raises(ValueError, match=r"^receptive_field 3: expected 0, as patterns of 63 pixels"):
         GLSNNClassifier((9,), epochs=1, receptive_field=3).fit(digits[0][:, 1:], digits[1])

@@ -253,13 +253,16 @@ def as_patterns(path: Path | str, raw: np.ndarray, form: Form | None) -> Picture
                 f"{path}: bytes of 0 and 1 alone; expected them as bool or float if 1 is full brightness, as bytes are "
                 "divided by 255"
             )
-    if not (low >= 0 and high <= (divisor or 1)):
+    with np.errstate(over="ignore"):
+        highest = np.float32(high)  # what the network gets: a scaler's 1.0000000000000002 is 1
+    if not (low >= 0 and highest <= (divisor or 1)):
         hint = ""
         if raw.dtype == np.uint8:
             hint = ", as the training set has no bytes above 1"
-        elif low >= 0 and high <= 255:
+        elif low >= 0 and 2 <= high <= 255:
             hint = "; 8-bit pixels are divided by 255 if they are saved as uint8"
-        raise UserError(f"{path}: values from {low:g} to {high:g}; expected all in [0, 1]{hint}")
+        shown = f"{high:g}" if f"{high:g}" != "1" else f"{high:.9g}"
+        raise UserError(f"{path}: values from {low:g} to {shown}; expected all in [0, 1]{hint}")
     with np.errstate(over="ignore"):
         x = raw.reshape(len(raw), n_pixels).astype(np.float32, order="C", copy=False)
     done = [f"{_by(height_width)} pictures, each flattened to a row"] if height_width else []

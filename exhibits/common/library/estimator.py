@@ -174,9 +174,11 @@ class SpikingClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Class
         """X in [0, 1], float32."""
         if self.scale_ is None:
             check_non_negative(X, type(self).__name__)
-            if X.size and X.max() > 1:
-                raise ValueError(f"X has values up to {X.max():g}; {type(self).__name__} expects all in [0, 1]")
-            return X.astype(np.float32)
+            with np.errstate(over="ignore"):  # refused right below
+                x = X.astype(np.float32)  # MinMaxScaler's 1.0000000000000002 is 1
+            if x.size and x.max() > 1:
+                raise ValueError(f"X has values up to {X.max():.9g}; {type(self).__name__} expects all in [0, 1]")
+            return x
         return np.clip((X - self.data_min_) / self.data_range_, 0, 1).astype(np.float32)
 
     def _learn(self, X: np.ndarray, index: np.ndarray, epochs: int, n_updates: float) -> None:
