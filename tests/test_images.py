@@ -66,6 +66,9 @@ def test_pictures_of_every_kind_keep_their_grey_or_are_refused(tmp_path):
     deep = np.full((4, 4), 32768, np.uint16)
     Image.fromarray(deep).save(tmp_path / "deep.png")
     assert (read_picture(tmp_path / "deep.png", (2, 2)) == 128).all()
+    deep[:, :2] = 2570
+    Image.fromarray(deep).save(tmp_path / "clear deep.png", transparency=2570)
+    np.testing.assert_array_equal(read_picture(tmp_path / "clear deep.png", (4, 4)), [[255, 255, 128, 128]] * 4)
     clear = np.zeros((4, 4, 4), np.uint8)
     clear[:, :2, 3] = 255  # a black half on nothing
     Image.fromarray(clear).save(tmp_path / "clear.png")
@@ -109,6 +112,19 @@ def test_what_makes_no_data_set_is_refused(pictures, tmp_path):
     with pytest.raises(UserError, match=r"bright: \d+ pictures; expected some to learn from, .* --dev 0\.6"):
         prepare_images(pictures, out, dev=0.6, test=0.39)
     assert not out.exists()
+
+
+def test_what_is_left_out_is_named(pictures, tmp_path, capsys):
+    bright = pictures / "bright"
+    (bright / "more.png").mkdir()
+    (bright / "1.png").rename(bright / "more.png" / "1.png")
+    (bright / ".thumbs").write_text("")
+    assert prepare_images(pictures, tmp_path / "out") == {"bright": [7, 1, 1], "dark": [8, 1, 1]}
+    said = capsys.readouterr().out.splitlines()
+    assert [line.partition("; read are .png ")[0] for line in said] == [
+        f"{bright}: 1 left out, such as more.png/",
+        f"{pictures / 'dark'}: 1 left out, such as notes.txt",
+    ]
 
 
 def test_a_bomb_is_refused(pictures, monkeypatch):

@@ -27,6 +27,7 @@ def prepare_images(
     A picture is turned as its camera noted, laid on white where it is transparent, made grey, and scaled to H x W as a
     whole, without keeping its proportions.
     The sets have the same share of every class; which picture is in which is drawn at random.
+    Only pictures right in the folder of a class are read, by the endings of their names; what else is there is named.
 
     Args:
         folder: with a subfolder of pictures for each class; the classes are numbered by name.
@@ -102,9 +103,18 @@ def _classes(folder: Path) -> dict[str, list[Path]]:
 
 
 def _pictures(folder: Path) -> Iterator[Path]:
+    """Pictures in a class's folder; says what else is there, hidden files apart."""
+    left_out = []
     for path in folder.iterdir():
-        if path.suffix.lower() in ENDINGS and not path.name.startswith("."):
+        if path.name.startswith("."):
+            continue
+        if path.suffix.lower() in ENDINGS and not path.is_dir():
             yield path
+        else:
+            left_out.append(f"{path.name}/" if path.is_dir() else path.name)
+    if left_out:
+        kinds = " ".join(ENDINGS)
+        print(f"{folder}: {len(left_out)} left out, such as {min(left_out)}; read are {kinds} right in it", flush=True)
 
 
 def read_picture(path: Path, size: tuple[int, int], invert: bool = False) -> np.ndarray:
@@ -134,7 +144,10 @@ def read_picture(path: Path, size: tuple[int, int], invert: bool = False) -> np.
 def _grey(picture: Image.Image, path: Path) -> Image.Image:
     """A picture in 8 bits of grey."""
     if picture.mode.startswith("I;16"):
-        return Image.fromarray(np.round(np.asarray(picture) / 257).astype(np.uint8))
+        deep = np.asarray(picture)
+        grey = np.round(deep / 257).astype(np.uint8)
+        grey[deep == picture.info.get("transparency", -1)] = 255  # the one level that a PNG may call transparent
+        return Image.fromarray(grey)
     if picture.mode in ("I", "F"):
         raise UserError(f"{path}: numbers of mode {picture.mode}, whose scale is a guess; save it with 8 or 16 bits")
     if picture.has_transparency_data:
