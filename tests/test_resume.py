@@ -182,6 +182,17 @@ def test_a_finished_run_that_could_go_on_says_so_when_it_is_set_aside(
     assert contents(Path(aside), make_circuit) == contents(tmp_path / "exp", make_circuit)
 
 
+def test_a_link_to_a_folder_stays_when_the_run_there_is_set_aside(make_circuit, sets, tmp_path):
+    (tmp_path / "disk" / "runs").mkdir(parents=True)
+    (tmp_path / "exp").symlink_to(tmp_path / "disk" / "runs")
+    for _ in range(2):
+        fit(make_circuit(), Config(exp_dir=tmp_path / "exp", epochs=1, seed=3), sets)
+    assert (tmp_path / "exp").is_symlink() and sorted(path.name for path in tmp_path.iterdir()) == ["disk", "exp"]
+    first, second = sorted((tmp_path / "disk").iterdir())
+    assert first.name == "runs" and second.name.startswith("runs-2")
+    assert all((folder / "acc.npy").exists() for folder in (first, second))
+
+
 def test_a_folder_that_is_taken_when_a_run_is_set_aside_is_said(make_circuit, sets, tmp_path, monkeypatch):
     config = Config(exp_dir=tmp_path / "exp", epochs=1, seed=3)
     fit(make_circuit(), config, sets)

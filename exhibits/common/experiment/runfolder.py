@@ -142,7 +142,8 @@ def held(config: TrainingConfig, identity: Identity, log: RunLog) -> Iterator[Ru
         if resumed is not None:
             _refuse_another_run(config, identity, resumed)
         elif existing is not None:
-            aside = _set_aside(exp, existing.started)
+            place = exp.resolve() if exp.is_symlink() else exp  # a link stays, and leads to the new run
+            aside = _set_aside(place, existing.started)
             if (
                 config.resume == "auto"
                 and existing.finished
@@ -152,7 +153,7 @@ def held(config: TrainingConfig, identity: Identity, log: RunLog) -> Iterator[Ru
                 continuing = f"--resume must --exp_dir {aside} continues it instead"
                 print(f"It ended after epoch {existing.epochs_done}; {continuing}", flush=True)
             locks.close()
-            exp.mkdir(exist_ok=True)
+            place.mkdir(exist_ok=True)
             handle = _lock(exp, locks)
             if _log_of(exp) is not None:
                 raise UserError(f"--exp_dir {exp}: another run has begun there; give another --exp_dir")
