@@ -300,6 +300,13 @@ def test_a_flag_without_a_value_is_swept_by_true_and_false(tmp_path):
         sweep.grid("bfa_snn", ["--dale", "yes"], tmp_path)
 
 
+def test_a_sweep_of_another_exhibit_needs_another_folder(runs, tmp_path):
+    shutil.copytree(runs["one"], tmp_path / "seed=1")
+    with pytest.raises(UserError, match=r"--out .*: seed=1 there is a run of bfa_snn; give a sweep of glsnn another"):
+        main(["sweep", "glsnn", "--seed", "1", "--out", str(tmp_path)])
+    assert not (tmp_path / "sweep.json").exists()
+
+
 def test_names_of_folders():
     assert (
         sweep.folder_of({"eta_gain": "16", "hid_dim": "500,500", "seed": "1"}) == "eta_gain=16,hid_dim=500-500,seed=1"

@@ -64,6 +64,8 @@ def main(args: Sequence[str] | None = None) -> None:
     options, flags = parser.parse_known_args(args)
     out = options.out.resolve()
     points = grid(options.exhibit, flags, out)
+    for point in points:
+        refuse_another_exhibit(options.exhibit, point.config.exp_dir)
     study = StudyConfig(scheduler=options.scheduler, out=out)
     digests: dict[Data, tuple[str, Form]] = {}
     tasks = [task_of(options.exhibit, point, digests) for point in points]
@@ -138,6 +140,14 @@ def folder_of(values: dict[str, str]) -> str:
     if not name or len(name) > 100 or "/" in name or any(flag in FILES for flag in values):
         return hashlib.sha256(repr(sorted(values.items())).encode()).hexdigest()[:16]
     return name
+
+
+def refuse_another_exhibit(exhibit: str, folder: Path) -> None:
+    """Refuses a folder that holds a run of another exhibit, which a sweep of the same flags has made."""
+    if (folder / "run.json").exists() and (found := read_json(folder / "run.json", RunLog).exhibit) != exhibit:
+        raise UserError(
+            f"--out {folder.parent}: {folder.name} there is a run of {found}; give a sweep of {exhibit} another --out"
+        )
 
 
 def task_of(exhibit: str, point: Point, digests: dict[Data, tuple[str, Form]]) -> dict[str, Any]:
