@@ -88,6 +88,12 @@ def test_colours_of_the_confusion_matrix_are_those_of_the_errors():
     assert axes.images[0].get_clim() == (0, 40) and texts(axes) == ["90", "10", "20", "30"]
 
 
+def test_a_class_whose_name_begins_with_an_underscore_is_in_the_legend():
+    axes = plots.draw_codes(np.eye(2), np.array([0, 1]), ["_rest", "one"], "codes", "how")
+    legend = axes.get_legend()
+    assert legend is not None and [text.get_text() for text in legend.get_texts()] == ["_rest", "one"]
+
+
 def test_classes_are_named_among_their_points():
     points = np.array([[0.0, 0.0], [0.1, 0.0], [0.2, 0.1], [5.0, 5.0]])
     axes = laid_out(plots.draw_codes(points, np.array([0, 0, 0, 1]), ["zero", "one"], "codes", "how"))

@@ -177,6 +177,12 @@ def test_what_cannot_be_compared_is_refused(runs, tmp_path):
     assert not (tmp_path / "compare.csv").exists()
 
 
+def test_a_run_whose_name_begins_with_an_underscore_is_in_the_legend(runs, tmp_path):
+    drawn = comparison.load([runs["one"], shutil.copytree(runs["two"], tmp_path / "_two")])
+    (legend,) = comparison.draw(drawn).legends
+    assert [text.get_text() for text in legend.get_texts()] == ["exp", "_two"]
+
+
 def swept(out, data, *values):
     main(["sweep", "glsnn", *values, *SMALL["glsnn"].replace("20 15", "20,15").split(), *data, "--out", str(out)])
 

@@ -174,5 +174,6 @@ def draw_codes(
             x, y = chosen[nearest]
             text = axes.text(x, y, name, fontweight="bold", fontsize=13, ha="center", va="center")
             text.set_path_effects([withStroke(linewidth=3, foreground="white")])
-    axes.legend(markerscale=4, loc="center left", bbox_to_anchor=(1, 0.5), title="class")
+    handles = axes.collections[-len(classes) :]  # with names, so that one that begins with _ is not left out
+    axes.legend(handles, classes, markerscale=4, loc="center left", bbox_to_anchor=(1, 0.5), title="class")
     return axes
