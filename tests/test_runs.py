@@ -317,5 +317,6 @@ def test_names_of_folders():
     assert (
         sweep.folder_of({"eta_gain": "16", "hid_dim": "500,500", "seed": "1"}) == "eta_gain=16,hid_dim=500-500,seed=1"
     )
+    assert sweep.folder_of({"seed": "1", "eta_gain": "16"}) == sweep.folder_of({"eta_gain": "16", "seed": "1"})
     for values in ({"dataX": "/a/b.npy", "seed": "1"}, {"classes": "a/b"}, {}):
         assert len(sweep.folder_of(values)) == 16

@@ -135,8 +135,10 @@ def config_of(kind: type[TrainingConfig], values: Mapping[str, str], folder: Pat
 
 
 def folder_of(values: dict[str, str]) -> str:
-    """Name of a run's folder, such as `eta_gain=16,seed=1`; of values that make no name, a digest."""
-    name = ",".join(f"{flag}={value.replace(',', '-')}" for flag, value in values.items() if flag not in FILES)
+    """Name of a run's folder, such as `eta_gain=16,seed=1`, whatever the order of flags; of values that make no name, a
+    digest."""
+    named = sorted((flag, value) for flag, value in values.items() if flag not in FILES)
+    name = ",".join(f"{flag}={value.replace(',', '-')}" for flag, value in named)
     if not name or len(name) > 100 or "/" in name or any(flag in FILES for flag in values):
         return hashlib.sha256(repr(sorted(values.items())).encode()).hexdigest()[:16]
     return name
