@@ -164,16 +164,17 @@ def draw_codes(
         ticks = _thinned(len(classes), 12)
         bar.set_ticks(ticks, labels=[classes[tick] for tick in ticks])
         return axes
+    handles = []
     for index, name in enumerate(classes):
         chosen = points[labels == index]
         marker, size = ("o", 4) if index < len(TEN) else ("^", 7)
         color = TEN[index % len(TEN)]
-        axes.scatter(*chosen.T, s=size, marker=marker, color=color, label=name, linewidths=0)
+        handles.append(axes.scatter(*chosen.T, s=size, marker=marker, color=color, linewidths=0))
         if len(chosen):
             nearest = np.abs(chosen - np.median(chosen, axis=0)).sum(axis=1).argmin()
             x, y = chosen[nearest]
             text = axes.text(x, y, name, fontweight="bold", fontsize=13, ha="center", va="center")
             text.set_path_effects([withStroke(linewidth=3, foreground="white")])
-    handles = axes.collections[-len(classes) :]  # with names, so that one that begins with _ is not left out
+    # With names, as Matplotlib leaves out a label that begins with an underscore.
     axes.legend(handles, classes, markerscale=4, loc="center left", bbox_to_anchor=(1, 0.5), title="class")
     return axes
