@@ -174,6 +174,8 @@ def test_folders_that_are_not_a_runs(good, tmp_path, refused):
     (mine / "thesis.txt").write_text("do not touch")
     refused(tmp_path, [mine, "not of a run"], TRAIN, good, mine, *QUICK[TRAIN])
     refused(tmp_path, [mine, "can be written to"], TRAIN, good, mine / "thesis.txt", *QUICK[TRAIN])
+    (tmp_path / "link").symlink_to("nowhere")
+    refused(tmp_path, [tmp_path / "link", "leads nowhere"], TRAIN, good, tmp_path / "link", *QUICK[TRAIN])
     (mine / "run.json").write_text("{")
     refused(tmp_path, [mine / "run.json", "JSON"], TRAIN, good, mine, *QUICK[TRAIN])
     (mine / "run.json").write_text('{"started": "../.."}')

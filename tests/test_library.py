@@ -11,6 +11,7 @@ import jax
 import numpy as np
 import pytest
 from conftest import data_set, make_patterns
+from scipy.sparse import csr_array
 
 from exhibits.bfa_snn import BFA_SNN
 from exhibits.bfa_snn import Config as BFAConfig
@@ -271,6 +272,8 @@ def test_compartments_are_named(network):
     for wrong in (["z1.v"], "z1.v", {"v": None}):
         with pytest.raises(UserError, match=r"compartments .*expected names, such as"):
             network.record(make_patterns(1)[0], wrong)
+    with pytest.raises(UserError, match=r"x: a sparse csr_array; expected dense patterns, such as x\.toarray\(\)"):
+        network.predict(csr_array(make_patterns(1)[0]))
     with pytest.raises(UserError, match="3: expected the folder of a run"):
         type(network).load(3)
 

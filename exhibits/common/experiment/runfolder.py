@@ -131,7 +131,8 @@ def held(config: TrainingConfig, identity: Identity, log: RunLog) -> Iterator[Ru
         if not os.access(exp, os.W_OK):
             raise PermissionError(13, "not writable")
     except OSError as error:
-        raise UserError(f"--exp_dir {exp}: {error.strerror}; expected a folder that can be written to") from None
+        reason = "a link that leads nowhere" if exp.is_symlink() and not exp.exists() else error.strerror
+        raise UserError(f"--exp_dir {exp}: {reason}; expected a folder that can be written to") from None
     with contextlib.ExitStack() as locks:
         handle = _lock(exp, locks)
         existing = _log_of(exp)

@@ -193,6 +193,8 @@ class Network(Circuit[Config]):
     def _patterns(self, x: Any) -> np.ndarray:
         """(N, D) patterns, checked."""
         form = self._form()
+        if hasattr(x, "toarray"):
+            raise UserError(f"x: a sparse {type(x).__name__}; expected dense patterns, such as x.toarray()")
         try:
             x = np.asarray(x)
         except ValueError:
