@@ -143,6 +143,14 @@ def test_wrong_flags_are_refused():
         commands.analyze("bfa_snn", ["--format=gif"])
 
 
+def test_curves_are_read_while_a_training_writes_them(tmp_path):
+    log = RunLog(started="2026-11-27T00:00:00", epochs_done=3, best_epoch=2, best_dev_acc=1.0, best_dev_nll=1.0)
+    for name, n in (("trAcc", 4), ("acc", 4), ("trNll", 3), ("nll", 3)):
+        np.save(tmp_path / f"{name}.npy", np.linspace(0, (n - 1) / 2, n))
+    curves = curves_of(tmp_path, log)
+    assert all(values.tolist() == [0.0, 0.5, 1.0] for values in curves.values()) and len(curves) == 4
+
+
 def test_curves_that_are_damaged_are_refused(tmp_path):
     log = RunLog(started="2026-11-27T00:00:00", epochs_done=2, best_epoch=2, best_dev_acc=1.0, best_dev_nll=1.0)
     assert curves_of(tmp_path, log) == {}  # a packed network has none
@@ -157,8 +165,8 @@ def test_curves_that_are_damaged_are_refused(tmp_path):
         (tmp_path / "acc.npy").write_bytes(content)
         with pytest.raises(UserError, match=rf"acc.npy: {words}; expected"):
             curves_of(tmp_path, log)
-    np.save(tmp_path / "acc.npy", np.zeros(2))
-    with pytest.raises(UserError, match=r"different lengths .*acc 2"):
+    np.save(tmp_path / "acc.npy", np.zeros(1))
+    with pytest.raises(UserError, match=r"different lengths .*acc 1"):
         curves_of(tmp_path, log)
     np.save(tmp_path / "acc.npy", np.zeros((3, 1)))
     with pytest.raises(UserError, match="a number for each epoch"):

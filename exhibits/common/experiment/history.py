@@ -102,9 +102,13 @@ def curves_of(folder: Path, log: RunLog) -> dict[str, np.ndarray]:
     if not any(path.exists() for path in paths.values()):
         return {}
     curves = {name: _curve(path) for name, path in paths.items()}
-    if len({len(values) for values in curves.values()}) > 1:
-        lengths = ", ".join(f"{name} {len(values)}" for name, values in curves.items())
-        raise UserError(f"{folder}: curves of different lengths ({lengths}); expected those of one run")
+    lengths = {name: len(values) for name, values in curves.items()}
+    shortest, longest = min(lengths.values()), max(lengths.values())
+    if longest > shortest + 1:
+        listed = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        raise UserError(f"{folder}: curves of different lengths ({listed}); expected those of one run")
+    # A training writes one file after another, or was killed in between.
+    curves = {name: values[:shortest] for name, values in curves.items()}
     if log.best_epoch is not None and log.best_dev_acc is not None:
         logged = log.best_dev_acc, log.best_dev_nll
         drawn = [curves[name][log.best_epoch : log.best_epoch + 1].tolist() for name in ("acc", "nll")]
