@@ -121,7 +121,7 @@ def test_what_is_left_out_is_named(pictures, tmp_path, capsys):
     (bright / ".thumbs").write_text("")
     assert prepare_images(pictures, tmp_path / "out") == {"bright": [7, 1, 1], "dark": [8, 1, 1]}
     said = capsys.readouterr().out.splitlines()
-    assert [line.partition("; read are .png ")[0] for line in said] == [
+    assert [line.partition("; expected pictures (.png ")[0] for line in said] == [
         f"{bright}: 1 left out, such as more.png/",
         f"{pictures / 'dark'}: 1 left out, such as notes.txt",
     ]

@@ -25,9 +25,9 @@ def prepare_images(
     """Writes {data,dev,test}{X,Y}.npy: grey levels (N, H, W) as bytes, and the number of each picture's class.
 
     A picture is turned as its camera noted, laid on white where it is transparent, made grey, and scaled to H x W as a
-    whole, without keeping its proportions.
-    The sets have the same share of every class; which picture is in which is drawn at random.
-    Only pictures right in the folder of a class are read, by the endings of their names; what else is there is named.
+    whole, without keeping its proportions. The sets have the same share of every class; which picture is in which is
+    drawn at random. Pictures are recognized by the endings of their names, and not searched for in folders within that
+    of a class; a line says what is left out.
 
     Args:
         folder: with a subfolder of pictures for each class; the classes are numbered by name.
@@ -114,7 +114,8 @@ def _pictures(folder: Path) -> Iterator[Path]:
             left_out.append(f"{path.name}/" if path.is_dir() else path.name)
     if left_out:
         kinds = " ".join(ENDINGS)
-        print(f"{folder}: {len(left_out)} left out, such as {min(left_out)}; read are {kinds} right in it", flush=True)
+        what = f"{len(left_out)} left out, such as {min(left_out)}"
+        print(f"{folder}: {what}; expected pictures ({kinds}) and no folders", flush=True)
 
 
 def read_picture(path: Path, size: tuple[int, int], invert: bool = False) -> np.ndarray:
