@@ -32,6 +32,7 @@ ROWS = [
         {"hid_dim": (2000,), "centre": 0.001},
         recipe="best",
     ),
+    Row("page-dale", "page's recipe, `--dale`, 784-1000-10", {"dale": True}),
     Row("dale", "`--recipe best --dale`, 784-1000-10", {"dale": True}, recipe="best"),
     Row(
         "fashion",
