@@ -226,13 +226,18 @@ def test_processors_follow_the_quota(groups, files, quota, tmp_path):
             {"memory.max": "3000000", "memory.current": "2500000", "memory.stat": "anon 9\ninactive_file 500000\n"},
             1_000_000,
         ),
+        (
+            "0::/\n",
+            {"memory.max": "3000000", "memory.current": "2900000", "memory.stat": "file 9\nactive_file 2000000\n"},
+            2_100_000,
+        ),
         ("0::/\n", {"memory.max": "3000000", "memory.current": "4000000", "memory.stat": "anon 9\n"}, 0),
         (
             "4:memory:/\n",
             {
                 "memory/memory.limit_in_bytes": "3000000",
                 "memory/memory.usage_in_bytes": "1500000",
-                "memory/memory.stat": "inactive_file 7\ntotal_inactive_file 1000000\n",
+                "memory/memory.stat": "inactive_file 7\ntotal_inactive_file 600000\ntotal_active_file 400000\n",
             },
             2_500_000,
         ),

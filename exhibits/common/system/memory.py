@@ -7,11 +7,11 @@ from pathlib import Path
 from exhibits.common.system.cgroups import groups_of
 from exhibits.common.system.errors import UserError
 
-# Of versions 2 and 1 of Linux's control groups: the limit, what is in use, and the part of it that is a cache of files,
-# which gives way.
+# Of versions 2 and 1 of Linux's control groups: the limit, what is in use, and the parts of it that are a cache of
+# files, which gives way, as in MemAvailable.
 ACCOUNTS = (
-    ("memory.max", "memory.current", "inactive_file"),
-    ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    ("memory.max", "memory.current", ("inactive_file", "active_file")),
+    ("memory.limit_in_bytes", "memory.usage_in_bytes", ("total_inactive_file", "total_active_file")),
 )
 
 
@@ -28,18 +28,18 @@ def available(root: Path = Path("/")) -> int:
         lines = (root / "proc" / "meminfo").read_text().splitlines()
         found += [1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")]
     for group in groups_of("memory", root):
-        for limit, usage, cache in ACCOUNTS:
+        for limit, usage, caches in ACCOUNTS:
             with contextlib.suppress(OSError, ValueError):  # no such limit, or "max"
-                found.append(int((group / limit).read_text()) - _in_use(group, usage, cache))
+                found.append(int((group / limit).read_text()) - _in_use(group, usage, caches))
     return max(min(found), 0)
 
 
-def _in_use(group: Path, usage: str, cache: str) -> int:
+def _in_use(group: Path, usage: str, caches: tuple[str, ...]) -> int:
     """Bytes that the processes of a control group hold, caches left out; 0 if the system does not say."""
     try:
-        lines = (group / "memory.stat").read_text().splitlines()
-        caches = [int(line.split()[1]) for line in lines if line.startswith(f"{cache} ")]
-        return max(int((group / usage).read_text()) - sum(caches), 0)
+        lines = (line.partition(" ") for line in (group / "memory.stat").read_text().splitlines())
+        cached = sum(int(n_bytes) for name, _, n_bytes in lines if name in caches)
+        return max(int((group / usage).read_text()) - cached, 0)
     except (OSError, ValueError):
         return 0
 
