@@ -77,3 +77,15 @@ def test_growth_figure():
     for line in lines.values():
         np.testing.assert_array_equal(line.get_xdata(), [25, 100, 400])
     assert len(lines) == 4 and len(figure.axes[1].get_lines()) == 2
+
+
+def test_alignment_figure_marks_where_the_signs_flip_if_they_do():
+    study = load_script(FOLDERS["alignment"] / "alignment.py")
+    rows = study.network(read_json(FOLDERS["alignment"] / "results" / "alignment.json")["rows"], "page", "turned", 1)
+    assert study.turned_at(rows[0]) == 30 and rows[0]["task"]["epochs"] == 2
+    longer = rows[0] | {"task": rows[0]["task"] | {"epochs": 3}}
+    longer["presented"] = [0, 30_000, 30_000, 60_000, 90_000]
+    assert study.turned_at(longer) == 30
+    for some, marks in ((rows, 4), ([], 0)):
+        figure = study.draw_single(some, [("page", "turned")])
+        assert sum(text.get_text() == "signs flipped" for axes in figure.axes for text in axes.texts) == marks

@@ -127,12 +127,23 @@ def run(task: dict) -> dict:
 
     note(0)
     for epoch in range(epochs):
-        if task["variant"] == "turned" and epoch == epochs // 2:
+        if task["variant"] == "turned" and epoch == half_of(epochs):
             controls.turn_feedback(circuit, key)
             note(epoch * n)
         learn_epoch(circuit, train, seed, epoch + 1, after_chunk=partial(after_chunk, epoch * n))
         found["acc"].append(score(circuit, dev, Keys.of(seed).dev).acc)
     return found
+
+
+def half_of(epochs: int) -> int:
+    """After how many epochs half of the signs flip."""
+    return epochs // 2
+
+
+def turned_at(row: dict) -> float:
+    """Where the signs of a row's feedback flip: thousands of training patterns presented until then."""
+    epochs = row["task"]["epochs"]
+    return row["presented"][-1] * half_of(epochs) / epochs / 1000
 
 
 def title_of(recipe: str, variant: str) -> str:
@@ -253,10 +264,10 @@ def draw_single(rows: list[dict], networks: Sequence[tuple[str, str]]) -> "Figur
             some = network(rows, recipe, variant, 1)
             title = title_of(recipe, variant) + ", page's recipe" * (recipe == "page" and len(recipes) > 1)
             style = (title, COLORS[number], MARKERS[number])
-            flipped = some[0]["presented"][-1] / 2000 if variant == "turned" else -1
+            flipped = turned_at(some[0]) if some and variant == "turned" else -1
             for axes, what in zip(angles, ANGLES, strict=True):
                 draw_seeds(axes, {x: of for x, of in curve(some, what, 0).items() if x > flipped}, *style)
-            for axes in panels if variant == "turned" else ():
+            for axes in panels if flipped >= 0 else ():
                 axes.axvline(flipped, color="0.5", linestyle=":", linewidth=1)
                 axes.annotate("signs flipped", (flipped, 2), (4, 0), textcoords="offset points", color="0.4")
             reached: Curve = {}
