@@ -98,6 +98,26 @@ def test_a_circuit_that_nobody_uses_is_unregistered_with_the_next_one(make_circu
     assert np.isfinite(kept["W1"].weights.get()).all()
 
 
+def test_a_circuit_that_is_refused_is_unregistered_with_the_next_one(make_circuit, monkeypatch):
+    build = BFA_SNN.build
+
+    def refuse(self, make, sizes):
+        build(self, make, sizes)
+        raise ValueError("refused")
+
+    gc.collect()
+    make_circuit()
+    n = len(stateManager.state)
+    with monkeypatch.context() as patched:
+        patched.setattr(BFA_SNN, "build", refuse)
+        for _ in range(2):
+            with pytest.raises(ValueError, match="refused"):
+                make_circuit()
+    gc.collect()
+    make_circuit()
+    assert len(stateManager.state) == n
+
+
 def test_circuits_are_built_in_several_threads(make_circuit):
     """ngc-learn's registers are the process's."""
     x, y = make_patterns(8)

@@ -72,7 +72,11 @@ def wiring(stem: str) -> Iterator[str]:
         context = Context(f"{stem}_{next(_serial)}")
         assert context is not None  # as its constructor is declared, it could be
         with context:
-            yield context.name
+            try:
+                yield context.name
+            except BaseException:  # nobody will use what there is of it
+                release(context.name)
+                raise
 
 
 def release(name: str) -> None:
