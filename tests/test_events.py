@@ -1,5 +1,8 @@
 """Event-driven components against dense arithmetic and ngc-learn's own."""
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
 import jax
 import numpy as np
 import pytest
@@ -10,8 +13,10 @@ from jax import numpy as jnp
 from ngclearn import MethodProcess
 from ngclearn.components import HebbianSynapse
 from ngclearn.utils.distribution_generator import DistributionGenerator
+from numba import njit
 
 from exhibits.common.cells import SecantSLIFCell, events
+from exhibits.common.cells.events.bridge import numba_kernel
 from exhibits.common.cells.events.components import EventBernoulliCell, EventHebbianSynapse, EventSLIFCell
 from exhibits.common.cells.events.kernels import draw, forward, update
 from exhibits.common.experiment import runlog
@@ -166,6 +171,22 @@ def test_cell_equals_the_dense_cell():
     np.testing.assert_array_equal(ours[:, :3], dense[:, :3])
     np.testing.assert_allclose(ours[:, 3:], dense[:, 3:], rtol=1e-5, atol=1e-6)
     assert 0.05 < ours[:, 0].mean() < 0.95
+
+
+def test_threads_compile_the_same_kernel_at_once():
+    together = Barrier(3)
+
+    @njit
+    def double(x, out):
+        out[:] = 2 * x
+
+    def first_call(_):
+        together.wait()
+        return numba_kernel(double, jax.ShapeDtypeStruct((3,), jnp.float32))(jnp.ones(3))
+
+    with ThreadPoolExecutor(3) as pool:
+        for found in pool.map(first_call, range(3)):
+            np.testing.assert_array_equal(found, [2.0, 2.0, 2.0])
 
 
 def test_what_is_chosen(monkeypatch, capsys):

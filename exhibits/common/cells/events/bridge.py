@@ -9,6 +9,7 @@ versions in `TESTED_JAX`; with others, `events.chosen` falls back to dense ones.
 
 import functools
 import re
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array, populate_array
 
+_registering = threading.Lock()  # XLA refuses a second handler of the same name, which another thread would make
 _I32, _I64, _POINTER = ir.IntType(32), ir.IntType(64), ir.PointerType(ir.IntType(8))
 
 # Byte offsets in XLA's structs, all of them fixed by its ABI.
@@ -141,7 +143,8 @@ def numba_kernel(kernel, outs, *, input_output_aliases: dict[int, int] | None = 
     results = outs if several else [outs]
 
     def call(*ins):
-        name, _ = _register(kernel, _specs(ins), _specs(results))
+        with _registering:
+            name, _ = _register(kernel, _specs(ins), _specs(results))
         made = jax.ffi.ffi_call(
             name,
             results,
