@@ -163,6 +163,7 @@ def test_the_same_recording_is_compiled_once_and_follows_the_weights(make_circui
     np.testing.assert_allclose(again["j"], first["j"] + 1.0, atol=1e-5)
     assert len(made) == 1
     assert network.record(x, {"j": "z1.j"}, cells=[2])["j"].shape == (3, 30, 1) and len(made) == 2
+    assert network.record(x, {}, cells=3) == {}
     copy.copy(network)
 
 

@@ -136,7 +136,7 @@ class Network(Circuit[Config]):
                 raise UserError(
                     f"cells {cells}: expected numbers of cells, 0 to {n - 1}, as {compartments[name]} has {n}"
                 )
-        asked = tuple(compartments.items()), None if cells is None else tuple(chosen.tolist())
+        asked = tuple(compartments.items()), None if cells is None else chosen.tolist()
         if (traced := self._traced) is None or traced[0] != asked:
             watch = {name: (compartment, np.s_[:, chosen]) for name, compartment in found.items()}
             traced = self._traced = asked, self.tracer(watch)
