@@ -101,8 +101,8 @@ def draw_raster(
             step, cell = np.nonzero(array)
             axes.scatter((step + 1) * dt, cell, s=25 if n <= 20 else 0.8, marker="|" if n <= 20 else ".", color="black")
             axes.set(ylabel=f"{name}\ncell", **limits)
-            if burn_in:
-                axes.axvspan(0, (burn_in + 0.5) * dt, color=COLORS[4], alpha=0.18, linewidth=0)
+        if burn_in and name not in graded:
+            axes.axvspan(0, (burn_in + 0.5) * dt, color=COLORS[4], alpha=0.18, linewidth=0)
         if n <= 20:
             axes.set_yticks(range(0, n, 1 if n <= 5 else 3))
         if name != layers[-1][0]:
