@@ -311,6 +311,10 @@ def test_a_sweep_of_another_exhibit_needs_another_folder(runs, tmp_path):
     with pytest.raises(UserError, match=r"--out .*: seed=1 there is a run of bfa_snn; give a sweep of glsnn another"):
         main(["sweep", "glsnn", "--seed", "1", "--out", str(tmp_path)])
     assert not (tmp_path / "sweep.json").exists()
+    log = json.loads((tmp_path / "seed=1" / "run.json").read_text())
+    del log["exhibit"]
+    (tmp_path / "seed=1" / "run.json").write_text(json.dumps(log))  # as before format 3
+    sweep.refuse_another_exhibit("bfa_snn", tmp_path / "seed=1")
 
 
 def test_names_of_folders():

@@ -146,7 +146,10 @@ def folder_of(values: dict[str, str]) -> str:
 
 def refuse_another_exhibit(exhibit: str, folder: Path) -> None:
     """Refuses a folder that holds a run of another exhibit, which a sweep of the same flags has made."""
-    if (folder / "run.json").exists() and (found := read_json(folder / "run.json", RunLog).exhibit) != exhibit:
+    if not (folder / "run.json").exists():
+        return
+    found = read_json(folder / "run.json", RunLog).exhibit
+    if found not in ("", exhibit):  # it did not say before format 3
         raise UserError(
             f"--out {folder.parent}: {folder.name} there is a run of {found}; give a sweep of {exhibit} another --out"
         )
