@@ -1,12 +1,14 @@
 """Event-driven components against dense arithmetic and ngc-learn's own."""
 
+import json
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 import jax
 import numpy as np
 import pytest
-from conftest import make_patterns
+from conftest import make_patterns, run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax import numpy as jnp
@@ -22,6 +24,7 @@ from exhibits.common.cells.events.kernels import draw, forward, update
 from exhibits.common.experiment import runlog
 from exhibits.common.ngc import wiring
 from exhibits.common.system.errors import UserError
+from exhibits.common.system.places import REPOSITORY
 
 SIZES = st.one_of(st.integers(1, 40), st.sampled_from([63, 64, 65, 255, 256, 257, 300, 520]))
 
@@ -187,6 +190,29 @@ def test_threads_compile_the_same_kernel_at_once():
     with ThreadPoolExecutor(3) as pool:
         for found in pool.map(first_call, range(3)):
             np.testing.assert_array_equal(found, [2.0, 2.0, 2.0])
+
+
+DRAWS_IN_A_THREAD = """
+import os
+from threading import Thread
+os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
+import jax
+from jax import numpy as jnp
+from exhibits.common.cells.events.kernels import draw
+
+def show():
+    print(draw(jax.random.PRNGKey(1), 5, jnp.full((3, 70), 0.3)).tolist())
+
+thread = Thread(target=show)
+thread.start()
+thread.join()
+"""
+
+
+def test_a_program_with_one_processor_comes_to_an_end():
+    done = run(sys.executable, "-c", DRAWS_IN_A_THREAD, cwd=REPOSITORY)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == draw(jax.random.PRNGKey(1), 5, jnp.full((3, 70), 0.3)).tolist()
 
 
 def test_what_is_chosen(monkeypatch, capsys):

@@ -53,6 +53,13 @@ _PIECES = 16  # pieces of the batch in kernels that work pattern by pattern
 _GROUPS = 4  # groups of rows in which the wide kernels cut a segment of columns
 
 
+def _parallel(loop):
+    """A kernel whose loop runs on several threads, if there are any."""
+    if not threads.PARALLEL:
+        loop.__qualname__ += "_serial"  # Numba's cache on disk tells functions apart by name, not by options
+    return njit(parallel=threads.PARALLEL, **_OPTIONS)(loop)
+
+
 @njit(inline="always")
 def _bounds(piece, pieces, n):
     """First and last + 1 of the n things that belong to a piece."""
@@ -79,7 +86,7 @@ def _draw_row(p, first, key0, key1, hit):
         hit[i] = float32(int32(bits >> uint32(8))) < p[i] * float32(2.0**24)
 
 
-@njit(parallel=threads.PARALLEL, **_OPTIONS)
+@_parallel
 def draw_spikes(key, step, p, spikes):
     """Spikes with probabilities p (B, n), as a dense matrix of 0 and 1.
 
@@ -111,7 +118,7 @@ def _padded_row(n):
     return np.zeros((n + 15) // 16 * 16, np.uint8)
 
 
-@njit(parallel=threads.PARALLEL, **_OPTIONS)
+@_parallel
 def list_events(spikes, index, count):
     """The events of a dense spike matrix (B, n)."""
     samples, n = spikes.shape
@@ -138,7 +145,7 @@ def _gather(index, count, weight, bias, out, first, lanes, width):
         store(out, uint64(b) * columns + first, lanes, total)
 
 
-@njit(parallel=threads.PARALLEL, **_OPTIONS)
+@_parallel
 def forward_wide(spikes, weight, bias, index, count, out):
     """out (B, m) = spikes (B, n) @ weight (n, m) + bias (m,), for many columns m; and the events of the spikes."""
     list_events(spikes, index, count)
@@ -154,7 +161,7 @@ def forward_wide(spikes, weight, bias, index, count, out):
             _gather(index[rows], count[rows], weight, bias, out[rows], first, columns - first, WIDE)
 
 
-@njit(parallel=threads.PARALLEL, **_OPTIONS)
+@_parallel
 def forward_narrow(spikes, weight, bias, index, count, out):
     """As forward_wide, for few columns m."""
     list_events(spikes, index, count)
@@ -186,7 +193,7 @@ def _fire_row(dt, refract_time, thr, v, rfr, s):
         rfr[i] = dt if fired else rfr[i] + dt
 
 
-@njit(parallel=threads.PARALLEL, **_OPTIONS)
+@_parallel
 def slif_step(constants, thr, j, v_in, rfr_in, v, rfr, s):
     """One step of leaky integrate-and-fire cells with sticky spikes s (B, n), in place in v and rfr (B, n).
 
@@ -252,7 +259,7 @@ def _sum_rows(rate, error, bias, first, lanes, width):
     store(bias, first, lanes, add_scaled(load(bias, first, lanes, width), rate, total))
 
 
-@njit(parallel=threads.PARALLEL, **_OPTIONS)
+@_parallel
 def update_wide(constants, index, count, error, weight_in, bias_in, weight, bias):
     """weight (n, m) += rate * spikes^T @ error (B, m), bias (m,) += rate * sum of error; for many columns m.
 
@@ -274,7 +281,7 @@ def update_wide(constants, index, count, error, weight_in, bias_in, weight, bias
                 _sum_rows(constants[0], error, bias, first, columns - first, WIDE)
 
 
-@njit(parallel=threads.PARALLEL, **_OPTIONS)
+@_parallel
 def update_narrow(constants, index, count, error, weight_in, bias_in, weight, bias):
     """As update_wide, for few columns m."""
     n, columns = weight.shape

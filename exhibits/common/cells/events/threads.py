@@ -3,7 +3,8 @@
 Numba can use TBB, OpenMP or its own work queue. TBB starts a loop in microseconds, and on a busy machine the caller
 runs the pieces that no other thread has taken. GNU OpenMP waits by spinning, which can cost a time slice per loop as
 soon as another process wants a core, so its spinning is turned off. The work queue aborts the process when two threads
-of XLA enter it at once: where nothing else is installed, loops run on one thread.
+of XLA enter it at once: where nothing else is installed, loops run on one thread. So they do where there is only one
+processor: a program whose first loop TBB ran for a thread that has ended would wait for it for ever at its end.
 """
 
 import ctypes
@@ -11,7 +12,7 @@ import importlib.metadata
 import importlib.util
 import os
 
-from exhibits.common.system.environment import prepare_numba
+from exhibits.common.system.environment import cpus, prepare_numba
 
 
 def _load_tbb() -> bool:
@@ -41,4 +42,4 @@ def _importable(layer: str) -> bool:
 prepare_numba()
 if not _load_tbb():
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
-PARALLEL = _importable("tbbpool") or _importable("omppool")
+PARALLEL = cpus() > 1 and (_importable("tbbpool") or _importable("omppool"))
