@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import msgspec
@@ -11,7 +13,9 @@ from conftest import make_patterns
 
 from exhibits.bfa_snn import Analysis, Config
 from exhibits.common.experiment.history import curves_of
+from exhibits.common.experiment.restoring import restore
 from exhibits.common.experiment.schema import RunLog
+from exhibits.common.report import analysis
 from exhibits.common.report.page import configuration
 from exhibits.common.scripts import commands
 from exhibits.common.system.errors import UserError
@@ -134,6 +138,17 @@ def test_pictures_in_another_format(analyzed, capsys):
     assert {path.stem.removeprefix(f"{stem}_") for path in exp.glob("*.svg")} == PICTURES
     assert "Placing the rate codes of 20 of 41 patterns by t-SNE" in said
     assert re.findall(r"^  .*\.(\w+)$", said, re.MULTILINE) == ["svg"] * len(PICTURES)
+
+
+def test_without_a_temperature_nothing_is_called_calibrated(analyzed, tmp_path, monkeypatch, unpictured, capsys):
+    exp, config, *_ = analyzed
+    here = shutil.copytree(exp, tmp_path / "exp")
+    monkeypatch.setattr(analysis, "restore", lambda *given: replace(restore(*given), temperature=None))
+    assert "temperature" in (here / "report.html").read_text()
+    commands.analyze(config.exhibit, [f"--exp_dir={here}", "--tsne_patterns=20"])
+    assert "=> Not calibrated: there was no development set" in capsys.readouterr().out
+    text = Page((here / "report.html").read_text()).text
+    assert "ECE" in text and "calibrated" not in text and "temperature" not in text
 
 
 def test_wrong_flags_are_refused():

@@ -220,7 +220,8 @@ def analyze(kind: type[TrainingConfig], model: type[Network], analysis: Analysis
         codes = plots.draw_codes(points, labels, seen.classes, title, how)
         album.add("codes", codes, "Rate codes of the last hidden layer: patterns of like codes lie close together.")
     page = seen.folder / "report.html"
-    write_report(page, seen.config, seen.log, result, album, draw_circuit(network), time.perf_counter() - start)
+    circuit, calibrated = draw_circuit(network), trained.temperature is not None
+    write_report(page, seen.config, seen.log, result, album, circuit, time.perf_counter() - start, calibrated)
     print("Pictures:", *(picture.path for picture in album.pictures.values()), sep="\n  ")
     print(f"Report: {page}", flush=True)
 

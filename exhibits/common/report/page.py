@@ -28,6 +28,7 @@ def write_report(
     album: Album,
     circuit: str,
     seconds: float,
+    calibrated: bool,
 ) -> None:
     """Writes the page of a run.
 
@@ -39,6 +40,7 @@ def write_report(
         album: the run's pictures.
         circuit: the drawing of the circuit, an SVG document.
         seconds: that the analysis has taken.
+        calibrated: whether a temperature was fitted; the numbers at a temperature are left out otherwise.
     """
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -51,6 +53,7 @@ def write_report(
         config=config,
         log=log,
         result=result,
+        calibrated=calibrated,
         album=album,
         circuit=Markup(circuit),  # escapes what it shows
         configuration=configuration(config),
