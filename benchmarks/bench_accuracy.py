@@ -31,7 +31,7 @@ from harness import EPOCH, RESULTS, pin_if_jax
 
 SEED = 1234  # of the first round
 PARTS = 4  # of an epoch, after each of which the accuracy is measured
-STEPS, BATCH_SIZE = 100, 250  # of the libraries' networks, as the BFA-SNN has
+STEPS, BATCH_SIZE = 100, 250  # time steps and minibatch of the libraries' networks, as in the BFA-SNN
 TARGETS = {"bfa_snn": (0.9668, 0.98), "glsnn": (0.97, 0.9862)}  # the page's and 98 %; 97 % and that of Zhao et al.
 NETWORKS = {"bfa_snn": "784-1000-10, T = 100", "glsnn": "784-800-800-800-10, T = 10"}
 
@@ -106,7 +106,7 @@ def exhibit_network(contender: Contender, seed: int) -> Learner:
 
 
 def library_network(contender: Contender, seed: int) -> Learner:
-    """The BFA-SNN's network in another library; it learns without end."""
+    """The BFA-SNN's network in another library; its training never ends by itself."""
     import numpy as np
     import torch
 
@@ -233,7 +233,7 @@ def shown(curve: list) -> str:
 
 
 def ms_per_minibatch(row: dict[str, Any]) -> float:
-    """How long a minibatch of a library took on average, ms; compilation and first steps included."""
+    """Mean time of a minibatch in a library, ms, compilation and first steps included."""
     parts = sum(len(curve) for curve in row["curves"])
     return 1e3 * sum(curve[-1][0] for curve in row["curves"]) / (parts * EPOCH / PARTS / BATCH_SIZE)
 

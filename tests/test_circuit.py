@@ -86,11 +86,11 @@ def test_circuits_of_a_temporary_block_are_unregistered(make_circuit):
     np.testing.assert_array_equal(kept.read(x, y, jax.random.PRNGKey(0))["count"], before["count"])
 
 
-def test_a_circuit_that_nobody_uses_is_unregistered_with_the_next_one(make_circuit):
+def test_a_circuit_that_is_no_longer_used_is_unregistered_when_the_next_one_is_made(make_circuit):
     kept = make_circuit(seed=1)
     gc.collect()
     make_circuit(seed=2)
-    n = len(stateManager.state)  # of both
+    n = len(stateManager.state)  # of both circuits
     for seed in range(3):
         gc.collect()
         make_circuit(seed=seed)
@@ -98,7 +98,7 @@ def test_a_circuit_that_nobody_uses_is_unregistered_with_the_next_one(make_circu
     assert np.isfinite(kept["W1"].weights.get()).all()
 
 
-def test_a_circuit_that_is_refused_is_unregistered_with_the_next_one(make_circuit, monkeypatch):
+def test_a_circuit_that_is_refused_is_unregistered_when_the_next_one_is_made(make_circuit, monkeypatch):
     build = BFA_SNN.build
 
     def refuse(self, make, sizes):
@@ -130,7 +130,7 @@ def test_circuits_are_built_in_several_threads(make_circuit):
 
 
 def test_parameters_are_copied(make_circuit):
-    """JAX takes a NumPy array whose address is a multiple of 64 as it is."""
+    """JAX does not copy a NumPy array whose address is a multiple of 64, unless told to."""
     circuit = make_circuit()
     start = circuit.get_parameters()
     weights = np.asarray(start["W1.weights"])
@@ -142,7 +142,7 @@ def test_parameters_are_copied(make_circuit):
     np.testing.assert_array_equal(circuit.get_parameters()["W1.weights"], weights)
 
 
-def test_keys_of_both_kinds_draw_alike(make_circuit):
+def test_keys_of_both_kinds_draw_the_same_numbers(make_circuit):
     x, y = make_patterns(8)
     config = make_circuit().config
     drawn = []
@@ -154,7 +154,7 @@ def test_keys_of_both_kinds_draw_alike(make_circuit):
         np.testing.assert_array_equal(one, other)
 
 
-def test_without_an_end_a_schedule_stays_at_its_beginning(make_circuit):
+def test_without_n_updates_a_schedule_keeps_the_initial_learning_rates(make_circuit):
     x, y = make_patterns(24)
     learnt = []
     for schedule in ("constant", "cosine"):

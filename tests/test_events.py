@@ -176,7 +176,7 @@ def test_cell_equals_the_dense_cell():
     assert 0.05 < ours[:, 0].mean() < 0.95
 
 
-def test_threads_compile_the_same_kernel_at_once():
+def test_several_threads_can_register_the_same_kernel_at_once():
     together = Barrier(3)
 
     @njit
@@ -209,7 +209,7 @@ thread.join()
 """
 
 
-def test_a_program_with_one_processor_comes_to_an_end():
+def test_a_program_with_one_processor_ends():
     done = run(sys.executable, "-c", DRAWS_IN_A_THREAD, cwd=REPOSITORY)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == draw(jax.random.PRNGKey(1), 5, jnp.full((3, 70), 0.3)).tolist()

@@ -123,7 +123,7 @@ def test_other_content_is_refused(name, run, refused):
     refused(command(TRAIN, run), f"the content of {name}", "--resume never")
 
 
-def test_the_same_classes_by_other_numbers_are_refused(run, refused):
+def test_labels_that_number_the_classes_differently_are_refused(run, refused):
     for name in SETS:
         np.save(run / f"{name}Y.npy", np.load(run / f"{name}Y.npy").argmax(axis=1) + 10)
     refused(command(TRAIN, run), "labels (0 there, 10 here)", "--resume never")

@@ -122,8 +122,8 @@ def test_what_is_left_out_is_named(pictures, tmp_path, capsys):
     assert prepare_images(pictures, tmp_path / "out") == {"bright": [7, 1, 1], "dark": [8, 1, 1]}
     said = capsys.readouterr().out.splitlines()
     assert [line.partition("; expected pictures (.png ")[0] for line in said] == [
-        f"{bright}: 1 left out, such as more.png/",
-        f"{pictures / 'dark'}: 1 left out, such as notes.txt",
+        f"{bright}: left out more.png/",
+        f"{pictures / 'dark'}: left out notes.txt",
     ]
 
 
@@ -148,7 +148,7 @@ def test_the_script_says_how_to_train_with_them(pictures, tmp_path):
         (["images"], "expected DIR"),
         (["images", pictures, "--source", "x"], "--source: unknown flag"),
         (["images", pictures, "--sice", "6", "6"], "--sice: unknown flag; did you mean --size?"),
-        (["mnist", "x"], "x: nothing expects it"),
+        (["mnist", "x"], "x: unexpected argument"),
         (["mnist", "--out", "x"], "--out: unknown flag"),
         (["cifar"], "MODE cifar: expected fashion_mnist, mnist, images"),
     ):

@@ -263,7 +263,7 @@ def test_parameters_that_do_not_fit(network):
     network.set_parameters(start)
 
 
-def test_what_is_imported_late_is_completed():
+def test_dir_lists_what_is_imported_late():
     for package in ("bfa_snn", "glsnn"):
         module = import_module(f"exhibits.{package}")
         assert set(module.__all__) <= set(dir(module))

@@ -144,7 +144,7 @@ def test_raster_shows_spikes_and_hertz():
     np.testing.assert_array_equal(drawn["z0 rates"].patches[0].get_data().values, np.full(5, 0.25))
     shaded = drawn["z1"].patches[0].get_extents().transformed(drawn["z1"].transData.inverted())
     np.testing.assert_allclose((shaded.x0, shaded.x1), (0, 1.25), atol=1e-9)  # both steps of the burn-in, no third
-    assert len(drawn["z2"].patches) == 1 and not drawn["z0"].patches  # an image of spikes; intensities have none
+    assert len(drawn["z2"].patches) == 1 and not drawn["z0"].patches  # spikes are shaded, intensities not
     assert drawn["z0"].get_xlabel() == "time (ms)" and "image" not in drawn
 
 

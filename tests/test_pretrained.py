@@ -49,7 +49,7 @@ def test_it_is_loaded_on_another_kind_of_device(folder, monkeypatch, capsys):
     monkeypatch.setattr("jax.default_backend", lambda: "gpu")
     package = import_module(f"exhibits.{exhibit_of(folder)}")
     network = getattr(package, package.MODEL).load(folder)
-    assert "Trained on a cpu, analyzed on a gpu" in capsys.readouterr().out
+    assert "Trained on a cpu, now on a gpu" in capsys.readouterr().out
     assert network.choices.get("synapses", "dense") == "dense"
 
 

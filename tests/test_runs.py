@@ -308,7 +308,7 @@ def test_a_flag_without_a_value_is_swept_by_true_and_false(tmp_path):
 
 def test_a_sweep_of_another_exhibit_needs_another_folder(runs, tmp_path):
     shutil.copytree(runs["one"], tmp_path / "seed=1")
-    with pytest.raises(UserError, match=r"--out .*: seed=1 there is a run of bfa_snn; give a sweep of glsnn another"):
+    with pytest.raises(UserError, match=r"--out .*: seed=1 holds a run of bfa_snn; give the sweep of glsnn another"):
         main(["sweep", "glsnn", "--seed", "1", "--out", str(tmp_path)])
     assert not (tmp_path / "sweep.json").exists()
     log = json.loads((tmp_path / "seed=1" / "run.json").read_text())

@@ -63,7 +63,7 @@ class BFA_SNN(Network[CircuitConfig]):
 
     @classmethod
     def for_analysis(cls, config: Any, form: Form) -> Self:
-        if config.synapses == "event" and jax.default_backend() != "cpu":  # trained on a CPU
+        if config.synapses == "event" and jax.default_backend() != "cpu":  # event-driven synapses need a CPU
             config = replace(config, synapses="dense")
         return super().for_analysis(config, form)
 

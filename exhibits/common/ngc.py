@@ -54,7 +54,7 @@ compilable: Callable[[Callable[..., None]], Callable[..., Any]] = _compilable
 
 _serial = itertools.count()
 _one_at_a_time = threading.RLock()  # the registers are the process's
-_released: deque[str] = deque()  # names of contexts that nobody uses any more
+_released: deque[str] = deque()  # names of contexts that are no longer used
 
 
 @contextlib.contextmanager
@@ -62,30 +62,30 @@ def wiring(stem: str) -> Iterator[str]:
     """A new context, for one thread at a time; leaving the block compiles the processes that were made in it.
 
     Args:
-        stem: what its name begins with.
+        stem: what the name of the context begins with.
 
     Yields:
-        Its name, which is its own: contexts of one name would silently share their components.
+        The name of the context, which no other has: contexts of the same name would silently share their components.
     """
     with _one_at_a_time:
         _unregister()
         context = Context(f"{stem}_{next(_serial)}")
-        assert context is not None  # as its constructor is declared, it could be
+        assert context is not None  # its constructor is declared as if it could return None
         with context:
             try:
                 yield context.name
-            except BaseException:  # nobody will use what there is of it
+            except BaseException:  # what has been built of it will not be used
                 release(context.name)
                 raise
 
 
 def release(name: str) -> None:
-    """Has a context unregistered, with the values of its components, when the next one is made.
+    """Marks a context, which is unregistered with the values of its components when the next one is made.
 
-    Not at once: whoever calls this when an object is gone may be in the midst of reading the registers.
+    Not at once: this may be called when an object is garbage-collected, while other code reads the registers.
 
     Args:
-        name: as `wiring` gave it.
+        name: of the context, as `wiring` yielded it.
     """
     _released.append(name)
 
@@ -115,7 +115,7 @@ def temporary() -> Iterator[None]:
 
 
 def _registers() -> list[dict[str, Any]]:
-    """Where ngc-learn keeps contexts, compartments and their values, by path."""
+    """The dictionaries in which ngc-learn keeps contexts, compartments and their values, by path."""
     kept = [value for owner in (stateManager, contextManager) for value in vars(owner).values()]
     return [value for value in kept if isinstance(value, dict)]
 

@@ -136,12 +136,12 @@ def run(task: dict) -> dict:
 
 
 def half_of(epochs: int) -> int:
-    """After how many epochs half of the signs flip."""
+    """Number of epochs after which the signs of half of the feedback weights flip."""
     return epochs // 2
 
 
 def turned_at(row: dict) -> float:
-    """Where the signs of a row's feedback flip: thousands of training patterns presented until then."""
+    """When the signs of a row's feedback flip: after how many thousands of presented training patterns."""
     epochs = row["task"]["epochs"]
     return row["presented"][-1] * half_of(epochs) / epochs / 1000
 

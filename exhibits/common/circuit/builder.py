@@ -99,7 +99,7 @@ class Builder:
         return self.process(name, (part.advance_state for part in parts or self.components.values()))
 
     def evolve(self, name: str, *parts: Learner) -> MethodProcess:
-        """A process in which these components learn; it is left out wherever the circuit does not.
+        """A process in which these components learn; it is left out wherever the circuit does not learn.
 
         Args:
             name: its name.

@@ -52,8 +52,8 @@ class Circuit(Generic[Config]):
         in_dim: D, number of pixels.
         out_dim: C, number of classes.
         config: values of the circuit.
-        n_updates: minibatches after which a schedule has brought the learning rates to their end; by default, they stay
-            the initial ones.
+        n_updates: minibatches over which the learning-rate schedule runs; by default, the learning rates stay at their
+            initial values.
         picture: height and width of a pattern as a picture; by default of a square one, if it can be.
 
     Raises:
@@ -196,7 +196,7 @@ class Circuit(Generic[Config]):
                 raise ValueError(f"{name}: shape {there}; expected {here}")
         for name in not_finite(values):
             raise ValueError(f"{name}: has NaN or infinity; expected finite numbers")
-        self._put(jax.tree.map(jnp.array, dict(values)))  # copies, which no change of the caller's arrays reaches
+        self._put(jax.tree.map(jnp.array, dict(values)))  # copies: later changes to the caller's arrays have no effect
 
     def _put(self, values: Mapping[str, Any]) -> None:
         for name, compartment in self.parameters.items():

@@ -7,7 +7,7 @@ from jax import numpy as jnp
 
 
 def untyped(key: jax.Array) -> jax.Array:
-    """The (2,) integers of a PRNG key, which components keep; `jax.random.key` makes keys of a type of their own."""
+    """The integers (2,) of a PRNG key, which is what components keep; keys of `jax.random.key` have their own dtype."""
     return jax.random.key_data(key) if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else key
 
 

@@ -28,7 +28,7 @@ class Form(Struct, frozen=True):
 
     @property
     def integers(self) -> tuple[int, ...]:
-        """The integer that stands for each class: its number where labels are one-hot."""
+        """The integer that stands for each class: the number of the class where labels are one-hot."""
         return self.labels or tuple(range(self.classes))
 
 

@@ -26,8 +26,8 @@ def prepare_images(
 
     A picture is turned as its camera noted, laid on white where it is transparent, made grey, and scaled to H x W as a
     whole, without keeping its proportions. The sets have the same share of every class; which picture is in which is
-    drawn at random. Pictures are recognized by the endings of their names, and not searched for in folders within that
-    of a class; a line says what is left out.
+    drawn at random. Pictures are recognized by the endings of their file names; folders inside that of a class are not
+    searched. For each class where something is left out, a line says so.
 
     Args:
         folder: with a subfolder of pictures for each class; the classes are numbered by name.
@@ -103,7 +103,7 @@ def _classes(folder: Path) -> dict[str, list[Path]]:
 
 
 def _pictures(folder: Path) -> Iterator[Path]:
-    """Pictures in a class's folder; says what else is there, hidden files apart."""
+    """Pictures in a class's folder; prints what else is there, apart from hidden files."""
     left_out = []
     for path in folder.iterdir():
         if path.name.startswith("."):
@@ -114,8 +114,8 @@ def _pictures(folder: Path) -> Iterator[Path]:
             left_out.append(f"{path.name}/" if path.is_dir() else path.name)
     if left_out:
         kinds = " ".join(ENDINGS)
-        what = f"{len(left_out)} left out, such as {min(left_out)}"
-        print(f"{folder}: {what}; expected pictures ({kinds}) and no folders", flush=True)
+        others = f" and {len(left_out) - 1} more" if len(left_out) > 1 else ""
+        print(f"{folder}: left out {min(left_out)}{others}; expected pictures ({kinds}) and no folders", flush=True)
 
 
 def read_picture(path: Path, size: tuple[int, int], invert: bool = False) -> np.ndarray:
@@ -147,7 +147,7 @@ def _grey(picture: Image.Image, path: Path) -> Image.Image:
     if picture.mode.startswith("I;16"):
         deep = np.asarray(picture)
         grey = np.round(deep / 257).astype(np.uint8)
-        grey[deep == picture.info.get("transparency", -1)] = 255  # the one level that a PNG may call transparent
+        grey[deep == picture.info.get("transparency", -1)] = 255  # the one level that a PNG can mark as transparent
         return Image.fromarray(grey)
     if picture.mode in ("I", "F"):
         raise UserError(f"{path}: numbers of mode {picture.mode}, whose scale is a guess; save it with 8 or 16 bits")

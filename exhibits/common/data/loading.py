@@ -254,7 +254,7 @@ def as_patterns(path: Path | str, raw: np.ndarray, form: Form | None) -> Picture
                 "divided by 255"
             )
     with np.errstate(over="ignore"):
-        highest = np.float32(high)  # what the network gets: a scaler's 1.0000000000000002 is 1
+        highest = np.float32(high)  # as the network gets it: a scaler's 1.0000000000000002 becomes 1
     if not (low >= 0 and highest <= (divisor or 1)):
         hint = ""
         if raw.dtype == np.uint8:

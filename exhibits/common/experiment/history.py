@@ -107,7 +107,7 @@ def curves_of(folder: Path, log: RunLog) -> dict[str, np.ndarray]:
     if longest > shortest + 1:
         listed = ", ".join(f"{name} {length}" for name, length in lengths.items())
         raise UserError(f"{folder}: curves of different lengths ({listed}); expected those of one run")
-    # A training writes one file after another, or was killed in between.
+    # A training may still have to write some of the files, or was killed before it did: take the epochs in all of them.
     curves = {name: values[:shortest] for name, values in curves.items()}
     if log.best_epoch is not None and log.best_dev_acc is not None:
         logged = log.best_dev_acc, log.best_dev_nll

@@ -213,7 +213,5 @@ def opened(kind: type[C], exp: Path) -> tuple[C, RunLog, Callable[[Form], Identi
             f"{names}: differs from the run; set it to its value under settings in {exp / 'run.json'}, or unset it"
         )
     if log.choices.get("device", jax.default_backend()) != jax.default_backend():
-        print(
-            f"Trained on a {log.choices['device']}, analyzed on a {jax.default_backend()}: numbers may differ slightly"
-        )
+        print(f"Trained on a {log.choices['device']}, now on a {jax.default_backend()}: numbers may differ slightly")
     return config, log, lambda form: recorded_identity(written, log, form)

@@ -246,7 +246,7 @@ class RunLog(Struct, kw_only=True):
 
     @property
     def kept_epoch(self) -> int:
-        """The epoch whose parameters are kept: the best on the development set, or without one the last."""
+        """The epoch whose parameters are kept: the best on the development set, or the last if there is no such set."""
         return self.best_epoch or self.epochs_done
 
 

@@ -174,8 +174,8 @@ class SpikingClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Class
         """X in [0, 1], float32."""
         if self.scale_ is None:
             check_non_negative(X, type(self).__name__)
-            with np.errstate(over="ignore"):  # refused right below
-                x = X.astype(np.float32)  # MinMaxScaler's 1.0000000000000002 is 1
+            with np.errstate(over="ignore"):  # infinity is refused right below
+                x = X.astype(np.float32)  # MinMaxScaler's 1.0000000000000002 becomes 1
             if x.size and x.max() > 1:
                 raise ValueError(f"X has values up to {X.max():.9g}; {type(self).__name__} expects all in [0, 1]")
             return x

@@ -45,7 +45,7 @@ class Network(Circuit[Config]):
     _learned: int = 0  # times that `learn` was called
     _further: int = 0  # patterns that it was given
     _temperature: float = 1.0
-    _traced: tuple[tuple, Callable[..., dict[str, jax.Array]]] | None = None  # what `record` recorded last, compiled
+    _traced: tuple[tuple, Callable[..., dict[str, jax.Array]]] | None = None  # `record`'s last request, compiled
 
     @classmethod
     def load(cls, folder: str | Path = "exp") -> Self:

@@ -149,6 +149,6 @@ def draw(runs: Sequence[Run], figure: Figure | None = None) -> Figure:
         axes.set(xlabel="epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if drawn:
-        names = [run.name for run in drawn]  # given, as Matplotlib leaves out a label that begins with an underscore
+        names = [run.name for run in drawn]  # explicit: Matplotlib skips artists whose label begins with _
         figure.legend(left.lines, names, loc="outside lower center", ncol=min(3, len(drawn)))
     return figure

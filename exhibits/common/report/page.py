@@ -40,7 +40,7 @@ def write_report(
         album: the run's pictures.
         circuit: the drawing of the circuit, an SVG document.
         seconds: that the analysis has taken.
-        calibrated: whether a temperature was fitted; the numbers at a temperature are left out otherwise.
+        calibrated: whether a temperature was fitted; if not, the page leaves out the calibrated numbers.
     """
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),

@@ -135,8 +135,8 @@ def config_of(kind: type[TrainingConfig], values: Mapping[str, str], folder: Pat
 
 
 def folder_of(values: dict[str, str]) -> str:
-    """Name of a run's folder, such as `eta_gain=16,seed=1`, whatever the order of flags; of values that make no name, a
-    digest."""
+    """Name of a run's folder, such as `eta_gain=16,seed=1`, whatever the order of the flags; a digest, if the values
+    make no valid name."""
     named = sorted((flag, value) for flag, value in values.items() if flag not in FILES)
     name = ",".join(f"{flag}={value.replace(',', '-')}" for flag, value in named)
     if not name or len(name) > 100 or "/" in name or any(flag in FILES for flag in values):
@@ -145,13 +145,13 @@ def folder_of(values: dict[str, str]) -> str:
 
 
 def refuse_another_exhibit(exhibit: str, folder: Path) -> None:
-    """Refuses a folder that holds a run of another exhibit, which a sweep of the same flags has made."""
+    """Refuses a folder that holds a run of another exhibit, from a sweep of that exhibit by the same flags."""
     if not (folder / "run.json").exists():
         return
     found = read_json(folder / "run.json", RunLog).exhibit
-    if found not in ("", exhibit):  # it did not say before format 3
+    if found not in ("", exhibit):  # before format 3, runs did not name their exhibit
         raise UserError(
-            f"--out {folder.parent}: {folder.name} there is a run of {found}; give a sweep of {exhibit} another --out"
+            f"--out {folder.parent}: {folder.name} holds a run of {found}; give the sweep of {exhibit} another --out"
         )
 
 
@@ -178,7 +178,7 @@ def task_of(exhibit: str, point: Point, digests: dict[Data, tuple[str, Form]]) -
 
 
 def absolute(kind: type[TrainingConfig], values: Mapping[str, str]) -> dict[str, str]:
-    """Values of flags with absolute paths: a worker of a cluster reads them from a folder of its own."""
+    """Values of flags, paths made absolute: a worker of a cluster may run in another folder."""
     paths = {name for name, hint in get_type_hints(kind).items() if Path in get_args(hint)}
     return {name: os.path.abspath(path(value)) if name in paths else value for name, value in values.items()}
 
@@ -201,7 +201,7 @@ def run(task: dict[str, Any]) -> dict[str, Any]:
     data = load_for_training(config)
     if combined(data.learned.values()) != task["data_sha256"]:
         where = config.files()["dataX"].parent
-        raise UserError(f"{where}: its arrays are not those of the sweep; copy them from where it was started")
+        raise UserError(f"{where}: its arrays are not those of the sweep; copy them from where the sweep was started")
     circuit = getattr(package, package.MODEL).for_training(config, data)
     start_from(circuit, config)
     _, log = fit_unless_finished(circuit, config, data)

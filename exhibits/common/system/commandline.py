@@ -32,8 +32,8 @@ class Parser(argparse.ArgumentParser):
             flags = [name for action in self._actions for name in action.option_strings]
             if flag.startswith("-"):
                 message = f"{flag}: unknown flag{did_you_mean(flag, flags)}"
-            else:  # also empty, which an unset variable of a shell leaves
-                message = f"{flag or repr(flag)}: nothing expects it"
+            else:  # perhaps an empty one, as an unset shell variable leaves it
+                message = f"{flag or repr(flag)}: unexpected argument"
         raise UserError(f"{_plain(message)} (--help says more)")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 
 def lazily(package: str, **names: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """The `__getattr__` of a package, and its `__dir__`, by which they are completed.
+    """The `__getattr__` of a package, and its `__dir__`, from which shells complete these names.
 
     Args:
         package: its name.

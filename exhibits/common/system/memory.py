@@ -7,8 +7,8 @@ from pathlib import Path
 from exhibits.common.system.cgroups import groups_of
 from exhibits.common.system.errors import UserError
 
-# Of versions 2 and 1 of Linux's control groups: the limit, what is in use, and the parts of it that are a cache of
-# files, which gives way, as in MemAvailable.
+# In versions 2 and 1 of Linux's control groups: the limit, the usage, and the parts of the usage that are a cache of
+# files. The cache counts as available, as in MemAvailable, because the kernel can reclaim it.
 ACCOUNTS = (
     ("memory.max", "memory.current", ("inactive_file", "active_file")),
     ("memory.limit_in_bytes", "memory.usage_in_bytes", ("total_inactive_file", "total_active_file")),
@@ -16,8 +16,8 @@ ACCOUNTS = (
 
 
 def available(root: Path = Path("/")) -> int:
-    """Bytes that this process may still take: what the machine has free, or what the limit of a container or job leaves
-    if that is less.
+    """Bytes that this process may still take: what the machine has free or, if that is less, what the limit of a
+    container or job leaves.
 
     Args:
         root: of the file system.
@@ -35,7 +35,7 @@ def available(root: Path = Path("/")) -> int:
 
 
 def _in_use(group: Path, usage: str, caches: tuple[str, ...]) -> int:
-    """Bytes that the processes of a control group hold, caches left out; 0 if the system does not say."""
+    """Bytes that the processes of a control group hold, without file caches; 0 if the system does not say."""
     try:
         lines = (line.partition(" ") for line in (group / "memory.stat").read_text().splitlines())
         cached = sum(int(n_bytes) for name, _, n_bytes in lines if name in caches)

@@ -21,7 +21,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array, populate_array
 
-_registering = threading.Lock()  # XLA refuses a second handler of the same name, which another thread would make
+_registering = threading.Lock()  # XLA refuses the second of two threads that register the same name
 _I32, _I64, _POINTER = ir.IntType(32), ir.IntType(64), ir.PointerType(ir.IntType(8))
 
 # Byte offsets in XLA's structs, all of them fixed by its ABI.

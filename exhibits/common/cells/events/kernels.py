@@ -54,7 +54,7 @@ _GROUPS = 4  # groups of rows in which the wide kernels cut a segment of columns
 
 
 def _parallel(loop):
-    """A kernel whose loop runs on several threads, if there are any."""
+    """A kernel whose loop runs on several threads, where `threads.PARALLEL` allows that."""
     if not threads.PARALLEL:
         loop.__qualname__ += "_serial"  # Numba's cache on disk tells functions apart by name, not by options
     return njit(parallel=threads.PARALLEL, **_OPTIONS)(loop)

@@ -3,8 +3,8 @@
 Numba can use TBB, OpenMP or its own work queue. TBB starts a loop in microseconds, and on a busy machine the caller
 runs the pieces that no other thread has taken. GNU OpenMP waits by spinning, which can cost a time slice per loop as
 soon as another process wants a core, so its spinning is turned off. The work queue aborts the process when two threads
-of XLA enter it at once: where nothing else is installed, loops run on one thread. So they do where there is only one
-processor: a program whose first loop TBB ran for a thread that has ended would wait for it for ever at its end.
+of XLA enter it at once: where nothing else is installed, loops run on one thread. They also do so where there is
+only one processor: with TBB, a program whose first loop ran in a thread that has ended would hang there at exit.
 """
 
 import ctypes

@@ -175,6 +175,6 @@ def draw_codes(
             x, y = chosen[nearest]
             text = axes.text(x, y, name, fontweight="bold", fontsize=13, ha="center", va="center")
             text.set_path_effects([withStroke(linewidth=3, foreground="white")])
-    # With names, as Matplotlib leaves out a label that begins with an underscore.
+    # With explicit handles and names: by itself, Matplotlib leaves out labels that begin with an underscore.
     axes.legend(handles, classes, markerscale=4, loc="center left", bbox_to_anchor=(1, 0.5), title="class")
     return axes
