@@ -118,11 +118,12 @@ def test_what_is_left_out_is_named(pictures, tmp_path, capsys):
     bright = pictures / "bright"
     (bright / "more.png").mkdir()
     (bright / "1.png").rename(bright / "more.png" / "1.png")
-    (bright / ".thumbs").write_text("")
+    for name in (".thumbs", "sizes.csv"):
+        (bright / name).write_text("")
     assert prepare_images(pictures, tmp_path / "out") == {"bright": [7, 1, 1], "dark": [8, 1, 1]}
     said = capsys.readouterr().out.splitlines()
     assert [line.partition("; expected pictures (.png ")[0] for line in said] == [
-        f"{bright}: left out more.png/",
+        f"{bright}: left out more.png/ and 1 more",
         f"{pictures / 'dark'}: left out notes.txt",
     ]
 
