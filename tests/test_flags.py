@@ -58,7 +58,7 @@ def test_help_shows_unit_and_default_of_every_field(capsys, monkeypatch):
         ("--dev", "--dev: expected one value"),
         ("--out=", "--out: empty; expected a path"),
         ("--sice 6 6 RUN", "--sice: unknown flag; did you mean --size?"),
-        ("RUN more", "more: unexpected argument"),
+        ("RUN more", "more: not expected here"),
         ("", "expected RUN"),
     ],
 )
@@ -78,7 +78,7 @@ def test_command_lines_without_a_configuration_speak_as_plainly(args, said):
 
 
 def test_an_argument_that_an_unset_variable_leaves_empty_is_refused():
-    with pytest.raises(UserError, match=r"^'': unexpected argument"):
+    with pytest.raises(UserError, match=r"^'': not expected here"):
         Parser("").parse_args([""])
 
 

@@ -149,7 +149,7 @@ def test_the_script_says_how_to_train_with_them(pictures, tmp_path):
         (["images"], "expected DIR"),
         (["images", pictures, "--source", "x"], "--source: unknown flag"),
         (["images", pictures, "--sice", "6", "6"], "--sice: unknown flag; did you mean --size?"),
-        (["mnist", "x"], "x: unexpected argument"),
+        (["mnist", "x"], "x: not expected here"),
         (["mnist", "--out", "x"], "--out: unknown flag"),
         (["cifar"], "MODE cifar: expected fashion_mnist, mnist, images"),
     ):

@@ -33,7 +33,7 @@ class Parser(argparse.ArgumentParser):
             if flag.startswith("-"):
                 message = f"{flag}: unknown flag{did_you_mean(flag, flags)}"
             else:  # perhaps an empty one, as an unset shell variable leaves it
-                message = f"{flag or repr(flag)}: unexpected argument"
+                message = f"{flag or repr(flag)}: not expected here"
         raise UserError(f"{_plain(message)} (--help says more)")
 
 
