@@ -1,1 +1,5 @@
 """A museum of spiking neural networks that learn through feedback pathways and local plasticity."""
+
+from exhibits.common.system.errors import UserError
+
+__all__ = ["UserError"]

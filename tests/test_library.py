@@ -13,12 +13,12 @@ import pytest
 from conftest import data_set, make_patterns
 from scipy.sparse import csr_array
 
+from exhibits import UserError
 from exhibits.bfa_snn import BFA_SNN
 from exhibits.bfa_snn import Config as BFAConfig
 from exhibits.common.circuit.seeds import Keys
 from exhibits.common.experiment.evaluation import interpret
 from exhibits.common.experiment.training import fit
-from exhibits.common.system.errors import UserError
 from exhibits.glsnn import GLSNN
 from exhibits.glsnn import Config as GLSNNConfig
 
