@@ -85,7 +85,8 @@ def _by_epoch(
     if first == len(train) - 1:  # a single point: around it, a range that has whole numbers
         axes.set_xlim(first - 1, first + 1)
     axes.locator_params(axis="x", integer=True)
-    legend = axes.legend(title="after each epoch, without learning", frameon=True, edgecolor="none", framealpha=0.9)
+    below = {"loc": "upper left", "bbox_to_anchor": (0, -0.16), "fontsize": "small"}  # the curves can be anywhere
+    legend = axes.legend(title="after each epoch, without learning", **below)
     legend.set(alignment="left")
     legend.get_title().set_fontsize("small")
     return np.concatenate(drawn)
