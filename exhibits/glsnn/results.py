@@ -12,18 +12,18 @@ with reported():  # a package may be missing
     from exhibits.common.report.results import Reference, Results, Row
     from exhibits.glsnn.config import Config
 
-SEEDS = (1234, 1235, 1236)
+SEEDS = (1234, 1235, 1236, 1237, 1238)
 UNCENTRED = {"centre": 0.0, "hid_dropout": 0.1}
 ROWS = [
     Row("mnist", "MNIST, 50,000", seeds=SEEDS),
     Row("mnist-60000", "MNIST, all 60,000", {"join_dev": True}, seeds=SEEDS, calibrated_by="mnist"),
-    Row("whole", "MNIST, 50,000, `--receptive_field 0`", {"receptive_field": 0}, seeds=SEEDS),
-    Row("fashion", "Fashion-MNIST, 50,000", recipe="fashion_mnist", seeds=SEEDS),
+    Row("whole", "MNIST, 50,000, `--receptive_field 0`", {"receptive_field": 0}, seeds=SEEDS[:3]),
+    Row("fashion", "Fashion-MNIST, 50,000", recipe="fashion_mnist", seeds=SEEDS[:3]),
     Row(
         "fashion-60000",
         "Fashion-MNIST, all 60,000",
         {"join_dev": True},
-        seeds=SEEDS,
+        seeds=SEEDS[:3],
         recipe="fashion_mnist",
         calibrated_by="fashion",
     ),
@@ -31,14 +31,14 @@ ROWS = [
         "fashion-uncentred",
         "Fashion-MNIST, 50,000, `--centre 0 --hid_dropout 0.1`",
         UNCENTRED,
-        seeds=SEEDS,
+        seeds=SEEDS[:3],
         recipe="fashion_mnist",
     ),
     Row(
         "fashion-uncentred-60000",
         "Fashion-MNIST, all 60,000, `--centre 0 --hid_dropout 0.1`",
         UNCENTRED | {"join_dev": True},
-        seeds=SEEDS,
+        seeds=SEEDS[:3],
         recipe="fashion_mnist",
         calibrated_by="fashion-uncentred",
     ),
