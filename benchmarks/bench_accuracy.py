@@ -17,7 +17,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
@@ -81,13 +80,14 @@ def exhibit_network(contender: Contender, seed: int) -> Learner:
     from exhibits.common.circuit.seeds import Keys
     from exhibits.common.data.loading import load_for_training
     from exhibits.common.experiment.epochs import order_and_key, score
+    from exhibits.common.library.exhibit import Exhibit
 
-    exhibit = import_module(f"exhibits.{contender.exhibit}")
-    config = replace(exhibit.Config.RECIPES[contender.recipe], seed=seed, **contender.values)
+    exhibit = Exhibit.named(contender.exhibit)
+    config = replace(exhibit.config.RECIPES[contender.recipe], seed=seed, **contender.values)
     data = load_for_training(config)
     assert data.dev is not None
     train, dev, n = data.train, data.dev, len(data.train.x)
-    circuit = getattr(exhibit, exhibit.MODEL).for_training(config, data)
+    circuit = exhibit.network.for_training(config, data)
 
     def learning() -> Iterator[None]:
         for epoch in range(1, config.epochs + 1):

@@ -5,12 +5,14 @@ A checkpoint is written after every epoch.
 
 import argparse
 import atexit
+import dataclasses
 import itertools
 import shutil
 import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]  # this repository's, whatever else is installed
@@ -23,19 +25,18 @@ WAYS = ("unsaved", "saved")
 
 def build(name: str, batch_size: int, n_minibatches: int) -> Callable[[], object]:
     """What a contender, `exhibit way`, does in a round: saves or not, and learns meanwhile."""
-    from importlib import import_module
-
     import jax
 
     from exhibits.common.experiment.checkpoints import ParameterStore
     from exhibits.common.experiment.schema import Progress, Record
+    from exhibits.common.library.exhibit import Exhibit
 
-    exhibit, way = name.split()
-    package = import_module(f"exhibits.{exhibit}")
-    config = package.Config(batch_size=batch_size)
+    name, way = name.split()
+    exhibit = Exhibit.named(name)
+    config = dataclasses.replace(exhibit.config(), batch_size=batch_size)
     x, y = images(n_minibatches * batch_size)
     key = jax.random.PRNGKey(0)
-    circuit = getattr(package, package.MODEL)(key, x.shape[1], y.shape[1], config, 1_000_000)
+    circuit = exhibit.network(key, x.shape[1], y.shape[1], config, 1_000_000)
     folder = Path(tempfile.mkdtemp())
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     store = ParameterStore(folder, keep=2)
@@ -54,16 +55,16 @@ def main() -> None:
     """Measures and writes results/checkpoints.json."""
     settings = options(__doc__, "checkpoints.json")
 
-    from importlib import import_module
-
     from exhibits.common.data.loading import load_patterns
     from exhibits.common.experiment.config import TrainingConfig
+    from exhibits.common.library.exhibit import Exhibit
     from exhibits.common.system.places import exhibits
 
     load_patterns(TrainingConfig(), "data")  # prepares the arrays, once for all
     rows = []
     for exhibit in exhibits():
-        batch_size = settings.batch_size or import_module(f"exhibits.{exhibit}").Config().batch_size
+        defaults: Any = Exhibit.named(exhibit).config()
+        batch_size = settings.batch_size or defaults.batch_size
         size = argparse.Namespace(rounds=settings.rounds, batch_size=batch_size, minibatches=EPOCH // batch_size)
         measured = contest(build, [f"{exhibit} {way}" for way in WAYS], size)
         unsaved, saved = (row["seconds_per_epoch"] for row in measured)

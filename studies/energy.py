@@ -10,7 +10,6 @@ import dataclasses
 import hashlib
 import sys
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
@@ -27,6 +26,7 @@ with reported():  # a package may be missing
     from exhibits.common.experiment.flags import from_command_line
     from exhibits.common.experiment.schema import StudyRow
     from exhibits.common.experiment.studies import StudyConfig, circuit_for, patterns_of, run_study, with_values
+    from exhibits.common.library.exhibit import Exhibit
     from exhibits.common.report.energy import Load, Operations
     from exhibits.common.report.results import spread, write_part
 
@@ -41,7 +41,7 @@ SHOWN = (94, 99.2)  # %, accuracies in the figure
 
 
 @dataclass(frozen=True)
-class Exhibit:
+class Grid:
     """What the study tries of an exhibit, and what its cells cost.
 
     Attributes:
@@ -79,8 +79,8 @@ class Exhibit:
         ]
 
 
-EXHIBITS = {
-    "bfa_snn": Exhibit(
+GRIDS = {
+    "bfa_snn": Grid(
         title="BFA-SNN",
         pretrained=("page", "best"),
         recipe="best",
@@ -94,7 +94,7 @@ EXHIBITS = {
         additions=3,
         sticky=4,
     ),
-    "glsnn": Exhibit(
+    "glsnn": Grid(
         title="GLSNN",
         pretrained=("mnist",),
         recipe="mnist",
@@ -130,7 +130,7 @@ def grid(config: StudyConfig) -> list[dict]:
     """The tasks of the study: what is only read out, on MNIST, which pretrained networks know; then what is trained."""
     read, trained = [], []
     some = slice(-1, None) if config.quick else slice(None)
-    for name, e in EXHIBITS.items():
+    for name, e in GRIDS.items():
         for network in e.pretrained if config.data.resolve() == MNIST.resolve() else ():
             weights = hashlib.sha256((folder_of(name, network) / "weights.npz").read_bytes()).hexdigest()
             of = {"exhibit": name, "pretrained": network, "weights_sha256": weights}
@@ -166,18 +166,18 @@ def circuit_of(task: dict, train: "Patterns") -> "Circuit":
     """The network of a task: to be trained, or with its trained weights."""
     from exhibits.common.experiment.restoring import opened, restore
 
-    package = import_module(f"exhibits.{task['exhibit']}")
-    kind = getattr(package, package.MODEL)
+    exhibit = Exhibit.named(task["exhibit"])
     values: dict[str, Any] = {"T": task["T"], "thr": task["thr"]}
     if task["exhibit"] == "bfa_snn":
         values["burn_in"] = task["T"] // 5
     if "pretrained" not in task:
         values["hid_dim"] = tuple(task["hid_dim"])
-        config = dataclasses.replace(package.Config.RECIPES[task["recipe"]], **values)
-        return circuit_for(task, train, kind, config)
+        config = dataclasses.replace(exhibit.config.RECIPES[task["recipe"]], **values)
+        return circuit_for(task, train, exhibit.network, config)
     folder = folder_of(task["exhibit"], task["pretrained"])
-    config, log, _ = opened(package.Config, folder)
-    circuit = kind.for_analysis(dataclasses.replace(config, **values), log.form)
+    config, log, _ = opened(exhibit.config, folder)
+    assert log.form is not None  # format 1 did not record it; pretrained networks have newer ones
+    circuit = exhibit.network.for_analysis(dataclasses.replace(config, **values), log.form)
     restore(circuit, folder)
     return circuit
 
@@ -189,7 +189,7 @@ def load(row: dict) -> Load:
 
 def everything(row: dict) -> Operations:
     """All operations of a row's mean pattern."""
-    return load(row).spiking(EXHIBITS[row["task"]["exhibit"]].additions)
+    return load(row).spiking(GRIDS[row["task"]["exhibit"]].additions)
 
 
 def energy(row: dict) -> float:
@@ -199,7 +199,7 @@ def energy(row: dict) -> float:
 
 def parts_of(row: dict) -> list[tuple[str, Operations, str]]:
     """What a network's mean pattern costs by layer, in all and in other ways: what it is, operations, their kind."""
-    e, of, AC, MAC = EXHIBITS[row["task"]["exhibit"]], load(row), "accumulates", "multiply-accumulates"
+    e, of, AC, MAC = GRIDS[row["task"]["exhibit"]], load(row), "accumulates", "multiply-accumulates"
     parts = [("pixels to z1, as numbers", of.layer(0), MAC)] if 0 not in of.spikes else []
     for n, spikes in list(of.spikes.items())[:-1]:
         what = f"{'pixels' if n == 0 else f'z{n}'} to z{n + 1}: {spikes:,.1f} spikes x {of.fan_out(n):g}"
@@ -219,7 +219,7 @@ def parts_of(row: dict) -> list[tuple[str, Operations, str]]:
 
 def layer_table(rows: list[dict], name: str) -> str:
     """Operations and energy by layer of an exhibit's pretrained networks, beside those of dense ones."""
-    e = EXHIBITS[name]
+    e = GRIDS[name]
     lines = ["| network | what | operations | energy (µJ) | with memory (µJ) |", "|---|---|---|---|---|"]
     for network in e.pretrained:
         for row in with_values(rows, exhibit=name, pretrained=network, T=e.own[0], thr=e.own[1]):
@@ -233,7 +233,7 @@ def layer_table(rows: list[dict], name: str) -> str:
 
 def curves(rows: list[dict], name: str, vary: str) -> dict[str, dict[float, list[dict]]]:
     """The rows of an exhibit by T or threshold, the other as it is: network -> value -> one row per seed."""
-    e = EXHIBITS[name]
+    e = GRIDS[name]
     fixed = {"thr": e.own[1]} if vary == "T" else {"T": e.own[0]}
     found: dict[str, dict[float, list[dict]]] = {}
     for row in with_values(rows, exhibit=name, **fixed):
@@ -249,7 +249,7 @@ def sweep_table(rows: list[dict], vary: str) -> str:
         "| energy (µJ) | of the dense network's | with memory (µJ) | seeds |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for name, e in EXHIBITS.items():
+    for name, e in GRIDS.items():
         for network, points in curves(rows, name, vary).items():
             for value, some in points.items():
                 epochs = some[0]["task"]["epochs"]
@@ -271,7 +271,7 @@ def sweep_table(rows: list[dict], vary: str) -> str:
 
 def table(rows: list[dict]) -> str:
     """All tables of the page."""
-    parts = [f"**{e.title}, by layer**\n\n{layer_table(rows, name)}" for name, e in EXHIBITS.items()]
+    parts = [f"**{e.title}, by layer**\n\n{layer_table(rows, name)}" for name, e in GRIDS.items()]
     parts.append(f"**Fewer steps**\n\n{sweep_table(rows, 'T')}")
     parts.append(f"**Higher thresholds**\n\n{sweep_table(rows, 'thr')}")
     return "\n\n".join(parts)
@@ -284,7 +284,7 @@ def draw(rows: list[dict]) -> "Figure":
     with museum_style():
         figure = new_figure(11, 5.6)
         left, right = figure.subplots(1, 2, sharey=True)
-        for color, marker, (name, e) in zip(COLORS, "os", EXHIBITS.items(), strict=False):
+        for color, marker, (name, e) in zip(COLORS, "os", GRIDS.items(), strict=False):
             style: dict[str, Any] = {"color": color, "marker": marker, "markersize": 5}
             shown = [row for row in rows if row["task"].get("pretrained") in (None, e.pretrained[-1])]
             draw_curves(left, curves(shown, name, "T"), energy, "T = {:g}", e.title, style)
@@ -324,7 +324,7 @@ def draw_curves(axes: "Axes", networks: dict, x: Any, text: str, title: str, sty
 
 def readmes(rows: list[dict]) -> dict[Path, str]:
     """What the READMEs of the exhibits have of it."""
-    return {HERE.parent / "exhibits" / name / "README.md": layer_table(rows, name) for name in EXHIBITS}
+    return {HERE.parent / "exhibits" / name / "README.md": layer_table(rows, name) for name in GRIDS}
 
 
 def main() -> None:

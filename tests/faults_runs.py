@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 
 import jax
@@ -17,6 +16,7 @@ from conftest import make_patterns
 
 from exhibits.common.experiment.config import from_json
 from exhibits.common.experiment.restoring import restore
+from exhibits.common.library.exhibit import Exhibit
 from exhibits.common.system.places import REPOSITORY, exhibits
 
 HISTORY = ("trAcc", "acc", "trNll", "nll")
@@ -44,7 +44,7 @@ class Bench:
     def command(self, exp: Path, *more: str) -> list[str]:
         """The command line of a run."""
         (script,) = (REPOSITORY / "exhibits" / self.exhibit).glob("train_*.py")
-        small = import_module(f"exhibits.{self.exhibit}").SMALL
+        small = Exhibit.named(self.exhibit).small
         names = {"dataX": "trainX", "dataY": "trainY", "devX": "validX", "devY": "validY"}
         data = [f"--{flag}={self.folder / name}.npy" for flag, name in names.items()]
         rest = ["--epochs", str(EPOCHS), "--checkpoint_minutes", "1e-9", "--exp_dir", str(exp), *more]
@@ -56,9 +56,9 @@ class Bench:
 
     def numbers(self, exp: Path) -> list[bytes]:
         """Everything that must not differ: history and the weights of the best epoch."""
-        exhibit = import_module(f"exhibits.{self.exhibit}")
-        config = from_json(exhibit.Config, exp / "config.json")
-        trained = restore(getattr(exhibit, exhibit.MODEL)(jax.random.PRNGKey(0), 36, 4, config), exp)
+        exhibit = Exhibit.named(self.exhibit)
+        config = from_json(exhibit.config, exp / "config.json")
+        trained = restore(exhibit.network(jax.random.PRNGKey(0), 36, 4, config), exp)
         weights = jax.tree.leaves(trained.circuit.get_parameters())
         history = [(exp / f"{name}.npy").read_bytes() for name in HISTORY]
         return [*history, str(trained.epoch).encode(), *(np.asarray(each).tobytes() for each in weights)]

@@ -19,7 +19,6 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +36,7 @@ with reported():  # a package may be missing
     from exhibits.common.data.loading import read_patterns
     from exhibits.common.experiment.checkpoints import ParameterStore
     from exhibits.common.experiment.config import TrainingConfig, from_json, to_json
+    from exhibits.common.library.exhibit import Exhibit
     from exhibits.common.system.commandline import Parser
     from exhibits.common.system.places import exhibits
 
@@ -251,7 +251,7 @@ TARGETS = {
 
 def configuration(name: str) -> Target:
     """The config.json of an exhibit's runs."""
-    kind = import_module(f"exhibits.{name}").Config
+    kind = Exhibit.named(name).config
     files = config_files(kind)
     return Target(files | files.flatmap(edited), functools.partial(check_config, kind))
 

@@ -1,7 +1,6 @@
 """What every circuit keeps to, whatever it computes: run on both exhibits, and on the one that README teaches."""
 
 from dataclasses import dataclass, replace
-from importlib import import_module
 
 import jax
 import numpy as np
@@ -20,6 +19,7 @@ from exhibits.common.experiment.evaluation import interpret
 from exhibits.common.experiment.flags import from_command_line
 from exhibits.common.experiment.schema import FORMAT, Identity, Progress, Record
 from exhibits.common.experiment.training import fit
+from exhibits.common.library.exhibit import Exhibit
 from exhibits.common.report.analysis import analyze
 from exhibits.common.system import places
 from exhibits.glsnn.config import CircuitConfig as GLSNNConfig
@@ -41,9 +41,9 @@ CIRCUITS = {
 }
 ADDED = set(places.exhibits()) - {"bfa_snn", "glsnn"}
 for name in ADDED:  # with the flags that it gives for tests
-    package = import_module(f"exhibits.{name}")
-    config = replace(from_command_line(package.Config, package.SMALL), batch_size=8)
-    CIRCUITS[name] = (getattr(package, package.MODEL), lambda config=config: config, {})
+    exhibit = Exhibit.named(name)
+    config = replace(from_command_line(exhibit.config, exhibit.small), batch_size=8)
+    CIRCUITS[name] = (exhibit.network, lambda config=config: config, {})
 SILENT = ("bfa_snn-rate", "glsnn-direct", "glsnn-centred")  # circuits without noise
 
 
@@ -198,7 +198,7 @@ def test_the_exhibit_that_readme_teaches_trains(tmp_path):
     assert best > 0.7
 
 
-def test_an_exhibit_without_a_hidden_layer_is_analyzed(tmp_path, capsys):
+def test_an_exhibit_without_a_hidden_layer_is_analyzed(tmp_path, capsys, monkeypatch):
     @dataclass(frozen=True)
     class Flat(DRTPConfig):
         hid_dim: tuple[int, ...] = ()
@@ -213,7 +213,9 @@ def test_an_exhibit_without_a_hidden_layer_is_analyzed(tmp_path, capsys):
     config = Flat(epochs=1, T=20, burn_in=4, exp_dir=tmp_path / "exp", **files)
     data = load_for_training(config)
     fit(DRTP_SNN.for_training(config, data), config, data)
-    analyze(Flat, DRTP_SNN, AnalysisConfig(exp_dir=tmp_path / "exp"), "flat")
+    monkeypatch.setattr(Exhibit, "network", DRTP_SNN)
+    exhibit = Exhibit("drtp_snn", "", Flat, AnalysisConfig, "DRTP_SNN", "flat", ())
+    analyze(exhibit, AnalysisConfig(exp_dir=tmp_path / "exp"))
     assert "Analysis of the development set, 20 patterns" in capsys.readouterr().out
     pictures = {path.stem for path in (tmp_path / "exp").glob("flat_*.??g")}
     assert {"flat_raster", "flat_potentials", "flat_receptive_fields"} < pictures and not {

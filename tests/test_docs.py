@@ -2,7 +2,6 @@
 
 import ast
 import dataclasses
-import importlib
 import os
 import re
 import shlex
@@ -18,6 +17,7 @@ from conftest import make_patterns, run
 from test_bad_input import start
 
 from exhibits import __main__ as exhibits
+from exhibits.common.library.exhibit import Exhibit
 from exhibits.common.system.places import REPOSITORY
 from exhibits.common.system.scripts import load_script
 
@@ -161,8 +161,8 @@ def flags(script: Path, *mode: str) -> set[str]:
     """The flags of a script, from its configuration; or of one of its modes, from its help."""
     folder = script.parent
     if script.name.startswith(("train_", "analyze_")) or script.name == "sim.sh":
-        exhibit = importlib.import_module(f"exhibits.{folder.name}")
-        kind = exhibit.Analysis if script.name.startswith("analyze_") else exhibit.Config
+        exhibit = Exhibit.named(folder.name)
+        kind = exhibit.analysis if script.name.startswith("analyze_") else exhibit.config
     elif folder.name == "studies" and (study := getattr(load_script(script), "Study", None)):
         kind = study
     else:

@@ -1,13 +1,13 @@
 """Files from strangers load or are refused: a few of those that `make fuzz` tries for minutes."""
 
 import json
-from importlib import import_module
 
 import pytest
 from fuzz import IDX, TARGETS, Target, Y, checkpoint, fuzz, npy
 from hypothesis import strategies as st
 
 from exhibits.common.experiment.config import to_json
+from exhibits.common.library.exhibit import Exhibit
 from exhibits.common.system.places import exhibits
 
 EXAMPLES = {".npy": 200, "IDX": 200, "checkpoint": 40, "arrays.npz": 100}
@@ -21,7 +21,7 @@ def test_files_load_or_are_refused(name, tmp_path):
 def test_honest_files_load(tmp_path):
     honest = {".npy": npy(Y), "IDX": IDX, "checkpoint": checkpoint()}
     for name in exhibits():
-        config = import_module(f"exhibits.{name}").Config()
+        config = Exhibit.named(name).config()
         honest[f"{name}/config.json"] = json.dumps(to_json(config)).encode()
     honest["arrays.npz"] = honest["checkpoint"]["4/default/arrays.npz"]
     for name, target in TARGETS.items():

@@ -1,13 +1,12 @@
 """The trained networks that come with the exhibits: they open, answer as well as they say, and are small."""
 
-from importlib import import_module
-
 import numpy as np
 import pytest
 
 from exhibits.common.circuit.seeds import Keys
 from exhibits.common.data.loading import load_patterns
 from exhibits.common.experiment.restoring import exhibit_of, opened, restore
+from exhibits.common.library.exhibit import Exhibit
 from exhibits.common.report.analysis import evaluate
 from exhibits.common.system.files import read_json
 from exhibits.common.system.places import REPOSITORY, exhibits
@@ -33,9 +32,9 @@ def require_data_of(config):
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: f"{folder.parents[1].name}-{folder.name}")
 def test_it_answers_as_well_as_it_says(folder):
-    package = import_module(f"exhibits.{exhibit_of(folder)}")
-    network = getattr(package, package.MODEL).load(folder)
-    config, log, _ = opened(package.Config, folder)
+    exhibit = Exhibit.named(exhibit_of(folder))
+    network = exhibit.network.load(folder)
+    config, log, _ = opened(exhibit.config, folder)
     require_data_of(config)
     dev, *_ = load_patterns(config, "dev", log.form)
     acc = (network.predict(dev.x[:PATTERNS]) == dev.y[:PATTERNS].argmax(axis=1)).mean()
@@ -47,8 +46,8 @@ def test_it_answers_as_well_as_it_says(folder):
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: f"{folder.parents[1].name}-{folder.name}")
 def test_it_is_loaded_on_another_kind_of_device(folder, monkeypatch, capsys):
     monkeypatch.setattr("jax.default_backend", lambda: "gpu")
-    package = import_module(f"exhibits.{exhibit_of(folder)}")
-    network = getattr(package, package.MODEL).load(folder)
+    exhibit = Exhibit.named(exhibit_of(folder))
+    network = exhibit.network.load(folder)
     assert "Trained on a cpu, now on a gpu" in capsys.readouterr().out
     assert network.choices.get("synapses", "dense") == "dense"
 
@@ -56,11 +55,11 @@ def test_it_is_loaded_on_another_kind_of_device(folder, monkeypatch, capsys):
 @pytest.mark.slow
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: f"{folder.parents[1].name}-{folder.name}")
 def test_its_test_numbers_are_those_of_its_file(folder):
-    package = import_module(f"exhibits.{exhibit_of(folder)}")
-    config, log, identity_of = opened(package.Config, folder)
+    exhibit = Exhibit.named(exhibit_of(folder))
+    config, log, identity_of = opened(exhibit.config, folder)
     require_data_of(config)
     assert log.form is not None
-    circuit = getattr(package, package.MODEL).for_analysis(config, log.form)
+    circuit = exhibit.network.for_analysis(config, log.form)
     test, *_ = load_patterns(config, "test", log.form)
     trained = restore(circuit, folder, identity_of(log.form))
     result, *_ = evaluate(trained, test, "test set", Keys.of(config.seed).test)

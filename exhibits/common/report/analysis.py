@@ -27,6 +27,7 @@ from exhibits.common.experiment.evaluation import (
 )
 from exhibits.common.experiment.restoring import Restored, opened, restore
 from exhibits.common.experiment.schema import Identity, RunLog
+from exhibits.common.library.exhibit import Exhibit
 from exhibits.common.library.network import Network
 from exhibits.common.ngc import Compartment, place
 from exhibits.common.report import plots
@@ -167,7 +168,7 @@ def calibration_of(readout: Readout, probability: np.ndarray) -> Calibration:
     return calibration(confidence_of(readout, probability), readout.correct)
 
 
-def analyze(kind: type[TrainingConfig], model: type[Network], analysis: AnalysisConfig, stem: str) -> None:
+def analyze(exhibit: Exhibit, analysis: AnalysisConfig) -> None:
     """Evaluates a trained circuit, prints the results, and writes `<stem>_analysis.json`, pictures and `report.html`.
 
     They go to the run's folder; for any other set than the run's own, to a subfolder.
@@ -177,17 +178,15 @@ def analyze(kind: type[TrainingConfig], model: type[Network], analysis: Analysis
     layer's rate codes). `report.html` shows them all in one file.
 
     Args:
-        kind: of the run's configuration.
-        model: the circuit's class.
+        exhibit: that the run is of.
         analysis: the command line.
-        stem: start of the files' names.
 
     Raises:
         UserError: if there is no such run, or it or its data are not what they were.
     """
     start = time.perf_counter()
-    seen, exp = subject(kind, analysis), analysis.exp_dir
-    network = model.for_analysis(seen.config, seen.form)
+    seen, exp = subject(exhibit.config, analysis), analysis.exp_dir
+    network = exhibit.network.for_analysis(seen.config, seen.form)
     trained = restore(network, exp, seen.identity)
     make_folder(seen.folder)
     of, patterns = seen.of, seen.patterns
@@ -203,9 +202,9 @@ def analyze(kind: type[TrainingConfig], model: type[Network], analysis: Analysis
         print(f" => NLL = {result['nll_calibrated']}  calibrated: {how}")
     spikes = ", ".join(f"{name} {mean:.1f}" for name, mean in result["spikes_per_pattern"].items())
     print(f" => Spikes per pattern: {spikes}", flush=True)
-    write_json(seen.folder / f"{stem}_analysis.json", {"sha256": seen.sha256} | result)
+    write_json(seen.folder / f"{exhibit.stem}_analysis.json", {"sha256": seen.sha256} | result)
 
-    album = Album(seen.folder, stem, caption_of(seen.config, network.summary, trained.epoch), analysis.format)
+    album = Album(seen.folder, exhibit.stem, caption_of(seen.config, network.summary, trained.epoch), analysis.format)
     placed = None
     if network.hidden:  # beside the pictures: t-SNE releases Python's lock most of the time
         n, seed = analysis.tsne_patterns, seen.config.seed

@@ -4,7 +4,6 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from exhibits.common.experiment.config import TrainingConfig, to_json
 from exhibits.common.experiment.history import curves_of
 from exhibits.common.experiment.restoring import exhibit_of, opened
 from exhibits.common.experiment.schema import AnalysisResult, RunLog
+from exhibits.common.library.exhibit import Exhibit
 from exhibits.common.report.plots.style import COLORS, MARKERS, new_figure, styled
 from exhibits.common.system.errors import UserError
 from exhibits.common.system.files import read_json, replacing
@@ -61,14 +61,13 @@ def load(folders: Sequence[Path]) -> list[Run]:
 
 
 def _load(folder: Path, name: str) -> Run:
-    exhibit = exhibit_of(folder)
-    package = import_module(f"exhibits.{exhibit}")
-    config, log, _ = opened(package.Config, folder)
+    exhibit = Exhibit.named(exhibit_of(folder))
+    config, log, _ = opened(exhibit.config, folder)
     curves = curves_of(folder, log)
     if not curves:
         raise UserError(f"{folder}: a network without the curves of its training; expected the folder of a run")
-    test = _analysis_of(folder / f"{package.STEM}_analysis.json", log)
-    return Run(name, exhibit, config, log, curves["acc"], curves["nll"], test)
+    test = _analysis_of(folder / f"{exhibit.stem}_analysis.json", log)
+    return Run(name, exhibit.name, config, log, curves["acc"], curves["nll"], test)
 
 
 def _analysis_of(path: Path, log: RunLog) -> AnalysisResult | None:

@@ -7,7 +7,6 @@ what is there. The README's tables stand between marks and are never written by 
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from exhibits.common.data.loading import data_digest, load_for_training, load_pa
 from exhibits.common.experiment.config import WITHOUT_EFFECT, TrainingConfig, to_json
 from exhibits.common.experiment.schema import ResultsRow, SeedResult
 from exhibits.common.experiment.studies import outcomes
+from exhibits.common.library.exhibit import Exhibit
 from exhibits.common.system.commandline import Parser
 from exhibits.common.system.errors import UserError
 from exhibits.common.system.files import locked, make_folder, read_json, replacing, write_json
@@ -278,8 +278,8 @@ def train_and_test(config: TrainingConfig, task: Mapping[str, Any]) -> dict[str,
 
     exp = type(config).exp_dir / "results" / f"{task['row']}-{task['seed']}"
     config = replace(config, seed=task["seed"], exp_dir=exp)
-    data, package = load_for_training(config), import_module(f"exhibits.{config.exhibit}")
-    circuit = getattr(package, package.MODEL).for_training(config, data)
+    data = load_for_training(config)
+    circuit = Exhibit.named(config.exhibit).network.for_training(config, data)
     identity, log = fit_unless_finished(circuit, config, data)
     trained = restore(circuit, config.exp_dir, identity)
     if task["temperature"] is not None:
@@ -308,9 +308,8 @@ def catalogues() -> list[tuple[Path, str, str]]:
     for readme in (REPOSITORY / "README.md", REPOSITORY / "exhibits" / "README.md"):
         lines = ["| exhibit | what it is |", "|---|---|"]
         for name in exhibits():
-            about = (import_module(f"exhibits.{name}").__doc__ or "").partition("\n")[0]
             page = (REPOSITORY / "exhibits" / name / "README.md").relative_to(readme.parent)
-            lines.append(f"| [`{page.parent}`]({page}) | {about} |")
+            lines.append(f"| [`{page.parent}`]({page}) | {Exhibit.named(name).about} |")
         found.append((readme, "exhibits", "\n".join(lines)))
     return found
 

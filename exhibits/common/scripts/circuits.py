@@ -10,16 +10,14 @@ from exhibits.common.system.errors import reported
 
 def drawing(name: str) -> str:
     """The circuit of an exhibit's defaults for MNIST, as an SVG document."""
-    from importlib import import_module
-
     import jax
 
+    from exhibits.common.library.exhibit import Exhibit
     from exhibits.common.report.diagram import draw_circuit
 
-    exhibit = import_module(f"exhibits.{name}")
-    config = exhibit.Config()
-    circuit = getattr(exhibit, exhibit.MODEL)(jax.random.PRNGKey(0), 784, 10, config)
-    return draw_circuit(circuit, f"Circuit of the {exhibit.MODEL.replace('_', '-')}")
+    exhibit = Exhibit.named(name)
+    circuit = exhibit.network(jax.random.PRNGKey(0), 784, 10, exhibit.config())
+    return draw_circuit(circuit, f"Circuit of the {exhibit.model.replace('_', '-')}")
 
 
 def main() -> None:

@@ -4,7 +4,6 @@ which it must have."""
 import contextlib
 import dataclasses
 from collections.abc import Iterator, Sequence
-from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -18,6 +17,7 @@ from exhibits.common.experiment.config import to_json
 from exhibits.common.experiment.restoring import exhibit_of, load_snapshot, opened, restore
 from exhibits.common.experiment.runfolder import CHECKPOINTS
 from exhibits.common.experiment.schema import RunLog
+from exhibits.common.library.exhibit import Exhibit
 from exhibits.common.report.analysis import evaluate
 from exhibits.common.system.commandline import Parser, path
 from exhibits.common.system.errors import UserError
@@ -49,8 +49,8 @@ def pack(run: Path, target: Path) -> tuple[float, float]:
         UserError: if the run is unfinished, packed or without a test set, the folder exists, or rounding costs too
             much.
     """
-    package = import_module(f"exhibits.{exhibit_of(run)}")
-    config, log, identity_of = opened(package.Config, run)
+    exhibit = Exhibit.named(exhibit_of(run))
+    config, log, identity_of = opened(exhibit.config, run)
     if log.form is None:
         raise UserError(f"{run}: of format 1, which does not tell its data; train it again")
     if not log.finished:
@@ -61,7 +61,7 @@ def pack(run: Path, target: Path) -> tuple[float, float]:
         raise UserError(f"{run}: is packed already; expected the folder of a training run")
     if target.exists() or target.is_symlink():
         raise UserError(f"{target}: exists; expected a new folder")
-    circuit = getattr(package, package.MODEL).for_analysis(config, log.form)
+    circuit = exhibit.network.for_analysis(config, log.form)
     test, *_ = load_patterns(config, "test", log.form)
     key = Keys.of(config.seed).test
     exact, *_ = evaluate(restore(circuit, run, identity_of(log.form)), test, "test set", key)

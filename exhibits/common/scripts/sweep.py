@@ -8,7 +8,6 @@ import os
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -20,6 +19,7 @@ from exhibits.common.experiment.config import FILES, RUNNING, TrainingConfig
 from exhibits.common.experiment.flags import from_command_line
 from exhibits.common.experiment.schema import RunLog, SweepRow
 from exhibits.common.experiment.studies import StudyConfig, measure_tasks
+from exhibits.common.library.exhibit import Exhibit
 from exhibits.common.report.comparison import write_csv
 from exhibits.common.system.commandline import Parser, path
 from exhibits.common.system.errors import UserError
@@ -93,7 +93,7 @@ def grid(exhibit: str, flags: Sequence[str], out: Path) -> list[Point]:
             values[list(values)[-1]].append(word)
     if not values:
         raise UserError(f"{exhibit}: expected flags to sweep, such as --seed 1 2 3")
-    kind = import_module(f"exhibits.{exhibit}").Config
+    kind = Exhibit.named(exhibit).config
     switches = {name for name, hint in get_type_hints(kind).items() if hint is bool}
     for name, given in values.items():
         if name in RUNNING or name == "join_dev":
@@ -196,13 +196,13 @@ def run(task: dict[str, Any]) -> dict[str, Any]:
     from exhibits.common.experiment.restoring import start_from
     from exhibits.common.experiment.training import fit_unless_finished
 
-    package = import_module(f"exhibits.{task['exhibit']}")
-    config = config_of(package.Config, task["flags"], Path(task["folder"]))
+    exhibit = Exhibit.named(task["exhibit"])
+    config = config_of(exhibit.config, task["flags"], Path(task["folder"]))
     data = load_for_training(config)
     if combined(data.learned.values()) != task["data_sha256"]:
         where = config.files()["dataX"].parent
         raise UserError(f"{where}: its arrays are not those of the sweep; copy them from where the sweep was started")
-    circuit = getattr(package, package.MODEL).for_training(config, data)
+    circuit = exhibit.network.for_training(config, data)
     start_from(circuit, config)
     _, log = fit_unless_finished(circuit, config, data)
     return {"epoch": log.best_epoch, "acc": log.best_dev_acc, "nll": log.best_dev_nll, "training": log.seconds}
