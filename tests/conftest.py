@@ -16,7 +16,8 @@ os.environ |= {
     ),
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
-    "OMP_WAIT_POLICY": "PASSIVE",  # as in scripts: t-SNE would wait for the other worker's processor
+    "OMP_WAIT_POLICY": "PASSIVE",  # as in scripts: t-SNE would wait for the other worker's processor,
+    "OPENBLAS_NUM_THREADS": "1",  # and so would NumPy
 }
 
 import jax

@@ -254,7 +254,7 @@ def test_memory_follows_the_limit_of_a_container_or_job(groups, files, limit, tm
 
 
 def test_packages_are_told_how_many_processors_there_are(monkeypatch):
-    for name in ("NUMBA_NUM_THREADS", "NPROC", "OMP_NUM_THREADS", "OMP_WAIT_POLICY"):
+    for name in ("NUMBA_NUM_THREADS", "NPROC", "OMP_NUM_THREADS", "OMP_WAIT_POLICY", "OPENBLAS_NUM_THREADS"):
         monkeypatch.setenv(name, "1")  # so that it is put back, also if it was not there
         monkeypatch.delenv(name)
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
@@ -262,6 +262,7 @@ def test_packages_are_told_how_many_processors_there_are(monkeypatch):
     monkeypatch.setattr(environment, "_quota", lambda _: None)
     environment._share_processors()
     assert "NPROC" not in os.environ and os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
+    assert os.environ["OPENBLAS_NUM_THREADS"] == "1"
     monkeypatch.setattr(environment, "_quota", lambda _: 2.5)
     environment._share_processors()
     assert (os.environ["NUMBA_NUM_THREADS"], os.environ["NPROC"], os.environ["OMP_NUM_THREADS"]) == ("3", "3", "7")

@@ -8,6 +8,7 @@ from ngclearn import MethodProcess
 from ngclearn.components import HebbianSynapse
 from ngclearn.utils.distribution_generator import DistributionGenerator
 from reference_glsnn import receptive_fields as reference_receptive_fields
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from exhibits.common.cells import TransposedSynapse, dropout_gate
 from exhibits.common.ngc import alone, wiring
@@ -186,6 +187,18 @@ def test_orthogonal(shape):
     np.testing.assert_array_equal(w, orthogonal(shape, jax.random.PRNGKey(1)))
     np.testing.assert_allclose(orthogonal(shape, jax.random.PRNGKey(1), gain=2.0), 2 * w, rtol=1e-6)
     assert np.any(w != orthogonal(shape, jax.random.PRNGKey(2)))
+
+
+def test_orthogonal_does_not_depend_on_the_number_of_threads(monkeypatch):
+    def svd(*args, **options):
+        used.extend(each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas")
+        return plain(*args, **options)
+
+    plain, used = np.linalg.svd, []
+    monkeypatch.setattr(np.linalg, "svd", svd)
+    with threadpool_limits(2, "blas"):
+        orthogonal((4, 4), jax.random.PRNGKey(0))
+    assert used and set(used) == {1}
 
 
 @pytest.mark.parametrize("probability", [0.2, 0.5, 0.9])

@@ -7,6 +7,7 @@ from functools import partial
 import jax
 import numpy as np
 from jax import numpy as jnp
+from threadpoolctl import threadpool_limits
 
 from exhibits.common.cells import Centring
 from exhibits.common.ngc import Compartment, DistributionGenerator, JaxComponent, compilable, stock
@@ -275,8 +276,9 @@ def orthogonal(shape: tuple[int, int], key: jax.Array, gain: float = 1.0) -> jax
     Source: Lee et al. (2015), "Difference target propagation"; BrainCog.
     """
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))  # in NumPy, as JAX would compile for seconds
-    u, _, v_transposed = np.linalg.svd(rng.uniform(-1.0, 1.0, shape), full_matrices=False)
-    return jnp.asarray(gain * (u @ v_transposed), jnp.float32)
+    with threadpool_limits(1, "blas"):  # more would wait for each other, and change the last bits
+        u, _, v_transposed = np.linalg.svd(rng.uniform(-1.0, 1.0, shape), full_matrices=False)
+        return jnp.asarray(gain * (u @ v_transposed), jnp.float32)
 
 
 def receptive_fields(shape: tuple[int, int], n_cells: int, side: int) -> jax.Array:

@@ -235,10 +235,12 @@ def _share_processors() -> None:
     """Packages count the machine's processors, not those that a container's quota leaves: they are told.
 
     Threads of OpenMP that wait for each other sleep. By default they spin, and where another program runs as well, such
-    as a training beside an analysis, t-SNE then takes up to 30 times as long.
+    as a training beside an analysis, t-SNE then takes up to 30 times as long. The linear algebra of NumPy and SciPy
+    spins too: in one thread it is as fast for matrices of our sizes, and its last bits depend on no number of threads.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     n = cpus()
     if n < _processors():
-        for name in ("NUMBA_NUM_THREADS", "NPROC", "OMP_NUM_THREADS"):  # Numba, XLA, the linear algebra of NumPy
+        for name in ("NUMBA_NUM_THREADS", "NPROC", "OMP_NUM_THREADS"):  # Numba, XLA, t-SNE
             os.environ.setdefault(name, str(n))
