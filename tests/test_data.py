@@ -105,6 +105,7 @@ def changed(array, index, value):
         (1, np.arange(12), ["12 different labels of 12 patterns"]),
         (1, np.zeros(12, int), ["1 different labels"]),
         (1, 0.5 * Y, ["one-hot"]),
+        (1, np.eye(4)[[2] * 12], ["all 12 labels are the same", "2 classes or more"]),
         (1, np.zeros_like(Y), ["one-hot"]),
         (1, np.ones_like(Y), ["one-hot"]),
         (1, np.ones((12, 1)), ["labels.astype(int)"]),
@@ -302,7 +303,7 @@ def test_arrays_of_known_data_sets_are_compared_with_the_published_ones(tmp_path
     monkeypatch.setattr(datasets, "DATA", tmp_path)
     (tmp_path / "mnist").mkdir()
     for path in datasets.files("mnist").values():
-        np.save(path, np.zeros((12, 784), np.float32) if path.stem[-1] == "X" else np.eye(10)[[1] * 12])
+        np.save(path, np.zeros((12, 784), np.float32) if path.stem[-1] == "X" else np.eye(10)[[1, 2] * 6])
     with pytest.raises(UserError, match=r"trainX\.npy: differs from the published data set.*prepare\.py mnist"):
         load_for_training(TrainingConfig())
 

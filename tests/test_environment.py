@@ -133,13 +133,23 @@ def test_what_cannot_be_pinned_is_refused(name, value, word, tmp_path, monkeypat
     assert name in str(refused.value) and word in str(refused.value)
 
 
-def test_harmless_settings_are_taken_and_recorded(monkeypatch):
+def test_settings_that_are_taken_are_recorded_if_numbers_may_depend_on_them(monkeypatch, tmp_path):
     monkeypatch.setenv("NUMBA_NUM_THREADS", "2")
     monkeypatch.delenv("XLA_FLAGS", raising=False)
     assert environment.settings() == {}
-    monkeypatch.setenv("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
+    monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_use_thunk_runtime=true  --xla_dump_to=/tmp")
     environment.pin()
-    assert environment.settings() == {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    assert environment.settings() == {"XLA_FLAGS": "--xla_cpu_use_thunk_runtime=true"}
+    (tmp_path / "flags").write_text("--xla_force_host_platform_device_count=2\n--xla_cpu_use_thunk_runtime=true\n")
+    monkeypatch.setenv("XLA_FLAGS", str(tmp_path / "flags"))
+    assert environment.settings() == {"XLA_FLAGS": "--xla_cpu_use_thunk_runtime=true"}
+
+
+def test_flags_that_change_no_number_are_not_compared():
+    old = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    assert environment.same_settings(old, {}) and environment.same_settings({}, old)
+    for other in ({"XLA_FLAGS": "--xla_cpu_use_thunk_runtime=true"}, {"XLA_FLAGS": "--xla_dump_to_=x --x"}):
+        assert not environment.same_settings(old, other) and not environment.same_settings(other, {})
 
 
 @pytest.mark.parametrize(

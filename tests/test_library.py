@@ -129,6 +129,7 @@ def test_patterns_in_all_their_forms(network):
         (np.ones((0, 36)), "expected numbers in [0, 1], (N, 36)"),
         (np.array([["a"] * 36]), "expected numbers"),
         (None, "expected numbers"),
+        (np.ma.masked_greater(np.full((2, 36), 0.5), 0.4), "masked values; expected a number everywhere"),
     ],
 )
 def test_unfit_patterns(network, x, said):
@@ -198,6 +199,8 @@ def test_it_learns_further(name, network, folders):
     np.testing.assert_array_equal(again.predict_proba(test), network.predict_proba(test))
     with pytest.raises(UserError, match="y: 3 labels; expected 200"):
         network.learn(x, [0, 1, 2])
+    with pytest.raises(UserError, match="y: has masked values"):
+        network.learn(x[:2], np.ma.array([0, 1], mask=[0, 1]))
     with pytest.raises(UserError, match="labels 7; expected"):
         network.learn(x[:1], [7])
     for y in (None, "a", [[[1]]], []):

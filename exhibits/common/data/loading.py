@@ -283,6 +283,8 @@ def as_one_hot(path: Path | str, raw: np.ndarray, form: Form | None) -> tuple[np
         y = raw
         if not (np.isin(y, (0, 1)).all() and (y.sum(axis=1) == 1).all()):
             raise UserError(f"{path}: rows are not one-hot; expected one 1 among 0s in each of 2 or more columns")
+        if form is None and (y[0] == y).all():
+            raise UserError(f"{path}: all {len(y)} labels are the same; expected 2 classes or more")
         if form is not None and y.shape[1] != form.classes:
             raise UserError(f"{path}: {y.shape[1]} classes a row; expected {form.classes}, as in the training set")
         if form is not None and form.integers != tuple(range(form.classes)):

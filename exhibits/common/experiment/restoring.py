@@ -26,7 +26,7 @@ from exhibits.common.experiment.runfolder import (
     refuse_links,
 )
 from exhibits.common.experiment.schema import Identity, Progress, Record, RunLog
-from exhibits.common.system.environment import settings
+from exhibits.common.system.environment import same_settings, settings
 from exhibits.common.system.errors import UserError
 from exhibits.common.system.files import read_json
 from exhibits.common.system.places import exhibits
@@ -207,7 +207,7 @@ def opened(kind: type[C], exp: Path) -> tuple[C, RunLog, Callable[[Form], Identi
     for name, value in log.choices.items():
         if name in vars(config):  # whatever it would be here
             config = dataclasses.replace(config, **{name: value})
-    if log.format > 1 and log.settings != (here := settings()):
+    if log.format > 1 and not same_settings(log.settings, here := settings()):
         names = ", ".join(name for name in log.settings | here if log.settings.get(name) != here.get(name))
         raise UserError(
             f"{names}: differs from the run; set it to its value under settings in {exp / 'run.json'}, or unset it"

@@ -176,6 +176,7 @@ class Network(Circuit[Config]):
 
     def _labels(self, y: Any, n: int) -> np.ndarray:
         """(N, C) one-hot labels of n patterns, checked."""
+        refuse_masked("y", y)
         y = np.asarray(y)
         if n == 1 and y.shape in ((), (self.sizes[-1],)):
             y = y[None]
@@ -195,6 +196,7 @@ class Network(Circuit[Config]):
         form = self._form()
         if hasattr(x, "toarray"):
             raise UserError(f"x: a sparse {type(x).__name__}; expected dense patterns, such as x.toarray()")
+        refuse_masked("x", x)
         try:
             x = np.asarray(x)
         except ValueError:
@@ -224,6 +226,12 @@ class Network(Circuit[Config]):
         ):
             raise UserError(f"{where}: has no value for each pattern and cell; get_parameters() gives weights")
         return compartment
+
+
+def refuse_masked(name: str, values: Any) -> None:
+    """Refuses a masked array: without its mask, what it hides would count."""
+    if np.ma.is_masked(values):
+        raise UserError(f"{name}: has masked values; expected a number everywhere, such as {name}.filled(0)")
 
 
 def _rewired(kind: type[Network], made: tuple, parameters: dict[str, Any], known: dict[str, Any]) -> Network:

@@ -62,6 +62,7 @@ NUMBA_PINNED = {  # set explicitly: .numba_config.yaml in the working folder cou
 MAX_THREADS = 1024
 MAX_FLAGS_BYTES = 1 << 16
 INEXACT = re.compile("fast_math|fast_min_max|excess_precision")  # of XLA's flags: numbers of its own for the same seed
+HARMLESS = re.compile(r"--xla_(dump_\w+|force_host_platform_device_count)(=.*)?")  # of XLA's flags: no number changes
 
 _ignored: dict[str, str] = {}  # variables of the environment that were taken out of it
 
@@ -120,7 +121,35 @@ def prepare_numba() -> None:
 
 def settings() -> dict[str, str]:
     """What is left in the environment that numbers may depend on."""
-    return {name: os.environ[name] for name in ("XLA_FLAGS",) if os.environ.get(name)}
+    return {"XLA_FLAGS": flags} if (flags := " ".join(_flags_that_count(_xla_flags()))) else {}
+
+
+def same_settings(there: dict[str, str], here: dict[str, str]) -> bool:
+    """Whether numbers are the same with either; runs used to record flags of XLA that change none."""
+    plain = [{name: _flags_that_count(value.split()) for name, value in each.items()} for each in (there, here)]
+    return all(plain[0].get(name, []) == plain[1].get(name, []) for name in there | here)
+
+
+def _flags_that_count(flags: list[str]) -> list[str]:
+    return [flag for flag in flags if not HARMLESS.fullmatch(flag)]
+
+
+def _xla_flags() -> list[str]:
+    """XLA's flags, from the environment or from the file that it names.
+
+    Raises:
+        UserError: if it names a file that cannot be read.
+    """
+    flags = os.environ.get("XLA_FLAGS", "")
+    if flags and not flags.lstrip().startswith("--"):
+        from exhibits.common.system.files import open_regular  # not at the top: it imports NumPy
+
+        try:
+            with open_regular(Path(flags)) as file:
+                flags = file.read(MAX_FLAGS_BYTES).decode(errors="replace")
+        except OSError as error:
+            raise UserError(f"XLA_FLAGS={flags}: {error.strerror}; expected flags or a file with flags") from None
+    return flags.split()
 
 
 def unusual() -> dict[str, str]:
@@ -150,16 +179,8 @@ def _pin(values: dict[str, str]) -> None:
 
 
 def _refuse_bad_values() -> None:
-    flags = os.environ.get("XLA_FLAGS", "")
-    if flags and not flags.lstrip().startswith("--"):  # the name of a file with flags
-        from exhibits.common.system.files import open_regular  # not at the top: it imports NumPy
-
-        try:
-            with open_regular(Path(flags)) as file:
-                flags = file.read(MAX_FLAGS_BYTES).decode(errors="replace")
-        except OSError as error:
-            raise UserError(f"XLA_FLAGS={flags}: {error.strerror}; expected flags or a file with flags") from None
-    if found := next((flag for flag in flags.split() if INEXACT.search(flag)), None):
+    flags = _xla_flags()
+    if found := next((flag for flag in flags if INEXACT.search(flag)), None):
         raise UserError(f"XLA_FLAGS has {found}: the same seed would give other numbers; unset it")
     threads = os.environ.get("NUMBA_NUM_THREADS")
     if threads is not None and not (threads.isdecimal() and 1 <= int(threads) <= MAX_THREADS):
