@@ -48,6 +48,33 @@ def test_a_finger_draws_too_and_a_second_one_does_not(fingers, visit):
     assert page.evaluate(f"{right}.every((byte, i) => byte === (i % 4 === 3 ? 255 : 0))")
 
 
+def test_a_finger_beside_the_mouse_does_not_draw(visit):
+    page = visit("index.html#draw", has_touch=True)
+    box = page.locator("#draw .pad").bounding_box()
+    touch = page.context.new_cdp_session(page)
+
+    def finger(kind: str, *places: tuple[int, int]) -> None:
+        points = [{"x": box["x"] + x, "y": box["y"] + y} for x, y in places]
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    def mouse(x: int, y: int) -> None:
+        page.mouse.move(box["x"] + x, box["y"] + y, steps=3)
+
+    mouse(40, 20)
+    page.mouse.down()
+    mouse(40, 100)
+    finger("touchStart", (220, 60))
+    mouse(40, 150)
+    finger("touchMove", (220, 90))
+    mouse(40, 200)
+    finger("touchEnd")
+    mouse(40, 240)
+    page.mouse.up()
+    assert "says 1," in said(page, "#draw")
+    right = "document.querySelector('#draw .pad').getContext('2d').getImageData(90, 0, 190, 280).data"
+    assert page.evaluate(f"{right}.every((byte, i) => byte === (i % 4 === 3 ? 255 : 0))")
+
+
 def test_only_the_left_button_draws(visit):
     page = visit("index.html#draw")
     drawing = "document.querySelector('#draw .pad').toDataURL()"

@@ -12,7 +12,8 @@
      * @param {(pixels: Uint8Array | null, label: number | null) => void} changed called with a drawing or sample
      */
     constructor(place, samples, changed) {
-      Object.assign(this, { samples, changed, next: 0, pixels: null, last: null, greeting: false });
+      Object.assign(this, { samples, changed, next: 0, pixels: null, greeting: false });
+      this.pointer = this.last = null; // of the mouse, finger or pen that draws: which one, and where it was
       this.canvas = make("canvas", {
         class: "pad",
         width: SIDE,
@@ -45,18 +46,18 @@
     listen() {
       const { canvas } = this;
       canvas.addEventListener("pointerdown", (event) => {
-        if (!event.isPrimary || event.button !== 0) return; // a second finger, or not the left button
+        if (this.pointer !== null || event.button !== 0) return; // another one draws, or not the left button
         canvas.setPointerCapture(event.pointerId);
+        this.pointer = event.pointerId;
         if (this.greeting) this.clear(false);
         this.last = this.place(event);
         this.stroke([event]);
       });
       canvas.addEventListener("pointermove", (event) => {
-        if (this.last && event.isPrimary) this.stroke(event.getCoalescedEvents?.() ?? [event]);
+        if (event.pointerId === this.pointer) this.stroke(event.getCoalescedEvents?.() ?? [event]);
       });
-      for (const end of ["pointerup", "pointercancel"]) {
-        canvas.addEventListener(end, ({ isPrimary }) => isPrimary && this.lift());
-      }
+      // After pointerup and pointercancel, and where neither comes.
+      canvas.addEventListener("lostpointercapture", ({ pointerId }) => pointerId === this.pointer && this.lift());
       canvas.addEventListener("keydown", ({ key, ctrlKey, metaKey, altKey }) => {
         if (/^[0-9]$/.test(key) && !(ctrlKey || metaKey || altKey)) this.sampleOf(Number(key));
       });
@@ -84,8 +85,7 @@
     }
 
     lift() {
-      if (this.last === null) return;
-      this.last = null;
+      this.pointer = this.last = null;
       this.changed(this.pixels, null);
     }
 
