@@ -125,6 +125,27 @@ def test_a_new_digit_plays_from_its_start(visit):
     assert after < 1
 
 
+def test_a_presentation_waits_while_no_frames_are_drawn(visit):
+    """As in a hidden tab."""
+    page = visit("index.html#draw", motion="no-preference")
+    after = page.evaluate(
+        """async () => {
+          const [pad, speed, clock] = [".pad", "[aria-label=Speed]", "output"].map((what) =>
+            document.querySelector(`#draw ${what}`));
+          const frame = () => new Promise(requestAnimationFrame);
+          speed.value = 2.5; // ms per second
+          pad.dispatchEvent(new KeyboardEvent("keydown", { key: "4" }));
+          await frame();
+          const began = performance.now();
+          while (performance.now() < began + 4000);
+          await frame();
+          await frame();
+          return parseFloat(clock.textContent);
+        }"""
+    )
+    assert after < 5
+
+
 def test_reduced_motion_shows_all_at_once(visit):
     page = visit("index.html#draw")
     page.locator("#draw .pad").press("4")

@@ -2,6 +2,7 @@
 "use strict";
 {
   const { make, reducedMotion } = globalThis.Museum;
+  const LONGEST = 250; // ms from frame to frame that count: in a hidden tab there are none, and a presentation waits
 
   class Player {
     /**
@@ -75,7 +76,7 @@
       let before = performance.now();
       let due = this.step;
       const tick = (now) => {
-        due += ((now - before) / 1000) * (Number(this.speed.value) / this.time.dt);
+        due += (Math.min(LONGEST, now - before) / 1000) * (Number(this.speed.value) / this.time.dt);
         before = now;
         if (Math.floor(due) > this.step) this.go(Math.floor(due));
         if (this.step >= this.time.steps) this.pause();
