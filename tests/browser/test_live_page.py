@@ -227,6 +227,29 @@ def test_start_again_leaves_nothing_of_before(visit):
     status(page, "#learn", "^Stopped; digits taught: 0.$")
 
 
+def test_a_stopped_minibatch_is_taken_back(visit):
+    page = visit("index.html#learn")
+    status(page, "#learn", "right after 0 digits")
+    page.evaluate(
+        """() => {
+          const { prototype } = Museum.LearnRoom;
+          const { learnStep } = prototype;
+          prototype.learnStep = function (...step) {
+            Museum.room ??= this;
+            Museum.first ??= this.weights.W1.slice();
+            Museum.steps = (Museum.steps ?? 0) + 1;
+            learnStep.apply(this, step);
+          };
+        }"""
+    )
+    learned = "Museum.room.weights.W1.some((w, i) => w !== Museum.first[i])"
+    page.locator("#learn [data-is=many]").click()
+    page.wait_for_function(f"Museum.steps > 25 && {learned}")
+    page.locator("#learn [data-is=many]").click()
+    status(page, "#learn", "^Stopped; digits taught: 0.$")
+    assert not page.evaluate(learned)
+
+
 def test_damage_lowers_the_accuracy(visit):
     page = visit("index.html#lesion")
     page.get_by_role("button", name="Measure accuracy").click()

@@ -24,6 +24,7 @@
   } = globalThis.Museum;
   const BATCH = 20; // digits of a minibatch
   const ROUND = 100; // digits between two measurements of accuracy
+  const LEARNED = ["W1", "b1", "W2", "b2"];
 
   /** What the feedback synapses are set to, from how they were. */
   const FEEDBACK = {
@@ -42,6 +43,7 @@
     constructor(room, model) {
       const find = (name) => room.querySelector(`[data-is=${name}]`);
       Object.assign(this, { model, find, lesson: 0, minibatches: 0, next: uniform(1), drawn: null });
+      this.before = null; // weights before the minibatch that is taught
       this.charts = {
         error: new ErrorChart(find("error")),
         signal: new GridChart(find("signal"), 40),
@@ -141,8 +143,12 @@
       this.allow();
     }
 
+    /** Stops what is under way, and takes back a minibatch that has not been taught to its end. */
     stop() {
-      if (this.busy) this.end(`Stopped; digits taught: ${this.taught}.`);
+      if (!this.busy) return;
+      if (this.before) for (const name of LEARNED) this.weights[name].set(this.before[name]);
+      this.before = null;
+      this.end(`Stopped; digits taught: ${this.taught}.`);
     }
 
     say(text, busy) {
@@ -192,6 +198,7 @@
       const seen = { error: learner.error.map(() => 0), signal: learner.signal.map(() => 0) }; // means over time
       const pixels = new Uint8Array(digits.length * D);
       digits.forEach((digit, b) => pixels.set(digit.pixels, b * D));
+      this.before = copied(this.weights);
       net.begin(pixels, foldIn(prngKey(this.model.shipped.seed), this.minibatches++));
       while (net.t < net.config.T) {
         const due = performance.now() + 25;
@@ -200,6 +207,7 @@
         await breathe();
         if (task.replaced) return;
       }
+      this.before = null;
       this.taught += digits.length;
       this.showSignals(seen, digits);
       this.showChange();
