@@ -227,6 +227,30 @@ def test_start_again_leaves_nothing_of_before(visit):
     status(page, "#learn", "^Stopped; digits taught: 0.$")
 
 
+def test_accuracy_belongs_to_the_feedback_that_taught(visit):
+    """Though another one is chosen while it is measured."""
+    page = visit("index.html#learn")
+    status(page, "#learn", "right after 0 digits")
+    page.evaluate(
+        """() => {
+          const { prototype } = Museum.LearnRoom;
+          const { measure } = prototype;
+          prototype.measure = function (...task) {
+            const measured = measure.apply(this, task);
+            Museum.room = this;
+            const feedback = document.querySelector("#learn [data-is=feedback]");
+            feedback.value = "flipped";
+            feedback.dispatchEvent(new Event("change"));
+            return measured;
+          };
+        }"""
+    )
+    page.locator("#learn [data-is=many]").click()
+    status(page, "#learn", "right after 100 digits")
+    taught = page.evaluate("Museum.room.curves.map(({ colour, points }) => [colour, points.map(([x]) => x)])")
+    assert taught == [["hidden", [0, 100]], ["output", [100]]]
+
+
 def test_a_stopped_minibatch_is_taken_back(visit):
     page = visit("index.html#learn")
     status(page, "#learn", "right after 0 digits")

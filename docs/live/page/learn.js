@@ -118,6 +118,13 @@
       this.curves.push({ points, colour: COLOURS[this.kind] });
     }
 
+    /** Goes on with the last of so many curves; those that were begun since then begin here. */
+    addPoint(point, drawn) {
+      if (drawn === 0) return this.addCurve(point);
+      this.curves[drawn - 1].points.push(point);
+      for (const curve of this.curves.slice(drawn)) curve.points = [point];
+    }
+
     showNothing() {
       const [D, H, C] = this.model.shipped.sizes;
       this.charts.error.show(new Float32Array(C));
@@ -249,12 +256,11 @@
 
     async measure(task = this.begin()) {
       const { heldOut, key } = this.model;
+      const drawn = this.curves.length; // the visitor may switch the feedback meanwhile, which begins a curve
       const progress = (done) => this.say(`Measuring: ${done} of ${heldOut.length} digits`, true);
       const share = await accuracy(this.net, heldOut, key, task, progress);
       if (share === null) return;
-      const point = [this.taught, share];
-      if (this.curves.length === 0) this.addCurve(point);
-      else this.curves.at(-1).points.push(point);
+      this.addPoint([this.taught, share], drawn);
       this.charts.accuracy.show(this.curves);
       this.find("number").textContent = percent(share, 1);
       this.end(`${percent(share, 1)} of ${heldOut.length} held-out digits right after ${this.taught} digits.`);
