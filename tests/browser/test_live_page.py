@@ -283,6 +283,24 @@ def test_damage_lowers_the_accuracy(visit):
     assert share(status(page, "#lesion", "right with this damage")) < whole - 0.1
 
 
+def test_another_digit_leaves_what_is_measured_alone(visit):
+    page = visit("index.html#lesion")
+    number = page.locator("#lesion [data-is=number]")
+    page.get_by_role("button", name="Measure accuracy").click()
+    status(page, "#lesion", "Measuring")
+    page.get_by_role("button", name="Next digit").click()
+    measured = status(page, "#lesion", "right with this damage")
+    page.get_by_role("button", name="Next digit").click()
+    assert share(number.inner_text()) == share(measured)
+    page.get_by_role("button", name="Measure accuracy").click()
+    status(page, "#lesion", "Measuring")
+    page.get_by_role("button", name="Damage others").click()
+    status(page, "#lesion", "^Stopped")
+    assert number.inner_text() == ""
+    page.get_by_role("button", name="Damage others").click()
+    status(page, "#lesion", "^$")
+
+
 def test_feedback_is_not_drawn_while_a_digit_plays(visit):
     page = visit("glsnn.html", motion="no-preference")
     page.evaluate(

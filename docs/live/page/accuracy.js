@@ -7,6 +7,11 @@
   class Task {
     static newest = new WeakMap();
 
+    /** Whether a room has a task that is neither finished nor replaced. */
+    static busy(room) {
+      return Task.newest.has(room);
+    }
+
     constructor(room) {
       this.room = room;
       Task.newest.set(room, this);
@@ -16,6 +21,7 @@
       return Task.newest.get(this.room) !== this;
     }
 
+    /** Ends it, if it is not replaced. */
     stop() {
       if (!this.replaced) Task.newest.delete(this.room);
     }

@@ -135,7 +135,7 @@
     }
 
     get busy() {
-      return this.task !== undefined && !this.task.replaced;
+      return Task.busy(this);
     }
 
     begin() {

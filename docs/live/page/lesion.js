@@ -58,7 +58,7 @@
       });
       this.find("sample").addEventListener("click", () => {
         this.sample = (this.sample + 1) % this.model.samples.length;
-        this.apply();
+        this.present();
       });
       this.find("measure").addEventListener("click", () => this.measure());
       for (const button of this.find("sweeps").children) {
@@ -79,29 +79,34 @@
       return heldOut.map(({ label, pixels }, i) => ({ label, pixels: withStatic(pixels, share, this.seed + i) }));
     }
 
-    /** Shows what the damaged network makes of a sample. */
+    /** Damages the network anew: what has been measured is no longer its accuracy. */
     apply() {
       this.stop();
-      const { samples, key, shipped } = this.model;
       for (const kind of Object.keys(COLOURS)) {
         const share = percent(this.damage[kind]);
         this.find(`${kind}-share`).textContent = share;
         this.find(kind).setAttribute("aria-valuetext", share);
       }
+      this.net = this.netWith(this.damage);
+      this.find("number").textContent = "";
+      this.present();
+    }
+
+    /** Shows what the damaged network makes of a sample. */
+    present() {
+      const { samples, key, shipped } = this.model;
       const pixels = withStatic(samples[this.sample].pixels, this.damage.static, this.seed);
       drawPixels(this.find("seen"), pixels);
-      this.net = this.netWith(this.damage);
       this.record = recorded(this.net, pixels, foldIn(key, 0));
       this.raster.show(shipped.config.T);
       const { best, probability } = this.answer.show(this.net.count, this.net.logit, shipped.temperature);
       const { label } = samples[this.sample];
       this.answer.say(`Digit ${label}: the network says ${best} (${percent(probability, 1)}).`);
-      this.find("number").textContent = "";
     }
 
     stop() {
+      this.say(Task.busy(this) ? "Stopped, as the damage has changed." : "");
       this.task?.stop();
-      this.say("");
     }
 
     say(text, busy) {
@@ -113,6 +118,7 @@
       const progress = (done) => this.say(`Measuring: ${done} of ${this.model.heldOut.length} digits`, true);
       const share = await accuracy(this.net, this.digitsWith(this.damage), this.model.key, task, progress);
       if (share === null) return;
+      task.stop();
       this.find("number").textContent = percent(share, 1);
       this.say(`${percent(share, 1)} of ${this.model.heldOut.length} held-out digits right with this damage.`);
     }
@@ -122,6 +128,7 @@
       const task = (this.task = new Task(this));
       this.curves[kind] = { points: [], colour: COLOURS[kind] };
       const { length } = this.model.heldOut;
+      this.find("number").textContent = ""; // that of the sliders' damage
       for (const share of SWEEP) {
         const damage = { cells: 0, synapses: 0, static: 0, [kind]: share };
         const progress = (done) =>
@@ -131,6 +138,7 @@
         this.curves[kind].points.push([100 * share, right]);
         this.chart.show(Object.values(this.curves));
       }
+      task.stop();
       const [first, last] = [0, -1].map((i) => percent(this.curves[kind].points.at(i)[1], 1));
       this.say(`${TITLES[kind]}: accuracy falls from ${first} to ${last}.`);
     }
