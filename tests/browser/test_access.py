@@ -50,6 +50,22 @@ def test_text_can_be_read_in_light_and_dark(scheme, visit):
             assert (max(ground, colour) + 0.05) / (min(ground, colour) + 0.05) >= contrast, name
 
 
+def test_curves_differ_in_more_than_colour(visit):
+    page = visit("index.html#lesion")
+    shapes = page.evaluate(
+        """() => {
+          const canvas = document.querySelector("#lesion [data-is=accuracy]");
+          const chart = new Museum.AccuracyChart(canvas, { label: "", most: () => 2, ticks: () => [] });
+          return ["hidden", "output", "input", "soft"].map((colour) => {
+            chart.show([{ points: [[1, 0.75]], colour }]);
+            const { data } = chart.context.getImageData(0, 0, canvas.width, canvas.height);
+            return data.filter((_, i) => i % 4 === 3).join();
+          });
+        }"""
+    )
+    assert len(set(shapes)) == 4
+
+
 def test_the_keyboard_is_enough(visit):
     page = visit("index.html")
     focused = "document.activeElement"

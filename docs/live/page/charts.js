@@ -6,6 +6,14 @@
   const SMALL = "11px system-ui, sans-serif";
   const MARGIN = { left: 84, right: 16, top: 6, bottom: 38 };
 
+  /** Corners of the marks on curves of each colour: the shape tells them apart too. */
+  const MARKS = {
+    hidden: [[-3, -3], [3, -3], [3, 3], [-3, 3]],
+    output: [[0, -5], [5, 0], [0, 5], [-5, 0]],
+    input: [[0, -5], [5, 4], [-5, 4]],
+    soft: [[0, 5], [5, -4], [-5, -4]],
+  };
+
   class Chart {
     constructor(canvas) {
       this.canvas = canvas;
@@ -303,12 +311,19 @@
       this.text("accuracy", 0, y + 22);
       this.axisX(most, this.x.ticks(most), this.x.label);
       this.segment(place([0, 0.1]), place([most, 0.1]), "soft", 1, [2, 4]);
-      this.text("guessing", x + width, y + 0.9 * height - 9, { align: "right" });
+      this.text("guessing", x - 8, y + 0.9 * height - 2, { align: "right" });
       for (const { points, colour: name } of this.curves) {
         this.line(points.map(place), name, 2);
         this.context.fillStyle = colour(name);
-        for (const [at, up] of points.map(place)) this.context.fillRect(at - 3, up - 3, 6, 6);
+        for (const point of points) this.mark(place(point), MARKS[name]);
       }
+    }
+
+    mark([x, y], corners) {
+      const { context } = this;
+      context.beginPath();
+      for (const [dx, dy] of corners) context.lineTo(x + dx, y + dy);
+      context.fill();
     }
   }
 
