@@ -50,6 +50,16 @@ def test_text_can_be_read_in_light_and_dark(scheme, visit):
             assert (max(ground, colour) + 0.05) / (min(ground, colour) + 0.05) >= contrast, name
 
 
+def test_forced_colours_leave_bars_and_show_one_tab(visit):
+    page = visit("index.html#draw", forced_colors="active")
+    said(page, "#draw")
+    drawn = "(what) => getComputedStyle(document.querySelector(what))"
+    ground = page.evaluate(f"({drawn})('body').backgroundColor")
+    assert page.evaluate(f"({drawn})('#draw .best i').backgroundColor") != ground
+    assert page.evaluate(f"({drawn})('#draw-tab').borderBottomColor") != ground
+    assert page.evaluate(f"({drawn})('#learn-tab').borderBottomColor") == ground
+
+
 def test_curves_differ_in_more_than_colour(visit):
     page = visit("index.html#lesion")
     shapes = page.evaluate(
