@@ -50,6 +50,19 @@ def test_text_can_be_read_in_light_and_dark(scheme, visit):
             assert (max(ground, colour) + 0.05) / (min(ground, colour) + 0.05) >= contrast, name
 
 
+def test_paper_is_light_in_the_dark_too(visit):
+    page = visit("index.html#draw", color_scheme="dark")
+    said(page, "#draw")
+    chart = "document.querySelector('#draw [data-is=raster]').toDataURL()"
+    dark, colours = page.evaluate(chart), [page.evaluate("Museum.colour('ink')")]
+    page.emulate_media(media="print")
+    page.wait_for_function(f"(dark) => {chart} !== dark", arg=dark, timeout=MINUTES / 6)
+    colours.append(page.evaluate("Museum.colour('ink')"))
+    page.emulate_media(media="screen")
+    page.wait_for_function(f"(dark) => {chart} === dark", arg=dark, timeout=MINUTES / 6)
+    assert colours == ["#eceae4", "#1c1b19"]
+
+
 def test_forced_colours_leave_bars_and_show_one_tab(visit):
     page = visit("index.html#draw", forced_colors="active")
     said(page, "#draw")

@@ -19,7 +19,7 @@
       this.canvas = canvas;
       this.context = canvas.getContext("2d");
       new ResizeObserver(() => this.redraw()).observe(canvas);
-      matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.redraw());
+      matchMedia("screen and (prefers-color-scheme: dark)").addEventListener("change", () => this.redraw());
       this.watchRatio();
     }
 
