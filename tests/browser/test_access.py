@@ -125,7 +125,8 @@ def test_the_keyboard_is_enough(visit):
     tab_to(f"{focused}.dataset.is === 'cells'")
     page.keyboard.press("ArrowRight")
     expect(page.locator("[data-is=cells-share]")).to_have_text(re.compile(r"5\s%"))
-    assert page.get_by_role("slider", name="Silent hidden cells").get_attribute("aria-valuetext") == "5\u00a0%"
+    slider = page.get_by_role("slider", name="Silent hidden cells", exact=True)
+    assert slider.get_attribute("aria-valuetext") == "5\u00a0%"
 
 
 def test_back_shows_what_the_networks_are(visit):
