@@ -32,7 +32,7 @@ def test_rooms_fit_the_screen(room, width, visit):
 def test_text_can_be_read_in_light_and_dark(scheme, visit):
     page = visit("index.html", color_scheme=scheme)
     least = dict.fromkeys(("ink", "soft", "input", "hidden", "output"), 4.5)  # text: WCAG AA
-    least |= dict.fromkeys(("up", "down", "focus"), 3)  # bars, cells and outlines
+    least |= dict.fromkeys(("up", "down", "focus", "edge"), 3)  # bars, cells, outlines and borders of controls
     colours = page.evaluate(
         "(names) => names.map(Museum.colour).map((hex) =>"
         " [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16) / 255))",
