@@ -164,7 +164,7 @@ def test_another_cell_is_chosen_by_a_click(visit):
 def test_learning_needs_its_feedback(visit):
     """From random weights, in minibatches of 20. The sign matters once the output synapses align with it."""
     accuracies = {}
-    for feedback in ("off", "on"):
+    for feedback in ("off", "shuffled", "on"):
         page = visit("index.html#learn")
         status(page, "#learn", "right after 0 digits")
         page.locator("#learn [data-is=feedback]").select_option(feedback)
@@ -172,6 +172,7 @@ def test_learning_needs_its_feedback(visit):
             page.locator("#learn [data-is=many]").click()
             accuracies[feedback] = share(status(page, "#learn", f"right after {taught} digits"))
     assert accuracies["on"] > 0.5 and accuracies["off"] < 0.3
+    assert accuracies["shuffled"] > 0.4  # feedback that changes teaches too
     page.locator("#learn [data-is=feedback]").select_option("flipped")
     page.locator("#learn [data-is=many]").click()
     assert share(status(page, "#learn", "right after 300 digits")) < accuracies["on"] - 0.1
