@@ -185,7 +185,7 @@ def test_a_drawn_digit_can_be_taught(visit):
     assert page.locator("#learn [data-is=label]").input_value() == "3"
     page.locator("#learn [data-is=one]").click()
     status(page, "#learn", "Taught 3")
-    assert "mean change of 0.0" in page.locator("#learn [data-is=changed]").inner_text()
+    assert "in all of W1: 0.0" in page.locator("#learn [data-is=changed]").inner_text()
 
 
 def test_a_digit_that_is_cleared_meanwhile_is_taught_to_its_end(visit):
@@ -328,7 +328,7 @@ def test_feedback_pathways_of_the_glsnn(visit):
     assert "says" in said(page, "#cascade")
     page.locator("[data-is=label]").select_option("3")
     notes = page.locator(".check .note")
-    expect(notes.nth(1)).to_contain_text("mean 0.")
+    expect(notes.nth(1)).to_contain_text("mean ±0.")
     before = page.evaluate("Museum.page.weights.W2.slice(0, 800).join()")
     page.locator("[data-pathway='2']").uncheck()
     expect(notes.nth(1)).to_contain_text("off")

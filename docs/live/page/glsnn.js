@@ -191,8 +191,8 @@
         const reached = done && on.checked;
         const difference = reached ? this.net.feedback(layer, error) : new Float32Array(sizes[layer]);
         grid.show(difference);
-        const mean = difference.reduce((sum, d) => sum + Math.abs(d), 0) / difference.length;
-        said.textContent = reached ? `mean ${mean.toPrecision(2)}` : on.checked ? "" : "off: it does not learn";
+        const size = difference.reduce((sum, d) => sum + Math.abs(d), 0) / difference.length;
+        said.textContent = reached ? `mean ±${size.toPrecision(2)}` : on.checked ? "" : "off: it does not learn";
       }
     }
 
@@ -200,12 +200,12 @@
     teach() {
       const label = Number(this.find("label").value);
       this.net.present(this.pixels);
-      const before = this.rightShare(label);
+      const before = this.rateOf(label);
       const reached = (layer) => layer === LAST || this.pathways[layer - 1].on.checked;
       this.learner.learn(label, reached);
       this.taught++;
       this.net.present(this.pixels);
-      const after = this.rightShare(label);
+      const after = this.rateOf(label);
       this.spikes = [];
       for (let l = 1; l <= LAST; l++) this.listSpikes(l);
       this.player.pause();
@@ -214,7 +214,8 @@
         `Update ${this.taught}: the rate of output cell ${label} was ${before}, and is ${after} spikes per step.`;
     }
 
-    rightShare(label) {
+    /** The rate of an output cell, in spikes per step. */
+    rateOf(label) {
       return this.net.layers[LAST].rate[label].toFixed(1);
     }
 

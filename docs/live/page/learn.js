@@ -251,7 +251,8 @@
         Float32Array.from({ length: D }, (_, i) => this.weights.W1[i * H + cell] - this.W1[i * H + cell]),
       );
       const mean = total.reduce((a, b) => a + b) / (D * H);
-      this.find("changed").textContent = `Cell ${cell} of ${H}; a mean change of ${mean.toPrecision(2)} in all of W1.`;
+      const size = `Mean size of a change in all of W1: ${mean.toPrecision(2)}.`;
+      this.find("changed").textContent = `Cell ${cell} of ${H}: blue rose, orange fell. ${size}`;
     }
 
     async measure(task = this.begin()) {
