@@ -26,7 +26,7 @@ def main() -> None:
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
         page = chromium.new_page(
-            viewport={"width": 1180, "height": 740},
+            viewport={"width": 1180, "height": 760},
             device_scale_factor=1.5,
             reduced_motion="reduce",
             color_scheme="light",
