@@ -1,14 +1,20 @@
-"""Parameters on disk."""
+"""Parameters and other files on disk."""
 
 import io
+import os
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 from jax import numpy as jnp
 
-from exhibits.common.experiment.checkpoints import ParameterStore
+from exhibits.common.data.form import Form
+from exhibits.common.experiment import checkpoints
+from exhibits.common.experiment.checkpoints import FILE, ParameterStore
+from exhibits.common.experiment.schema import Identity, Progress, Record
 from exhibits.common.system.errors import UserError
+from exhibits.common.system.files import replacing, write_json
 
 ARRAYS = {"parameters": {"W1.weights": np.arange(6, dtype=np.float32).reshape(2, 3)}, "temperature": np.float64(2.5)}
 
@@ -159,3 +165,87 @@ def test_what_cannot_be_written_is_one_line(tmp_path, monkeypatch):
         store.close()
     store.close()  # once is enough
     assert store.steps() == []
+
+
+def test_a_save_is_on_the_disk_before_the_one_before_goes(tmp_path, monkeypatch):
+    flushed, fsync = [], os.fsync
+
+    def noted(handle):
+        fsync(handle)
+        path = Path(os.readlink(f"/proc/self/fd/{handle}"))
+        size = os.fstat(handle).st_size if path.is_file() else 0
+        flushed.append((path.name[:11], size, {path.name for path in tmp_path.iterdir()}))
+
+    with ParameterStore(tmp_path) as store:
+        store.save(1, ARRAYS)
+        store.wait()
+        monkeypatch.setattr(os, "fsync", noted)
+        store.save(2, ARRAYS)
+    size = (tmp_path / "2" / FILE).stat().st_size
+    assert flushed == [(".arrays.npz", size, {"1", ".2.unfinished"}), (tmp_path.name[:11], 0, {"1", "2"})]
+    assert [path.name for path in tmp_path.iterdir()] == ["2"]
+
+
+def run_of(seed):
+    """Arguments of the store of a run, and what it saves beside its arrays."""
+    identity = Identity(7, "none", {"seed": seed}, {}, Form(1, None, 2))
+    return {"keep": 2, "identity": identity}, Record(identity, Progress())
+
+
+def test_a_run_that_goes_on_deletes_what_it_saved_before(tmp_path):
+    given, record = run_of(seed=1)
+    for steps in ((1, 2), (3, 4)):
+        with ParameterStore(tmp_path, **given) as store:
+            if steps[0] > 1:
+                store.load(ARRAYS)
+            for step in steps:
+                store.save(step, ARRAYS, record=record)
+    assert store.steps() == [4, 3]
+
+
+def test_what_another_run_saved_is_set_aside(tmp_path):
+    for seed in (1, 2):
+        given, record = run_of(seed)
+        with ParameterStore(tmp_path, **given) as store:
+            store.save(5, ARRAYS | {"temperature": np.float64(seed)}, record=record)
+    assert store.load(ARRAYS)[1]["temperature"] == 2
+    (aside,) = tmp_path.glob("5.set-aside-*")
+    assert np.load(aside / FILE)["temperature"] == 1
+
+
+def test_what_a_kill_left_half_written_goes(tmp_path):
+    (tmp_path / ".1.unfinished" / FILE).parent.mkdir(parents=True)
+    (tmp_path / ".1.unfinished" / FILE).with_name(".arrays.npz.0123abcd").write_bytes(b"PK")
+    with ParameterStore(tmp_path) as store:
+        store.save(1, ARRAYS)
+    assert [path.name for path in tmp_path.rglob("*")] == ["1", "default", "arrays.npz"]
+
+
+def test_a_folder_that_changes_hands_while_a_save_is_written_is_left_alone(tmp_path, monkeypatch):
+    moved = []
+
+    def check():
+        if moved:
+            raise UserError("moved")
+
+    monkeypatch.setattr(checkpoints, "write_arrays", lambda path, _: moved.append(path.touch()))
+    store = ParameterStore(tmp_path, check=check)
+    (tmp_path / "1").mkdir()  # of whoever writes there now
+    store.save(1, ARRAYS)
+    with pytest.raises(UserError, match="moved"):
+        store.close()
+    assert [path.name for path in tmp_path.iterdir() if path.name[0] != "."] == ["1"]
+
+
+def test_a_file_is_whole_on_the_disk_before_it_takes_the_place_of_another(tmp_path, monkeypatch):
+    flushed, fsync, path = [], os.fsync, tmp_path / "run.json"
+    write_json(path, [1])
+    before = path.read_text()
+    monkeypatch.setattr(os, "fsync", lambda n: (flushed.append((os.fstat(n).st_size, path.read_text())), fsync(n)))
+    write_json(path, [1, 2])
+    after = path.read_text()
+    assert flushed == [(len(after), before)] and after != before
+    with pytest.raises(KeyboardInterrupt), replacing(path) as file:
+        file.write(b"half")
+        raise KeyboardInterrupt
+    assert path.read_text() == after and list(tmp_path.iterdir()) == [path]
