@@ -1,7 +1,10 @@
 """Training: history, the choice of the best epoch, what goes wrong."""
 
+import contextlib
 import dataclasses
 import json
+import shutil
+from types import SimpleNamespace
 from unittest.mock import Mock
 
 import numpy as np
@@ -9,13 +12,16 @@ import pytest
 from conftest import data_set
 
 from exhibits.bfa_snn.config import Config
-from exhibits.common.experiment import training
+from exhibits.common.experiment import runfolder, training
+from exhibits.common.experiment.checkpoints import ParameterStore
+from exhibits.common.experiment.display import Expectation
 from exhibits.common.experiment.epochs import add
 from exhibits.common.experiment.restoring import restore
 from exhibits.common.experiment.runfolder import finished, held
 from exhibits.common.experiment.schema import RunLog, Tally
 from exhibits.common.experiment.training import fit, identity_of
 from exhibits.common.system.errors import UserError
+from exhibits.common.system.files import write_json
 from exhibits.glsnn import GLSNN
 from exhibits.glsnn import Config as GLSNNConfig
 
@@ -63,6 +69,51 @@ def test_without_a_development_set_the_last_epoch_is_kept(make_circuit, sets, tm
     history = {name: np.load(tmp_path / "exp" / f"{name}.npy") for name in ("trAcc", "acc", "trNll", "nll")}
     assert np.isfinite([history["trAcc"], history["trNll"]]).all() and np.isnan([history["acc"], history["nll"]]).all()
     assert finished(config, identity_of(circuit, config, data))
+
+
+def test_checkpoints_and_times_follow_the_clock(make_circuit, sets, tmp_path, monkeypatch):
+    now, saved, save = [0.0], [], ParameterStore.save
+
+    def chunk_ended(*_):
+        now[0] += 20
+
+    def noted(self, step, *args, **values):
+        saved.append(step)
+        save(self, step, *args, **values)
+
+    monkeypatch.setattr(training, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    monkeypatch.setattr(Expectation, "call_ended", chunk_ended)
+    monkeypatch.setattr(ParameterStore, "save", noted)
+    monkeypatch.setattr("exhibits.common.circuit.Circuit.MINIBATCHES_PER_CALL", 1)
+    config = Config(exp_dir=tmp_path / "exp", epochs=2, checkpoint_minutes=1)
+    seconds, _ = fit(make_circuit(), config, sets)  # 8 minibatches of 8 patterns: the fourth exceeds a minute
+    assert saved == [0, 0, 32, 60, 60 + 32, 120]
+    log = json.loads((tmp_path / "exp" / "run.json").read_text())
+    assert log["seconds"] == seconds == 2 * 8 * 20 and log["epoch_seconds"] == [160, 160]
+
+
+def test_the_best_checkpoint_until_then_stays_when_an_epoch_is_better(make_circuit, sets, tmp_path, monkeypatch):
+    correct = iter([5, 12, 8, 8, 16])
+    scores = lambda readout: Tally(n := len(readout.correct), next(correct) if n == 20 else n, 1.0)  # noqa: E731
+    monkeypatch.setattr(training, "tally_of", scores)
+    config = Config(exp_dir=tmp_path / "exp", epochs=4)
+    fit(make_circuit(), config, sets)
+    assert ParameterStore(config.exp_dir / "checkpoints").steps() == [240, 180, 60]
+    assert restore(make_circuit(seed=5), config.exp_dir).epoch == 4
+    shutil.rmtree(config.exp_dir / "checkpoints" / "240")
+    assert restore(make_circuit(seed=5), config.exp_dir).epoch == 1
+
+
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_a_signal_when_an_epoch_ends_stops_a_run_that_has_more_to_do(epochs, make_circuit, sets, tmp_path, monkeypatch):
+    curve = tmp_path / "exp" / "acc.npy"  # of an epoch more as soon as one is complete
+    stopping = contextlib.nullcontext(lambda: 15 if curve.exists() and len(np.load(curve)) > 1 else 0)
+    monkeypatch.setattr(training, "stoppable", lambda: stopping)
+    with pytest.raises(SystemExit) if epochs > 1 else contextlib.nullcontext() as stop:
+        fit(make_circuit(), Config(exp_dir=tmp_path / "exp", epochs=epochs), sets)
+    log = json.loads((tmp_path / "exp" / "run.json").read_text())
+    assert (log["epochs_done"], bool(log["finished"])) == (1, epochs == 1)
+    assert stop is None or stop.value.code == 128 + 15
 
 
 @pytest.mark.parametrize(("batch_size", "said"), [(60, False), (61, True)])
@@ -119,3 +170,51 @@ def test_folders_of_others_are_left_alone(tmp_path, make_circuit, sets):
     with pytest.raises(UserError, match="can be written to"):
         claim(tmp_path / "run.json")
     assert (tmp_path / "run.json").read_text() == "[1]"
+
+
+@pytest.fixture
+def taken(make_circuit, sets, tmp_path, monkeypatch):
+    """Takes a run's folder; another process writes there just before it is locked, as many times as are given."""
+
+    def take(*writes):
+        lock, left = runfolder._lock, list(writes)
+
+        def late(exp, locks):
+            left.pop(0)(exp)
+            return lock(exp, locks)
+
+        monkeypatch.setattr(runfolder, "_lock", late)
+        config = Config(exp_dir=tmp_path / "exp")
+        with held(config, identity_of(make_circuit(), config, sets), RunLog(started="2020-02-02T00:00:00Z")):
+            return json.loads((tmp_path / "exp" / "run.json").read_text())["started"]
+
+    return take
+
+
+def finish(exp):
+    write_json(exp / "run.json", RunLog(started="2020-01-01T00:00:00Z", finished="2020-01-01T01:00:00Z"))
+
+
+def test_a_run_that_ended_before_the_folder_was_locked_is_set_aside(taken, tmp_path):
+    assert taken(finish, lambda _: None) == "2020-02-02T00:00:00Z"
+    assert json.loads((tmp_path / "exp-2020-01-01T000000Z" / "run.json").read_text())["finished"]
+
+
+def test_a_run_that_another_process_began_meanwhile_is_left_alone(taken, tmp_path):
+    with pytest.raises(UserError, match="another run has begun there"):
+        taken(finish, finish)
+    assert json.loads((tmp_path / "exp" / "run.json").read_text())["started"] == "2020-01-01T00:00:00Z"
+
+
+def test_a_folder_that_another_process_sets_aside_while_it_is_locked_is_refused(taken, tmp_path, monkeypatch):
+    flock = runfolder.fcntl.flock
+
+    def slow(handle, how):
+        flock(handle, how)
+        (tmp_path / "exp").rename(tmp_path / "aside")
+        (tmp_path / "exp").mkdir()
+
+    monkeypatch.setattr(runfolder.fcntl, "flock", slow)
+    with pytest.raises(UserError, match="another run is writing there"):
+        taken(lambda _: None)
+    assert not list((tmp_path / "exp").iterdir())
