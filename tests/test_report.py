@@ -14,9 +14,9 @@ from conftest import make_patterns
 from exhibits.bfa_snn import Analysis, Config
 from exhibits.common.experiment.history import curves_of
 from exhibits.common.experiment.restoring import restore
-from exhibits.common.experiment.schema import RunLog
+from exhibits.common.experiment.schema import Activity, RunLog
 from exhibits.common.report import analysis
-from exhibits.common.report.page import configuration
+from exhibits.common.report.page import activity, configuration, timings
 from exhibits.common.scripts import commands
 from exhibits.common.system.errors import UserError
 from exhibits.glsnn import Config as GLSNNConfig
@@ -128,6 +128,24 @@ def test_what_differs_from_the_recipe_is_told():
     assert differing(GLSNNConfig(dataset="fashion_mnist", surr_a=1.0)).keys() >= {"surr_a"}
     shown = {name: value for rows in configuration(Config()).values() for name, value, _ in rows}
     assert (shown["hid_dim"], shown["eta"], shown["dt"], shown["classes"]) == ("1000", "not given", "0.25", "none")
+
+
+def test_activity_and_times_by_hand():
+    z1 = Activity(spikes_per_pattern=[1.04, 7.0, 1234.56, 9.0], silent=[None, 0.5, 0.1256, 0.5], every_step=[0.0])
+    log = RunLog(started="2026-11-27T00:00:00", activity={"z1": z1}, seconds=5400.0, epoch_seconds=[1.0, 2.0, 9.0])
+    result = {"epoch": 2, "spikes_per_pattern": {"z1": 2345.67, "z2": 3.0}, "patterns": 10_000}
+    names = [f"{what}_{when}" for when in ("before", "trained") for what in Activity.__struct_fields__[:3]]
+    assert activity(log, result) == [
+        {"layer": "z1", "analyzed": "2,345.7"}
+        | dict(zip(names, ["1.0", "", "0.0 %", "1,234.6", "12.6 %", ""], strict=True)),
+        {"layer": "z2", "analyzed": "3.0"} | dict.fromkeys(names, ""),
+    ]
+    assert timings(log, result, 12.34) == {
+        "training, with its evaluations": "1.5 h",
+        "learning, median of 3 epochs": "2.0 s",
+        "this analysis of 10,000 patterns": "12.3 s",
+    }
+    assert len(timings(RunLog(started="2026-11-27T00:00:00"), result, 1.0)) == 1
 
 
 @pytest.mark.parametrize("analyzed", ["bfa_snn"], indirect=True)  # the album is both exhibits'
