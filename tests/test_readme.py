@@ -221,6 +221,8 @@ run = replace(results.RESULTS, script=Path(__file__), rows=[row]).run
     path.unlink()
     measured(row)  # what is trained is only tested
     assert read_json(path)["runs"] == runs
+    again = tiny.run({"row": "tiny", "seed": 1, "temperature": 2.5})  # of another row
+    assert again["temperature"] == 2.5 and again["nll_calibrated"] != runs[0]["nll_calibrated"]
 
     begin, end = marks("results")
     (tmp_path / "README.md").write_text(f"before\n{begin}\nold\n{end}\nafter\n")
@@ -251,3 +253,22 @@ run = replace(results.RESULTS, script=Path(__file__), rows=[row]).run
     unknown = Row("unknown", "", values, (3,))  # to the script that trains
     with pytest.raises(UserError, match=r"2 trainings failed.*unknown, seed 3: unknown: no row"):
         tiny.measure([unknown, replace(later, calibrated_by="unknown")])
+
+
+def test_seeds_are_kept_once_in_order_and_calibrated_by_the_same_seed(tmp_path, monkeypatch):
+    rows = [Row("apart", "", {}, (1, 2)), Row("joined", "", {"join_dev": True}, (1, 2), calibrated_by="apart")]
+    results, asked = replace(load_script(BFA / "results.py").RESULTS, script=tmp_path / "results.py", rows=rows), []
+
+    def outcomes(_, tasks, *__):
+        for task in [*tasks, *reversed(tasks)]:  # as if another process measured the same
+            asked.append((task["row"], task["seed"], task["temperature"]))
+            numbers = dict.fromkeys(("acc", "nll", "nll_calibrated"), 0.5) | {"epoch": 1, "seconds": 90.0, "device": ""}
+            yield task, numbers | {"seed": task["seed"], "temperature": task["temperature"] or 10.0 * task["seed"]}
+
+    monkeypatch.setattr("exhibits.common.report.results.outcomes", outcomes)
+    results.measure(rows)
+    for row in rows:
+        stored = read_json(tmp_path / "results" / f"{row.name}.json")["runs"]
+        assert [(run["seed"], run["temperature"]) for run in stored] == [(1, 10.0), (2, 20.0)]
+    assert {each for each in asked if each[0] == "joined"} == {("joined", 1, 10.0), ("joined", 2, 20.0)}
+    assert results.table(rows).splitlines()[-1].split(" | ")[-2] == "1.5 min"
