@@ -269,6 +269,8 @@ def test_runs_of_a_sweep_begin_with_the_weights_that_are_asked_for(data, runs, t
     tasks = [sweep.begun_with(Config(init_from=folder)) for folder in (runs["deep"], other)]
     assert tasks[0] != tasks[1] and not sweep.begun_with(Config())  # other weights are another task
     assert begun[0] == begun[1] == pytest.approx(np.load(runs["deep"] / "acc.npy")[1:].max())
+    (other / "run.json").write_text(json.dumps(record | {"digest": "0" * 64}))  # a run that began in the same second
+    assert sweep.begun_with(Config(init_from=other)) != tasks[0]
 
 
 @pytest.mark.parametrize(
@@ -304,6 +306,11 @@ def test_a_flag_without_a_value_is_swept_by_true_and_false(tmp_path):
     assert vars(point.config)["dale"]
     with pytest.raises(UserError, match="--dale yes: expected True, False or both"):
         sweep.grid("bfa_snn", ["--dale", "yes"], tmp_path)
+
+
+def test_flags_of_a_sweep_may_be_spelled_with_hyphens_and_given_one_by_one(tmp_path):
+    points = sweep.grid("glsnn", ["--lr-target", "0.2", "--lr_target=0.4"], tmp_path)
+    assert [vars(point.config)["lr_target"] for point in points] == [0.2, 0.4]
 
 
 def test_a_sweep_of_another_exhibit_needs_another_folder(runs, tmp_path):
