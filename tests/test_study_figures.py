@@ -1,13 +1,16 @@
-"""Figures of the studies, from the rows that are there."""
+"""Figures of the studies, from the rows that are there; rows that wait for those of others."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from conftest import within_seconds
 from test_bad_input import start
-from test_studies import FOLDERS, GLSNN, STUDIES
+from test_studies import FOLDERS, GLSNN, STUDIES, TOY, run_toy
 
-from exhibits.common.system.files import read_json
+from exhibits.common.experiment.studies import StudyConfig
+from exhibits.common.system.files import locked, read_json
 from exhibits.common.system.places import REPOSITORY
 from exhibits.common.system.scripts import load_script
 
@@ -89,3 +92,16 @@ def test_alignment_figure_marks_where_the_signs_flip_if_they_do():
     for some, marks in ((rows, 4), ([], 0)):
         figure = study.draw_single(some, [("page", "turned")])
         assert sum(text.get_text() == "signs flipped" for axes in figure.axes for text in axes.texts) == marks
+
+
+def test_a_row_waits_until_another_process_has_written_its_own(tmp_path):
+    (toy := tmp_path / "toy.py").write_text(TOY)
+    (out := tmp_path / "out").mkdir()
+    with ThreadPoolExecutor(1) as pool:
+        with locked(out):
+            running = pool.submit(run_toy, toy, [{"a": 1, "marks": str(tmp_path)}], StudyConfig(out=out))
+            assert within_seconds(lambda: list(tmp_path.glob("1-*")))  # half a second later it has a row
+            with pytest.raises(TimeoutError):
+                running.result(timeout=2)
+            assert not list(out.iterdir())
+        assert [row["value"] for row in running.result(timeout=60)] == [10]
