@@ -13,8 +13,9 @@ from exhibits.common.data.form import Form
 from exhibits.common.experiment import checkpoints
 from exhibits.common.experiment.checkpoints import FILE, ParameterStore
 from exhibits.common.experiment.schema import Identity, Progress, Record
+from exhibits.common.system import files
 from exhibits.common.system.errors import UserError
-from exhibits.common.system.files import replacing, write_json
+from exhibits.common.system.files import read_json, replacing, write_json
 
 ARRAYS = {"parameters": {"W1.weights": np.arange(6, dtype=np.float32).reshape(2, 3)}, "temperature": np.float64(2.5)}
 
@@ -249,3 +250,12 @@ def test_a_file_is_whole_on_the_disk_before_it_takes_the_place_of_another(tmp_pa
         file.write(b"half")
         raise KeyboardInterrupt
     assert path.read_text() == after and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_that_is_larger_than_any_that_a_run_writes_is_not_read(tmp_path, monkeypatch):
+    (path := tmp_path / "run.json").write_text("[1, 2, 3]")
+    monkeypatch.setattr(files, "MAX_JSON_BYTES", 9)
+    assert read_json(path) == [1, 2, 3]
+    path.write_text("[1, 2, 3] ")
+    with pytest.raises(UserError, match=r"run\.json: more than 9 bytes; expected a file that a training run wrote"):
+        read_json(path)

@@ -12,10 +12,11 @@ import pytest
 from conftest import data_set
 
 from exhibits.bfa_snn.config import Config
-from exhibits.common.experiment import runfolder, training
+from exhibits.common.data.loading import Patterns
+from exhibits.common.experiment import epochs, runfolder, training
 from exhibits.common.experiment.checkpoints import ParameterStore
 from exhibits.common.experiment.display import Expectation
-from exhibits.common.experiment.epochs import add
+from exhibits.common.experiment.epochs import add, sample_of
 from exhibits.common.experiment.restoring import restore
 from exhibits.common.experiment.runfolder import finished, held
 from exhibits.common.experiment.schema import RunLog, Tally
@@ -37,6 +38,14 @@ def test_score_by_hand():
         add(score, {"count": np.array([[2, 0]]), "logit": np.log([[3.0, 1.0]])}, np.eye(2)[[label]])
     assert (score.n, score.acc) == (2, 0.5)
     np.testing.assert_allclose(score.nll, -(np.log(3 / 4) + np.log(1 / 4)) / 2)
+
+
+def test_training_scores_are_of_patterns_at_even_distances(monkeypatch):
+    monkeypatch.setattr(epochs, "SAMPLE", 4)
+    x, y = np.arange(10.0)[:, None], np.arange(20.0).reshape(10, 2)
+    for n, chosen in ((10, [0, 2, 5, 7]), (4, [0, 1, 2, 3]), (3, [0, 1, 2])):
+        sample = sample_of(Patterns(x[:n], y[:n]))
+        assert sample.x[:, 0].tolist() == chosen and sample.y.tolist() == y[chosen].tolist()
 
 
 def test_the_best_epoch_is_what_is_kept(make_circuit, sets, tmp_path):
@@ -104,15 +113,15 @@ def test_the_best_checkpoint_until_then_stays_when_an_epoch_is_better(make_circu
     assert restore(make_circuit(seed=5), config.exp_dir).epoch == 1
 
 
-@pytest.mark.parametrize("epochs", [1, 2])
-def test_a_signal_when_an_epoch_ends_stops_a_run_that_has_more_to_do(epochs, make_circuit, sets, tmp_path, monkeypatch):
+@pytest.mark.parametrize("n_epochs", [1, 2])
+def test_a_signal_when_an_epoch_ends_stops_a_run_with_more_to_do(n_epochs, make_circuit, sets, tmp_path, monkeypatch):
     curve = tmp_path / "exp" / "acc.npy"  # of an epoch more as soon as one is complete
     stopping = contextlib.nullcontext(lambda: 15 if curve.exists() and len(np.load(curve)) > 1 else 0)
     monkeypatch.setattr(training, "stoppable", lambda: stopping)
-    with pytest.raises(SystemExit) if epochs > 1 else contextlib.nullcontext() as stop:
-        fit(make_circuit(), Config(exp_dir=tmp_path / "exp", epochs=epochs), sets)
+    with pytest.raises(SystemExit) if n_epochs > 1 else contextlib.nullcontext() as stop:
+        fit(make_circuit(), Config(exp_dir=tmp_path / "exp", epochs=n_epochs), sets)
     log = json.loads((tmp_path / "exp" / "run.json").read_text())
-    assert (log["epochs_done"], bool(log["finished"])) == (1, epochs == 1)
+    assert (log["epochs_done"], bool(log["finished"])) == (1, n_epochs == 1)
     assert stop is None or stop.value.code == 128 + 15
 
 
