@@ -104,6 +104,18 @@ def test_it_learns_bit_by_bit(estimator, digits):
         estimator.partial_fit(X[:2], ["digit 1", "digit 77"])
 
 
+def test_as_many_parts_as_epochs_learn_what_fit_learns(estimator, digits):
+    X, y = digits[0][:200], digits[1][:200]
+    estimator.set_params(schedule="constant", epochs=2)
+    whole: Any = clone(estimator)
+    parts: Any = clone(estimator)
+    whole.fit(X, y)
+    parts.partial_fit(X, y, classes=np.unique(y)).partial_fit(X, y)
+    assert whole.n_iter_ == parts.n_iter_ == 2
+    for one, other in zip(*(jax.tree.leaves(each.parameters_) for each in (whole, parts)), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_rate_codes(estimator, digits):
     X, y = digits
     codes = estimator.fit(X, y).transform(X)
@@ -154,6 +166,15 @@ def test_the_scale_is_that_of_fit(digits):
     estimator = BFASNNClassifier(hid_dim=(9,), T=12, batch_size=50, epochs=1, scale="global").fit(X, y)
     before = estimator.predict_proba(X)
     np.testing.assert_array_equal(estimator.set_params(scale=None).predict_proba(X), before)
+
+
+def test_each_feature_has_a_scale_of_its_own(digits):
+    X, y = digits[0][:100] - 5.0, digits[1][:100]
+    assert (np.ptp(X, axis=0) == 0).any()  # a corner that is always dark
+    estimator = BFASNNClassifier(hid_dim=(9,), T=12, batch_size=50, epochs=1, scale="minmax").fit(X, y)
+    np.testing.assert_allclose(estimator._to_unit(X), MinMaxScaler().fit_transform(X), rtol=1e-6)
+    beyond = estimator._to_unit(3 * X)  # darker and brighter than any of `fit`
+    assert (beyond.min(), beyond.max()) == (0, 1)
 
 
 def test_what_rounds_to_one_needs_no_scale(digits):
