@@ -210,6 +210,15 @@ def test_it_learns_further(name, network, folders):
     assert repr(network).endswith(", then on 1202 more patterns)")
 
 
+def test_noise_is_new_each_time_that_it_learns(make_circuit):
+    network, (x, y), learnt = make_circuit(), make_patterns(8), set()
+    start = network.get_parameters()
+    for _ in range(3):
+        network.set_parameters(start)
+        learnt.add(np.asarray(network.learn(x, y).get_parameters()["W1.weights"]).tobytes())
+    assert len(learnt) == 3
+
+
 def test_a_network_that_was_not_loaded_learns_at_the_initial_rates_too():
     config = GLSNNConfig(hid_dim=(20,), batch_size=8, eta=0.02, receptive_field=3)
     network, (x, y) = GLSNN(jax.random.PRNGKey(0), 36, 4, config), make_patterns(8)

@@ -2,16 +2,20 @@
 
 import json
 import shutil
+from dataclasses import replace
 
+import jax
 import numpy as np
 import pytest
 from conftest import make_patterns
 
 from exhibits.__main__ import main
 from exhibits.bfa_snn import BFA_SNN
+from exhibits.common.circuit.circuit import WEIGHTS
 from exhibits.common.circuit.seeds import Keys
 from exhibits.common.experiment import packed
 from exhibits.common.experiment.evaluation import interpret
+from exhibits.common.experiment.restoring import opened, start_from
 from exhibits.common.scripts import commands
 from exhibits.common.scripts import pack as scripts_pack
 from exhibits.common.system.errors import UserError
@@ -86,6 +90,18 @@ def test_a_training_begins_with_its_weights(source, trained, tmp_path):
     begun = interpret(circuit.read(x, y, Keys.of(1234).dev), y).correct.mean()
     acc = np.load(tmp_path / "exp" / "acc.npy")
     assert acc[0] == pytest.approx(begun) and acc[0] > 0.6  # from scratch it is chance, 0.25
+
+
+def test_nothing_but_weights_is_taken_from_another_run(trained, tmp_path):
+    _, kind, _, folder = trained
+    config, *_ = opened(kind.CONFIG, folder / "run")
+    circuit, source = kind(jax.random.PRNGKey(7), 36, 4, config), kind.load(folder / "run").get_parameters()
+    fresh = circuit.get_parameters()
+    start_from(circuit, replace(config, exp_dir=tmp_path, init_from=folder / "run"))
+    for name, value in circuit.get_parameters().items():  # the optimizer, and with it the schedule, begins anew
+        expected, other = (source, fresh) if name.endswith(WEIGHTS) else (fresh, source)
+        leaves, wanted, unwanted = map(jax.tree.leaves, (value, expected[name], other[name]))
+        assert all(map(np.array_equal, leaves, wanted)) and not all(map(np.array_equal, leaves, unwanted)), name
 
 
 def test_weights_that_do_not_fit_are_refused(trained, tmp_path):
