@@ -1,10 +1,37 @@
 """What analyses compute beside the circuit's answers."""
 
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import Mock
+
 import numpy as np
 import pytest
 
+from exhibits.common.data.loading import Patterns
+from exhibits.common.experiment.restoring import Restored
+from exhibits.common.report import analysis
 from exhibits.common.report.analysis import chosen_cells
 from exhibits.common.report.codes import embed, stratified
+
+
+def test_numbers_and_misclassified_patterns_by_hand(monkeypatch):
+    # Probabilities of class a: 9/10, 1/5, 4/5, 9/10; at temperature 2: 3/4, 1/3, 2/3, 3/4. The last two are of class b.
+    out = {"count": np.zeros((4, 2)), "logit": np.log([[9.0, 1.0], [1.0, 4.0], [4.0, 1.0], [9.0, 1.0]])}
+    circuit: Any = SimpleNamespace(read=lambda *_, detail: out)
+    patterns, key = Patterns(np.arange(4.0)[:, None], np.eye(2)[[0, 1, 1, 1]]), Mock()
+    result, readout, calibrated = analysis.evaluate(Restored(circuit, 3, 2.0), patterns, "test set", key)
+    assert (result["acc"], result["confusion"], result["epoch"]) == (0.5, [[1, 0], [2, 1]], 3)
+    assert result["nll"] == pytest.approx(-np.log([9 / 10, 4 / 5, 1 / 5, 1 / 10]).mean())
+    assert result["nll_calibrated"] == pytest.approx(-np.log([3 / 4, 2 / 3, 1 / 3, 1 / 4]).mean())
+    assert result["ece"] == pytest.approx((0.4 + 0.3) / 2)
+    assert result["ece_calibrated"] == pytest.approx((1 / 4 + 1 / 6) / 2)
+    monkeypatch.setattr(analysis, "plots", plots := Mock())
+    form = SimpleNamespace(picture=(1, 1))
+    seen: Any = SimpleNamespace(of="test set", classes=("a", "b"), form=form, patterns=patterns)
+    analysis._add_predictions(Mock(), seen, result, readout, calibrated, 2.0)
+    pictures, true, predicted, confidence, title = plots.draw_misclassified.call_args.args
+    assert pictures.ravel().tolist() == [3, 2] and (true, predicted) == (["b", "b"], ["a", "a"])
+    assert confidence.tolist() == pytest.approx([3 / 4, 2 / 3]) and "2 of 2 misclassified" in title
 
 
 def test_equal_codes_stay_together_and_others_apart():
