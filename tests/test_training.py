@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import math
 import shutil
 from types import SimpleNamespace
 from unittest.mock import Mock
@@ -149,6 +150,27 @@ def test_weights_too_large_for_a_checkpoint_stop_the_run_and_say_so(make_circuit
     with pytest.raises(UserError, match=r"minibatch \d: .*W2.weights is beyond 1e\+18, the weights diverged; try"):
         fit(make_circuit(eta=(1e22, 1e22), encoder="rate"), config, sets)
     assert np.load(tmp_path / "exp" / "nll.npy").shape == (1,)
+
+
+def test_an_nll_that_is_not_finite_stops_the_run_and_says_so(make_circuit, sets, tmp_path, monkeypatch):
+    scores, circuit = [], make_circuit()
+
+    def score(readout):  # two sets each time
+        scores.append(1.0 if len(scores) < finite else math.inf)
+        return Tally(len(readout.correct), 0, scores[-1])
+
+    def add(tally, _, y):
+        tally.n, tally.nll_sum = tally.n + len(y), math.inf
+
+    monkeypatch.setattr(training, "tally_of", score)
+    for finite, said in ((0, "before training: the NLL is not .*; try smaller initial"), (2, "after epoch 1: the NLL")):
+        with pytest.raises(UserError, match=said):
+            fit(circuit, Config(exp_dir=tmp_path / f"{finite}", epochs=1), sets)
+        scores.clear()
+    finite = 9
+    monkeypatch.setattr(epochs, "add", add)
+    with pytest.raises(UserError, match="epoch 1, minibatch 8: NLL is not a finite number, the weights diverged"):
+        fit(circuit, Config(exp_dir=tmp_path / "exp", epochs=1), sets)
 
 
 @pytest.mark.parametrize(("synapses", "dale"), [("event", False), ("dense", False), ("dense", True)])
