@@ -4,6 +4,9 @@ import subprocess
 import tomllib
 from pathlib import Path
 
+import jax
+import numpy as np
+
 from exhibits.common.experiment import runlog
 from exhibits.common.system import places
 
@@ -35,6 +38,22 @@ def test_a_run_names_the_commit_of_no_other_repository(tmp_path, monkeypatch):
     (tmp_path / "site-packages").mkdir()
     monkeypatch.setattr(runlog, "REPOSITORY", tmp_path / "site-packages")
     assert runlog.git_commit() is None
+
+
+def test_a_commit_with_changes_has_a_plus(tmp_path, monkeypatch):
+    (tmp_path / "code.py").write_text("1")
+    for command in (["init"], ["add", "."], ["-c", "user.name=a", "-c", "user.email=a@b.c", "commit", "-m", "x"]):
+        subprocess.run(["git", "-C", tmp_path, *command], check=True, capture_output=True)
+    monkeypatch.setattr(runlog, "REPOSITORY", tmp_path)
+    (tmp_path / "notes.txt").write_text("which nobody added")
+    commit = runlog.git_commit()
+    (tmp_path / "code.py").write_text("22")
+    assert commit is not None and len(commit) == 40 and runlog.git_commit() == f"{commit}+"
+
+
+def test_packages_that_are_not_what_they_were_are_named():
+    then = {"jax": "0.0.1", "numpy": np.__version__, "no-such-package": "1.0"}
+    assert list(runlog.changed_versions(then)) == [("jax", "0.0.1", jax.__version__)]
 
 
 def test_an_installed_package_keeps_its_runs_among_the_users_data(tmp_path, monkeypatch, capsys):
