@@ -154,6 +154,14 @@ def test_only_the_analysis_of_the_best_epoch_and_the_present_test_set_is_compare
         main(["compare", str(here), "--out", str(tmp_path / "out")])
 
 
+def test_a_run_that_is_not_finished_says_so(runs, tmp_path):
+    here = shutil.copytree(runs["one"], tmp_path / "here")
+    record = json.loads((here / "run.json").read_text())
+    (here / "run.json").write_text(json.dumps(record | {"finished": None}))
+    table = comparison.rows(comparison.load([runs["one"], here]))
+    assert [row["finished"] for row in table] == ["yes", "no, of 2"]
+
+
 def test_what_cannot_be_compared_is_refused(runs, tmp_path):
     broken = tmp_path / "broken"
     shutil.copytree(runs["one"], broken)
