@@ -10,6 +10,7 @@ import pytest
 from conftest import HEEDING, environment, line_of, run
 
 from exhibits.common.system.errors import UserError, reported
+from exhibits.common.system.interruption import AFTERWARDS, stoppable
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -154,3 +155,18 @@ def test_nohup_is_respected():
     process.send_signal(signal.SIGTERM)
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 0 and said == "stopping\nstopped\n"
+
+
+def test_signals_are_the_callers_again_when_a_run_has_ended():
+    def mine(*_):
+        pytest.fail("no signal is the caller's before")
+
+    before = {number: signal.signal(number, mine) for number in AFTERWARDS}
+    try:
+        with stoppable() as stopping:
+            signal.raise_signal(signal.SIGTERM)
+            assert stopping() == signal.SIGTERM
+        assert [signal.getsignal(number) for number in AFTERWARDS] == [mine] * len(AFTERWARDS)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -82,10 +82,11 @@ def test_without_a_development_set_the_last_epoch_is_kept(make_circuit, sets, tm
 
 
 def test_checkpoints_and_times_follow_the_clock(make_circuit, sets, tmp_path, monkeypatch):
-    now, saved, save = [0.0], [], ParameterStore.save
+    now, saved, left, save = [0.0], [], [], ParameterStore.save
 
-    def chunk_ended(*_):
+    def chunk_ended(_, *epochs_and_calls):
         now[0] += 20
+        left.append(epochs_and_calls)
 
     def noted(self, step, *args, **values):
         saved.append(step)
@@ -98,6 +99,7 @@ def test_checkpoints_and_times_follow_the_clock(make_circuit, sets, tmp_path, mo
     config = Config(exp_dir=tmp_path / "exp", epochs=2, checkpoint_minutes=1)
     seconds, _ = fit(make_circuit(), config, sets)  # 8 minibatches of 8 patterns: the fourth exceeds a minute
     assert saved == [0, 0, 32, 60, 60 + 32, 120]
+    assert left == [(2, 8)] * 8 + [(1, 8)] * 8  # epochs to go and calls in each, for the time that it takes
     log = json.loads((tmp_path / "exp" / "run.json").read_text())
     assert log["seconds"] == seconds == 2 * 8 * 20 and log["epoch_seconds"] == [160, 160]
 
