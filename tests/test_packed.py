@@ -5,6 +5,7 @@ import shutil
 from dataclasses import replace
 
 import jax
+import msgspec
 import numpy as np
 import pytest
 from conftest import make_patterns
@@ -13,9 +14,11 @@ from exhibits.__main__ import main
 from exhibits.bfa_snn import BFA_SNN
 from exhibits.common.circuit.circuit import WEIGHTS
 from exhibits.common.circuit.seeds import Keys
+from exhibits.common.data.form import ArrayRecord, Form
 from exhibits.common.experiment import packed
 from exhibits.common.experiment.evaluation import interpret
 from exhibits.common.experiment.restoring import opened, start_from
+from exhibits.common.experiment.schema import RunLog
 from exhibits.common.scripts import commands
 from exhibits.common.scripts import pack as scripts_pack
 from exhibits.common.system.errors import UserError
@@ -37,6 +40,13 @@ def test_a_column_is_its_integers_times_its_scale():
     np.testing.assert_allclose(found["W1.weights"], w, atol=0.005)
     np.testing.assert_array_equal(found["W1.biases"], w[:1])
     assert found["W1.opt_params"] == 0
+
+
+def test_nobodys_folders_are_shipped():
+    array = ArrayRecord("/home/me/x.npy", (1, 1), "uint8", "0" * 64)
+    command, values = ["train.py", "--dataX", array.path], {"form": Form(1, None, 2), "data": {"dataX": array}}
+    shipped = scripts_pack._without_paths(RunLog(started="", format=7, command=command, **values))
+    assert shipped.command == ["train.py"] and shipped.data == {"dataX": msgspec.structs.replace(array, path="x.npy")}
 
 
 @pytest.fixture(scope="module", params=SMALL)
@@ -204,6 +214,14 @@ def test_what_cannot_be_packed_is_refused(trained, tmp_path, monkeypatch):
     log = json.loads((edited / "run.json").read_text())
     (edited / "run.json").write_text(json.dumps(log | {"best_dev_acc": 0.99}))
     with pytest.raises(UserError, match=r"run\.json has another best epoch \(\d, dev accuracy 0.99\)"):
+        main(["pack", str(edited), str(tmp_path / "x")])
+    (edited / "run.json").write_text(json.dumps(log | {"finished": None}))
+    with pytest.raises(UserError, match="not finished, after 3 epochs; the command that began it resumes it"):
+        main(["pack", str(edited), str(tmp_path / "x")])
+    (edited / "run.json").write_text(json.dumps(log))
+    config = json.loads((edited / "config.json").read_text())
+    (edited / "config.json").write_text(json.dumps(config | {"testX": None, "testY": None}))
+    with pytest.raises(UserError, match="has no test set; train with --testX --testY"):
         main(["pack", str(edited), str(tmp_path / "x")])
     shutil.rmtree(edited)
     monkeypatch.setattr(scripts_pack, "evaluate", lambda *_: ({"acc": accuracies.pop(0)},))

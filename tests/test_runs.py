@@ -95,7 +95,9 @@ def events(folder):
         event = Event.FromString(data[12 : 12 + length])
         data = data[16 + length :]
         for value in event.summary.value:
-            found.setdefault(value.tag, {})[event.step] = value.simple_value
+            curve = found.setdefault(value.tag, {})
+            assert event.step not in curve, "each epoch is written once"
+            curve[event.step] = value.simple_value
     return found
 
 
