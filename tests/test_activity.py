@@ -46,6 +46,7 @@ def test_dead_layers_are_named_with_what_to_change():
     assert found["z4"].startswith("z4 fires at every step, 99 % of its cells do: raise --thr")
     assert found["z5"].startswith("z5 is silent, for 100 % of the patterns: lower --thr")
     assert all("\n" not in line for line in found.values())
+    assert dead_layers(means(z1=(0.9999, 0, 0), z2=(0, 0, 0)))["z1"].startswith("z1 is silent, 99.9 % of its cells are")
 
 
 def test_healthy_layers_are_not_named():
