@@ -2,6 +2,7 @@
 
 import gc
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 
 import jax
 import numpy as np
@@ -10,6 +11,7 @@ from conftest import make_patterns
 from ngcsimlib.global_state import stateManager
 
 from exhibits.bfa_snn.model import BFA_SNN
+from exhibits.common.circuit.builder import _keys
 from exhibits.common.ngc import temporary
 
 
@@ -54,6 +56,11 @@ def test_same_seed_same_numbers_other_seed_others(make_circuit):
     assert np.any(run(make_circuit(seed=8), x, y)[1]["W1.weights"] != after["W1.weights"])
 
 
+def test_each_of_many_components_has_a_key_of_its_own():
+    key = jax.random.PRNGKey(3)
+    np.testing.assert_array_equal(list(islice(_keys(key), 150)), jax.random.split(key, 150))
+
+
 def test_order_is_that_of_presentation(make_circuit):
     x, y = make_patterns(30)
     order = np.random.default_rng(0).permutation(30)
@@ -70,6 +77,15 @@ def test_memory_is_flat_in_time(make_circuit):
         return program.memory_analysis().temp_size_in_bytes
 
     assert peak(2000) <= peak(20) + 8 * 2000  # nothing but the list of times may grow
+
+
+def test_steps_are_counted_beyond_what_a_byte_holds(make_circuit):
+    circuit = make_circuit(T=300, refract_time=100.0)  # whoever fires once sends on to the end
+    start = circuit.get_parameters()
+    circuit.set_parameters(start | {"W1.weights": 1e3 + 0 * start["W1.weights"]})
+    out = circuit.read(*make_patterns(8), jax.random.PRNGKey(0), detail=True)
+    assert (out["every1"] == 1).all() and (out["onsets1"] == 1).all()
+    np.testing.assert_allclose(out["rate1"], circuit.config.gamma)
 
 
 def test_circuits_of_a_temporary_block_are_unregistered(make_circuit):
