@@ -196,6 +196,14 @@ def test_damaged_weights_are_refused_in_one_line(damage, trained, tmp_path):
         kind.load(tmp_path / "here")
 
 
+def test_an_edited_configuration_is_refused(trained, tmp_path):
+    _, kind, _, folder = trained
+    config = json.loads((shutil.copytree(folder / "pretrained", tmp_path / "here") / "config.json").read_text())
+    (tmp_path / "here" / "config.json").write_text(json.dumps(config | {"thr": 0.3}))
+    with pytest.raises(UserError, match=r"weights\.npz: of another run, differs in thr \(0\.\d there, 0\.3 here\)"):
+        kind.load(tmp_path / "here")
+
+
 def test_what_cannot_be_packed_is_refused(trained, tmp_path, monkeypatch):
     *_, folder = trained
     dangling = folder / "dangling"

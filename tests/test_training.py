@@ -78,7 +78,8 @@ def test_without_a_development_set_the_last_epoch_is_kept(make_circuit, sets, tm
             np.testing.assert_array_equal(value, circuit.get_parameters()[name])
     history = {name: np.load(tmp_path / "exp" / f"{name}.npy") for name in ("trAcc", "acc", "trNll", "nll")}
     assert np.isfinite([history["trAcc"], history["trNll"]]).all() and np.isnan([history["acc"], history["nll"]]).all()
-    assert finished(config, identity_of(circuit, config, data))
+    identity = identity_of(circuit, config, data)
+    assert finished(config, identity) and not finished(dataclasses.replace(config, epochs=3), identity)
 
 
 def test_checkpoints_and_times_follow_the_clock(make_circuit, sets, tmp_path, monkeypatch):
