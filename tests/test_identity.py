@@ -11,9 +11,10 @@ from test_bad_input import ANALYZE, GLSNN_ANALYZE, GLSNN_TRAIN, TRAIN, start
 
 from exhibits.bfa_snn.config import Config
 from exhibits.bfa_snn.model import BFA_SNN
+from exhibits.common.data.form import Form
 from exhibits.common.experiment.checkpoints import FILE
 from exhibits.common.experiment.config import from_json
-from exhibits.common.experiment.schema import RunLog
+from exhibits.common.experiment.schema import Identity, RunLog
 from exhibits.common.system.files import read_json
 
 SETS = {"data": (120, 0), "dev": (40, 1), "test": (30, 2)}
@@ -219,6 +220,17 @@ def test_an_analysis_is_of_the_runs_own_test_set(run, refused, monkeypatch, caps
     refused(
         analysis(run, f"--dataX={run / 'other.npy'}", f"--dataY={run / 'testY.npy'}"), "49 pixels a row; expected 36"
     )
+
+
+def test_settings_and_shapes_of_pictures_tell_runs_apart():
+    here = Identity(7, "any", {}, {}, Form(36, (6, 6), 4), settings={"XLA_FLAGS": "b", "JAX_X": "1"})
+    there = Identity(7, "any", {}, {}, Form(36, (4, 9), 4), settings={"XLA_FLAGS": "a"})
+    assert sorted(there.differences(here)) == [
+        "JAX_X (None there, 1 here)",
+        "XLA_FLAGS (a there, b here)",
+        "height and width (4 9 there, 6 6 here)",
+    ]
+    assert not list(here.differences(here))
 
 
 @pytest.mark.parametrize("name", ["checkpoints", "initial", ".lock", "run.json", "config.json", "nll.npy"])
