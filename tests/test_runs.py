@@ -321,6 +321,8 @@ def test_a_flag_without_a_value_is_swept_by_true_and_false(tmp_path):
 def test_flags_of_a_sweep_may_be_spelled_with_hyphens_and_given_one_by_one(tmp_path):
     points = sweep.grid("glsnn", ["--lr-target", "0.2", "--lr_target=0.4"], tmp_path)
     assert [vars(point.config)["lr_target"] for point in points] == [0.2, 0.4]
+    points = sweep.grid("glsnn", ["--lr_target", "0.2", "--eta", "0.01", "--lr_target", "0.4"], tmp_path)
+    assert [point.values for point in points] == [{"lr_target": value, "eta": "0.01"} for value in ("0.2", "0.4")]
 
 
 def test_a_sweep_of_another_exhibit_needs_another_folder(runs, tmp_path):

@@ -83,14 +83,16 @@ def grid(exhibit: str, flags: Sequence[str], out: Path) -> list[Point]:
         UserError: for an unknown flag or a bad value.
     """
     values: dict[str, list[str]] = {}
+    latest: list[str] = []
     for word in flags:
         if word.startswith("--"):
             name, _, value = word[2:].partition("=")
-            values.setdefault(name.replace("-", "_"), []).extend([value] if value else [])
+            latest = values.setdefault(name.replace("-", "_"), [])
+            latest += [value] if value else []
         elif not values:
             raise UserError(f"{word}: expected a flag, such as --seed 1 2 3")
         else:
-            values[list(values)[-1]].append(word)
+            latest.append(word)
     if not values:
         raise UserError(f"{exhibit}: expected flags to sweep, such as --seed 1 2 3")
     kind = Exhibit.named(exhibit).config
