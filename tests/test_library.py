@@ -5,7 +5,6 @@ import pickle
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from importlib import import_module
 
 import jax
 import numpy as np
@@ -273,12 +272,6 @@ def test_parameters_that_do_not_fit(network):
             network.set_parameters(values)
         assert said in str(error.value)
     network.set_parameters(start)
-
-
-def test_dir_lists_what_is_imported_late():
-    for package in ("bfa_snn", "glsnn"):
-        module = import_module(f"exhibits.{package}")
-        assert set(module.__all__) <= set(dir(module))
 
 
 def test_compartments_are_named(network):

@@ -2,6 +2,7 @@
 
 import subprocess
 import tomllib
+from importlib import import_module
 from pathlib import Path
 
 import jax
@@ -63,3 +64,9 @@ def test_an_installed_package_keeps_its_runs_among_the_users_data(tmp_path, monk
     assert folder.is_relative_to(tmp_path / "snn-museum") and folder.parts[-3:] == ("exhibits", "glsnn", "exp")
     places.say_if_elsewhere(folder)
     assert capsys.readouterr().out == f"The museum is an installed package: the run is in {folder}\n"
+
+
+def test_dir_lists_what_is_imported_late():
+    for package in ("bfa_snn", "glsnn"):
+        module = import_module(f"exhibits.{package}")
+        assert set(module.__all__) <= set(dir(module))

@@ -105,6 +105,25 @@ def test_checkpoints_and_times_follow_the_clock(make_circuit, sets, tmp_path, mo
     assert log["seconds"] == seconds == 2 * 8 * 20 and log["epoch_seconds"] == [160, 160]
 
 
+def test_times_of_a_resumed_epoch_include_what_came_before(make_circuit, sets, tmp_path, monkeypatch):
+    now = [0.0]
+
+    def chunk_ended(*_):
+        now[0] += 20
+
+    monkeypatch.setattr(training, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    monkeypatch.setattr(Expectation, "call_ended", chunk_ended)
+    monkeypatch.setattr("exhibits.common.circuit.Circuit.MINIBATCHES_PER_CALL", 1)
+    config = Config(exp_dir=tmp_path / "exp", epochs=2)
+    monkeypatch.setattr(training, "stoppable", lambda: contextlib.nullcontext(lambda: 15 * (now[0] == 220)))
+    with pytest.raises(SystemExit):
+        fit(make_circuit(), config, sets)  # after 3 of 8 minibatches of the second epoch
+    now[0] += 1000
+    seconds, _ = fit(make_circuit(), config, sets)
+    log = json.loads((tmp_path / "exp" / "run.json").read_text())
+    assert log["seconds"] == seconds == 320 and log["epoch_seconds"] == [160, 160]
+
+
 def test_the_best_checkpoint_until_then_stays_when_an_epoch_is_better(make_circuit, sets, tmp_path, monkeypatch):
     correct = iter([5, 12, 8, 8, 16])
     scores = lambda readout: Tally(n := len(readout.correct), next(correct) if n == 20 else n, 1.0)  # noqa: E731

@@ -168,6 +168,7 @@ class Progress(Struct):
         activity: by layer.
         seconds: spent training.
         epoch_seconds: spent learning in each epoch.
+        partial_seconds: spent learning in the epoch under way.
     """
 
     epoch: Annotated[int, Meta(ge=0, le=MAX_EPOCHS)] = 0
@@ -177,6 +178,7 @@ class Progress(Struct):
     activity: dict[str, Activity] = field(default_factory=dict)
     seconds: NonNegative = 0.0
     epoch_seconds: list[NonNegative] = field(default_factory=list)
+    partial_seconds: NonNegative = 0.0
 
     def __post_init__(self):
         lengths = {len(getattr(self.history, name)) for name in self.history.__struct_fields__}

@@ -124,7 +124,7 @@ class _Run:
         self.history = HistoryFiles(folder, config.tensorboard)
         self.keys = Keys.of(config.seed)
         self.progress = Progress()
-        self.start = self.saved_at = time.perf_counter()
+        self.start = self.saved_at = self.epoch_start = time.perf_counter()  # of the process, a checkpoint, an epoch
         self.expectation = Expectation()
         self.named: set[str] = set()  # layers that were said to be dead
         self.chunk_start = (0, {})  # with --debug_nans, see `_keep`
@@ -173,14 +173,14 @@ class _Run:
         """Learns for an epoch, or the rest of one, evaluates, and saves."""
         progress, config, circuit = self.progress, self.config, self.circuit
         n = len(self.train.x)
-        begin = time.perf_counter()
+        self.epoch_start = time.perf_counter() - progress.partial_seconds
         self._keep()
         self.expectation.begin()
         with EpochBar(f"epoch {epoch}/{config.epochs}", n, progress.partial.n) as bar:
             learn_epoch(circuit, self.train, config.seed, epoch, bar, progress.partial, self._after_chunk)
-            progress.partial = Tally()
-            progress.epoch_seconds.append(time.perf_counter() - begin)
-            scored = self._evaluate(bar, begin)
+            progress.partial, progress.partial_seconds = Tally(), 0.0
+            progress.epoch_seconds.append(time.perf_counter() - self.epoch_start)
+            scored = self._evaluate(bar, self.epoch_start)
         if config.verbosity >= 1:
             print(norms(circuit), flush=True)
         progress.epoch = epoch
@@ -287,6 +287,7 @@ class _Run:
         progress, now = self.progress, time.perf_counter()
         progress.seconds += now - self.start
         self.start = self.saved_at = now
+        progress.partial_seconds = now - self.epoch_start if progress.partial.n else 0.0
         step = progress.epoch * len(self.train.x) + progress.partial.n
         arrays = {"parameters": self.circuit.get_parameters()}
         self.checkpoints.save(step, arrays, {self.best_saved, progress.best.step}, Record(self.identity, progress))
