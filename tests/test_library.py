@@ -199,7 +199,7 @@ def test_it_learns_further(name, network, folders):
     with pytest.raises(UserError, match="y: 3 labels; expected 200"):
         network.learn(x, [0, 1, 2])
     with pytest.raises(UserError, match="y: has masked values"):
-        network.learn(x[:2], np.ma.array([0, 1], mask=[0, 1]))
+        network.learn(x[:2], np.ma.array([0, 1], mask=[False, True]))
     with pytest.raises(UserError, match="labels 7; expected"):
         network.learn(x[:1], [7])
     for y in (None, "a", [[[1]]], []):

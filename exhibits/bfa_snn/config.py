@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from exhibits.common.experiment.config import LEAST, MOST, AnalysisConfig, TrainingConfig, positive, require
-from exhibits.common.experiment.values import settle_types
+from exhibits.common.experiment.config import AnalysisConfig, TrainingConfig
+from exhibits.common.experiment.values import LEAST, MOST, positive, require, require_cells_and_steps, shares
 from exhibits.common.system.places import writable_home
 
 EXP = writable_home(Path(__file__).resolve().parent, "exp")
@@ -79,13 +79,10 @@ class CircuitConfig(Network, Learning):
     """All values of the circuit."""
 
     def __post_init__(self):
-        settle_types(self)
-        require(self, "hid_dim", "one or more numbers above 0", len(self.hid_dim) > 0 and min(self.hid_dim) > 0)
+        require_cells_and_steps(self)
         require(self, "input_gain", "above 0 and at most 1", 0 < self.input_gain <= 1)
-        require(self, "T", "at least 1", self.T >= 1)
         require(self, "burn_in", f"at least 0 and below T ({self.T})", 0 <= self.burn_in < self.T)
-        positive(self, "dt", "tau_m", "resist_m", "thr", "surr_c2", "weight_std", "eta_gain", "gamma")
-        require(self, "dt", f"at most tau_m ({self.tau_m})", self.dt <= self.tau_m)
+        positive(self, "resist_m", "thr", "surr_c2", "weight_std", "eta_gain", "gamma")
         require(self, "centre", f"0, or {LEAST:g} to 1", self.centre == 0 or LEAST <= self.centre <= 1)
         require(self, "centre", "0 with --dale, as what is subtracted has no sign", not (self.dale and self.centre))
         require(self, "refract_time", f"0 to {MOST:g}", 0 <= self.refract_time <= MOST)
@@ -96,8 +93,7 @@ class CircuitConfig(Network, Learning):
             f"{layers} numbers, each 0 or 1e-38 to 1e38",
             self.eta is None or _rates(self.eta, layers),
         )
-        require(self, "in_dropout", "at least 0 and below 1", 0 <= self.in_dropout < 1)
-        require(self, "batch_size", "at least 1", self.batch_size >= 1)
+        shares(self, "in_dropout")
 
 
 def _rates(eta: tuple[float, ...], layers: int) -> bool:

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from exhibits.common.data.form import Form
-from exhibits.common.experiment.config import LEAST, MOST, AnalysisConfig, TrainingConfig, positive, require
-from exhibits.common.experiment.values import settle_types
+from exhibits.common.experiment.config import AnalysisConfig, TrainingConfig
+from exhibits.common.experiment.values import LEAST, MOST, positive, require, require_cells_and_steps, shares
 from exhibits.common.system.errors import UserError
 from exhibits.common.system.places import writable_home
 
@@ -71,12 +71,9 @@ class CircuitConfig(Network, Learning):
     """All values of the circuit."""
 
     def __post_init__(self):
-        settle_types(self)
-        require(self, "hid_dim", "one or more numbers above 0", len(self.hid_dim) > 0 and min(self.hid_dim) > 0)
+        require_cells_and_steps(self)
         require(self, "receptive_field", "at least 0", self.receptive_field >= 0)
-        require(self, "T", "at least 1", self.T >= 1)
-        positive(self, "dt", "tau_m", "thr", "surr_a", "init_gain", "lr_target")
-        require(self, "dt", f"at most tau_m ({self.tau_m})", self.dt <= self.tau_m)
+        positive(self, "thr", "surr_a", "init_gain", "lr_target")
         most = len(self.hid_dim) - 1
         expected = f"0 to {most}, the number of hidden layers below the last one"
         require(self, "n_feedback", expected, self.n_feedback is None or 0 <= self.n_feedback <= most)
@@ -84,9 +81,7 @@ class CircuitConfig(Network, Learning):
         for name in ("eta", "weight_decay"):
             value = getattr(self, name)
             require(self, name, f"at least 0, and at most {MOST:g}", value == 0 or LEAST <= value <= MOST)
-        for name in ("in_dropout", "hid_dropout"):
-            require(self, name, "at least 0 and below 1", 0 <= getattr(self, name) < 1)
-        require(self, "batch_size", "at least 1", self.batch_size >= 1)
+        shares(self, "in_dropout", "hid_dropout")
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,8 @@ import jax
 
 from exhibits.common.cells import GatedErrorCell, SecantSLIFCell, events, steps_per_spike
 from exhibits.common.circuit import Answer, Builder, Run
-from exhibits.common.experiment.config import TrainingConfig, positive, require
+from exhibits.common.experiment.config import TrainingConfig
+from exhibits.common.experiment.values import positive, require, require_cells_and_steps
 from exhibits.common.library.network import Network
 from exhibits.common.ngc import DistributionGenerator as Draw
 from exhibits.common.ngc import stock
@@ -66,9 +67,8 @@ class Config(Circuit, TrainingConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        require(self, "hid_dim", "one or more numbers above 0", len(self.hid_dim) > 0 and min(self.hid_dim) > 0)
-        positive(self, "dt", "tau_m", "thr", "surr_c2", "weight_std", "eta_gain", "input_gain")
-        require(self, "batch_size", "at least 1", self.batch_size >= 1)
+        require_cells_and_steps(self)
+        positive(self, "thr", "surr_c2", "weight_std", "eta_gain", "input_gain")
         require(self, "burn_in", f"at least 0 and below T ({self.T})", 0 <= self.burn_in < self.T)
 
 

@@ -12,32 +12,17 @@ import msgspec
 from exhibits.common.data import datasets
 from exhibits.common.data.form import Form
 from exhibits.common.experiment.schema import FORMAT, MAX_EPOCHS
-from exhibits.common.experiment.values import as_path, settle_types
+from exhibits.common.experiment.values import as_path, require, settle_types
 from exhibits.common.system.errors import UserError
 from exhibits.common.system.files import read_json
 
 T = TypeVar("T", bound="TrainingConfig")
 
 
-def require(config: object, field: str, expected: str, holds: bool) -> None:
-    """Refuses a value of a configuration in one line that names flag, value and what was expected."""
-    if not holds:
-        value = getattr(config, field)
-        shown = " ".join(map(str, value)) if isinstance(value, tuple) else value
-        raise UserError(f"--{field} {shown}: expected {expected}")
-
-
 # Fields that no number depends on; those of data are told apart by the data's content.
 FILES = ("dataX", "dataY", "devX", "devY", "testX", "testY")
 RUNNING = ("exp_dir", "verbosity", "resume", "checkpoint_minutes", "debug_nans", "tensorboard")
 WITHOUT_EFFECT = (*FILES, *RUNNING, "dataset", "classes", "init_from")
-LEAST, MOST = 1e-12, 1e12  # of a physical quantity: far from where float32 ends
-
-
-def positive(config: object, *names: str) -> None:
-    """Refuses fields that are not above 0, or so large or small that sums of their products would leave float32."""
-    for name in names:
-        require(config, name, f"above 0, {LEAST:g} to {MOST:g}", LEAST <= getattr(config, name) <= MOST)
 
 
 # A configuration is put together from parts, each a group of flags in `--help`.

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args, ge
 
 import tyro
 
-from exhibits.common.experiment.config import FILES, Data, Training, TrainingConfig, require
+from exhibits.common.experiment.config import FILES, Data, Training, TrainingConfig
+from exhibits.common.experiment.values import require
 from exhibits.common.system.commandline import did_you_mean
 from exhibits.common.system.errors import UserError
 

@@ -18,9 +18,8 @@ from tqdm import tqdm
 
 from exhibits.common.data.datasets import MNIST
 from exhibits.common.data.loading import Patterns, digest_of, load_folder
-from exhibits.common.experiment.config import require
 from exhibits.common.experiment.schema import MAX_EPOCHS, StudyRow
-from exhibits.common.experiment.values import settle_types
+from exhibits.common.experiment.values import require, settle_types
 from exhibits.common.system.errors import UserError
 from exhibits.common.system.files import locked, make_folder, read_json, write_json
 from exhibits.common.system.places import REPOSITORY

@@ -1,4 +1,4 @@
-"""The types of a configuration's values, whoever made it: Python code, the command line or a file."""
+"""Types and ranges of a configuration's values, whoever made it: Python code, the command line or a file."""
 
 import dataclasses
 import functools
@@ -10,6 +10,8 @@ import msgspec
 import numpy as np
 
 from exhibits.common.system.errors import UserError
+
+LEAST, MOST = 1e-12, 1e12  # of a physical quantity: far from where float32 ends
 
 
 def settle_types(config: Any) -> None:
@@ -47,3 +49,34 @@ def as_path(kind: type, value: Any) -> Any:
     if kind is Path and isinstance(value, str | Path):
         return Path(value)
     raise TypeError(f"Expected a path, got `{type(value).__name__}`")
+
+
+def require(config: object, field: str, expected: str, holds: bool) -> None:
+    """Refuses a value of a configuration in one line that names flag, value and what was expected."""
+    if not holds:
+        value = getattr(config, field)
+        shown = " ".join(map(str, value)) if isinstance(value, tuple) else value
+        raise UserError(f"--{field} {shown}: expected {expected}")
+
+
+def positive(config: object, *names: str) -> None:
+    """Refuses fields that are not above 0, or so large or small that sums of their products would leave float32."""
+    for name in names:
+        require(config, name, f"above 0, {LEAST:g} to {MOST:g}", LEAST <= getattr(config, name) <= MOST)
+
+
+def require_cells_and_steps(config: Any) -> None:
+    """Settles the types of a circuit's fields, and refuses sizes, steps and times that no circuit can have."""
+    settle_types(config)
+    sizes = config.hid_dim
+    require(config, "hid_dim", "one or more numbers above 0", len(sizes) > 0 and min(sizes) > 0)
+    require(config, "batch_size", "at least 1", config.batch_size >= 1)
+    require(config, "T", "at least 1", config.T >= 1)
+    positive(config, "dt", "tau_m")
+    require(config, "dt", f"at most tau_m ({config.tau_m})", config.dt <= config.tau_m)
+
+
+def shares(config: object, *names: str) -> None:
+    """Refuses probabilities that are not at least 0 and below 1."""
+    for name in names:
+        require(config, name, "at least 0 and below 1", 0 <= getattr(config, name) < 1)
