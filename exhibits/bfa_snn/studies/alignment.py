@@ -22,7 +22,14 @@ from exhibits.common.system.errors import reported
 with reported():  # a package may be missing
     from exhibits.common.experiment.flags import from_command_line
     from exhibits.common.experiment.schema import Angles, Count, StudyRow, Tally
-    from exhibits.common.experiment.studies import StudyConfig, circuit_for, patterns_of, run_study, with_values
+    from exhibits.common.experiment.studies import (
+        StudyConfig,
+        circuit_for,
+        half_of,
+        patterns_of,
+        run_study,
+        with_values,
+    )
     from exhibits.common.report.results import spread, write_part
 
 if TYPE_CHECKING:
@@ -44,7 +51,7 @@ TITLES = {
     "fixed": "fixed random feedback",
     "untaught": "no feedback: W1 does not learn",
     "redrawn": "feedback redrawn for each minibatch",
-    "turned": "half the feedback's signs flipped after the first pass",
+    "turned": "half the feedback's signs flipped after half of the epochs",
     "symmetric": "feedback = transposed weights",
     "ungated": "without the surrogate",
 }
@@ -133,11 +140,6 @@ def run(task: dict) -> dict:
         learn_epoch(circuit, train, seed, epoch + 1, after_chunk=partial(after_chunk, epoch * n))
         found["acc"].append(score(circuit, dev, Keys.of(seed).dev).acc)
     return found
-
-
-def half_of(epochs: int) -> int:
-    """Number of epochs after which the signs of half of the feedback weights flip."""
-    return epochs // 2
 
 
 def turned_at(row: dict) -> float:

@@ -282,6 +282,11 @@ def learning_curve(circuit: "Circuit", task: Task) -> Iterator[float]:
         yield score(circuit, dev, Keys.of(task["seed"]).dev).acc
 
 
+def half_of(epochs: int) -> int:
+    """After how many of its epochs a study changes the feedback that a network learns by, as a control."""
+    return max(1, epochs // 2)
+
+
 def with_values(rows: Sequence[Row], **values: Any) -> list[Row]:
     """The rows whose tasks have these values."""
     return [row for row in rows if values.items() <= row["task"].items()]

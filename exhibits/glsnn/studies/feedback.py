@@ -28,6 +28,7 @@ with reported():  # a package may be missing
     from exhibits.common.experiment.studies import (
         StudyConfig,
         circuit_for,
+        half_of,
         learning_curve,
         patterns_of,
         run_study,
@@ -96,11 +97,6 @@ def with_gain(gain: float) -> dict[str, float]:
 def gain_of(task: dict) -> float:
     """The initial gain of a task's network."""
     return task.get("init_gain", 1.0)
-
-
-def half_of(epochs: int) -> int:
-    """After how many epochs half of the signs flip."""
-    return max(1, epochs // 2)
 
 
 def network(task: dict, train: "Patterns") -> "GLSNN":
