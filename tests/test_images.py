@@ -107,7 +107,7 @@ def test_what_makes_no_data_set_is_refused(pictures, tmp_path):
     (pictures / "few").mkdir()
     (pictures / "few" / "1.png").write_bytes((pictures / "dark" / "1.png").read_bytes())
     (pictures / "dark" / "broken.png").unlink()
-    with pytest.raises(UserError, match="few: 1 pictures; expected at least 3"):
+    with pytest.raises(UserError, match="few: 1 picture; expected at least 3"):
         prepare_images(pictures, out)
     with pytest.raises(UserError, match=r"bright: \d+ pictures; expected some to learn from, .* --dev 0\.6"):
         prepare_images(pictures, out, dev=0.6, test=0.39)

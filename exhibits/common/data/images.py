@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from exhibits.common.system.errors import UserError
+from exhibits.common.system.errors import UserError, counted
 from exhibits.common.system.files import make_folder, write_array
 
 SETS = ("data", "dev", "test")
@@ -66,7 +66,7 @@ def prepare_images(
                 if len(paths) < 3
                 else f"some to learn from, beside {n_dev} for --dev {dev:g} and {n_test} for --test {test:g}"
             )
-            raise UserError(f"{folder / name}: {len(paths)} pictures; expected {expected}")
+            raise UserError(f"{folder / name}: {counted(len(paths), 'picture')}; expected {expected}")
         counts[name] = [n_data, n_dev, n_test]
         sets = np.repeat(SETS, counts[name])
         for kind, path in zip(sets, rng.permutation(np.array(paths, object)), strict=True):

@@ -14,7 +14,7 @@ import numpy as np
 
 from exhibits.common.data import datasets
 from exhibits.common.data.form import ArrayRecord, Form, combined
-from exhibits.common.system.errors import UserError
+from exhibits.common.system.errors import UserError, counted
 from exhibits.common.system.files import npy_header, open_regular
 from exhibits.common.system.memory import require_memory
 
@@ -156,8 +156,8 @@ def class_names(config: Choice, form: Form) -> tuple[str, ...]:
     if config.classes:
         if len(config.classes) != form.classes:
             raise UserError(
-                f"--classes {' '.join(config.classes)[:80]}: {len(config.classes)} names; expected {form.classes}, "
-                "one for each class"
+                f"--classes {' '.join(config.classes)[:80]}: {counted(len(config.classes), 'name')}; "
+                f"expected {form.classes}, one for each class"
             )
         return config.classes
     if config.dataset is not None:
@@ -192,7 +192,7 @@ def read_patterns(x_path: Path, y_path: Path, form: Form | None = None) -> tuple
     if done:
         print(f"{x_path}: {', '.join(done)}", flush=True)
     if len(raw_x) != len(raw_y):
-        raise UserError(f"{y_path}: {len(raw_y)} rows; expected {len(raw_x)} rows, as many as in {x_path}")
+        raise UserError(f"{y_path}: {counted(len(raw_y), 'row')}; expected {len(raw_x)}, as many as in {x_path}")
     y, labels = as_one_hot(y_path, raw_y, form)
     if form is None and labels is not None:
         print(f"{y_path}: integer labels, {len(labels)} classes: {_listed(labels)}", flush=True)

@@ -19,7 +19,7 @@ from exhibits.common.experiment.config import TrainingConfig
 from exhibits.common.experiment.evaluation import log_probability, predicted_label
 from exhibits.common.experiment.restoring import opened, restore
 from exhibits.common.ngc import Compartment
-from exhibits.common.system.errors import UserError
+from exhibits.common.system.errors import UserError, counted
 
 Config = TypeVar("Config", bound=CircuitConfig)
 
@@ -184,7 +184,7 @@ class Network(Circuit[Config]):
             raise UserError(f"y: shape {y.shape} of {y.dtype}; expected integers (N,), or one-hot labels (N, C)")
         labels, _ = as_one_hot("y", y, self._form())
         if len(labels) != n:
-            raise UserError(f"y: {len(labels)} labels; expected {n}, as many as there are patterns")
+            raise UserError(f"y: {counted(len(labels), 'label')}; expected {n}, as many as there are patterns")
         return labels
 
     def _form(self) -> Form:

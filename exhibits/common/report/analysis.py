@@ -35,7 +35,7 @@ from exhibits.common.report.codes import place_codes
 from exhibits.common.report.diagram import draw_circuit, parts_of
 from exhibits.common.report.page import write_report
 from exhibits.common.report.pictures import Album, add_curves, caption_of
-from exhibits.common.system.errors import UserError
+from exhibits.common.system.errors import UserError, counted
 from exhibits.common.system.files import make_folder, numbered, read_json, write_json
 
 T = TypeVar("T")
@@ -192,7 +192,7 @@ def analyze(exhibit: Exhibit, analysis: AnalysisConfig) -> None:
     of, patterns = seen.of, seen.patterns
     if analysis.verbosity >= 1:
         print(f"Parameters of epoch {trained.epoch} in {exp}")
-    print(f"Analysis of the {of}, {len(patterns.x)} patterns", flush=True)
+    print(f"Analysis of the {of}, {counted(len(patterns.x), 'pattern')}", flush=True)
     result, readout, calibrated = evaluate(trained, patterns, of, Keys.of(seen.config.seed).test)
     print(f" => NLL = {result['nll']}  Acc = {result['acc']}")
     if trained.temperature is None:

@@ -22,6 +22,11 @@ class UserError(Exception):
     """Something only the user can mend; the message names what was received, expected and how to fix it."""
 
 
+def counted(n: int, noun: str) -> str:
+    """A number of things in words, such as "1 picture" or "2 pictures"."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
 @contextlib.contextmanager
 def reported() -> Iterator[None]:
     """Turns what a user can mend into one line on standard error and exit code 2, Ctrl-C into 130.
