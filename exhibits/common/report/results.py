@@ -224,7 +224,8 @@ class Results:
         return there
 
     def table(self, rows: Sequence[Row]) -> str:
-        """Rows as a Markdown table: mean and standard deviation over seeds, below published numbers.
+        """Rows as a Markdown table: mean and standard deviation over seeds, the median of training times, below
+        published numbers.
 
         Rows without a file are left out.
         """
@@ -244,8 +245,8 @@ class Results:
 def _line(title: str, runs: Sequence[SeedResult]) -> str:
     """A row of the results table."""
     epochs = ", ".join(str(run.epoch) for run in runs)
-    minutes = statistics.mean(run.seconds for run in runs) / 60
-    hardware = ", ".join(sorted({run.device for run in runs}))
+    minutes = statistics.median(run.seconds for run in runs) / 60  # some were trained beside other work
+    hardware = "; ".join(sorted({run.device for run in runs}))
     dev = [100 * run.best_dev_acc for run in runs if run.best_dev_acc is not None]
     cells = [
         title,
