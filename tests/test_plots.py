@@ -88,6 +88,28 @@ def test_colours_of_the_confusion_matrix_are_those_of_the_errors():
     assert axes.images[0].get_clim() == (0, 40) and texts(axes) == ["90", "10", "20", "30"]
 
 
+def test_predictions_are_told_from_true_classes_and_shares_from_probabilities():
+    confusion = plots.draw_confusion(np.array([[9, 1], [2, 8]]), "ab", "test set")
+    assert (confusion.get_xlabel(), confusion.get_ylabel()) == ("predicted class", "true class")
+    number = {text.get_text(): text.get_position() for text in confusion.texts}
+    assert number["1"] == (1, 0) and number["2"] == (0, 1)  # of a, one as b: in the row of a
+    curve = calibration(np.full(4, 0.75), np.array([1, 1, 1, 0], bool), bins=2)
+    reliability = plots.draw_reliability({"softmax": curve}, "dev set")
+    assert reliability.get_xlabel() == "probability of the predicted class, in 2 bins"
+    assert reliability.get_ylabel() == "share of predictions that are right"
+
+
+def test_no_two_classes_look_alike():
+    n = 20
+    axes = plots.draw_codes(np.eye(n)[:, :2], np.arange(n), [str(k) for k in range(n)], "codes", "how")
+    looks = [(dots.get_facecolor().tobytes(), dots.get_paths()[0].vertices.tobytes()) for dots in axes.collections]
+    assert len(looks) == len(set(looks)) == n
+    shown: Any = axes.get_legend()
+    assert [tuple(each.get_facecolor()[0]) for each in shown.legend_handles] == [
+        tuple(each.get_facecolor()[0]) for each in axes.collections
+    ]
+
+
 def test_a_class_whose_name_begins_with_an_underscore_is_in_the_legend():
     axes = plots.draw_codes(np.eye(2), np.array([0, 1]), ["_rest", "one"], "codes", "how")
     legend = axes.get_legend()
@@ -146,6 +168,11 @@ def test_raster_shows_spikes_and_hertz():
     np.testing.assert_allclose((shaded.x0, shaded.x1), (0, 1.25), atol=1e-9)  # both steps of the burn-in, no third
     assert len(drawn["z2"].patches) == 1 and not drawn["z0"].patches  # spikes are shaded, intensities not
     assert drawn["z0"].get_xlabel() == "time (ms)" and "image" not in drawn
+    few = {"z0": np.zeros((4, 30)), "z1": np.zeros((4, 3))}  # so many cells in so few steps that they are an image
+    few["z0"][1, 0] = 1
+    (image,) = laid_out(plots.draw_raster(few, set(), None, 0.5, "title"))["z0"].images
+    assert image.origin == "lower" and image.get_array()[0, 1] == 1  # cell 0 at the bottom, as in the other panels
+    assert image.get_extent() == [0.25, 2.25, -0.5, 29.5]
 
 
 def test_raster_of_silence_has_panels_too_and_the_pattern_beside_them():
@@ -169,6 +196,11 @@ def test_potentials_show_threshold_and_spikes():
     assert set(spike[:, 0]) == {1.0} and spike[:, 1].min() == 0.4
     assert not drawn["cell 3"].collections[0].get_segments()
     assert drawn["cell 3"].get_title(loc="left") == "cell 3, 0 spikes"
+    assert "burn-in" not in legend(first)
+    first = laid_out(plots.draw_potentials(v, spikes, 0.4, 0.5, "z1", burn_in=2))["cell 0"]
+    shaded = first.patches[0].get_extents().transformed(first.transData.inverted())
+    np.testing.assert_allclose((shaded.x0, shaded.x1), (0, 1.25), atol=1e-9)
+    assert legend(first) == ["membrane potential", "threshold", "spike", "burn-in"]
 
 
 def test_rates_are_a_histogram_in_hertz():
@@ -180,6 +212,8 @@ def test_rates_are_a_histogram_in_hertz():
     assert place == 0 and np.count_nonzero(widths) == 2 and edges[0] == 0 and edges[-1] > 80
     assert widths[0] == widths[np.searchsorted(edges, 80) - 1] == 0.425  # half of the cells; all of the other layer's
     assert axes.patches[1].get_data().values[0] == 1 + 0.85 and "at most 100 %" in axes.get_xlabel()
+    uneven = plots.draw_rates([np.array([[0, 0, 3]])], 25.0, "test set")
+    np.testing.assert_allclose(uneven.get_lines()[0].get_ydata(), [40, 40])  # the mean, not the median
 
 
 def test_receptive_fields_are_those_of_the_largest_norm_at_equal_gaps():
@@ -188,6 +222,9 @@ def test_receptive_fields_are_those_of_the_largest_norm_at_equal_gaps():
     axes = laid_out(plots.draw_receptive_fields(weights, (2, 3), "current per spike", rows=2))
     mosaic = axes.images[0].get_array()
     assert mosaic.shape == (5, 7) and (mosaic[:2, :3] == 2).all() and (mosaic[:2, 4:] == -1).all()
+    low, middle, high = axes.images[0].cmap([0.0, 0.5, 1.0])[:, [0, 2]]  # red and blue of -, 0, +
+    assert low[0] < low[1] and high[0] > high[1] and abs(middle[0] - middle[1]) < 0.05
+    assert np.sum(axes.images[0].get_clim()) == 0  # no weight is white
     assert mosaic.mask[2].all() and mosaic.mask[:, 3].all()
     assert axes.get_title() == "W1: incoming weights of the 4 of 5 hidden cells\nof largest norm"
     assert figure_of(axes).axes[1].get_ylabel() == "weight (current per spike)"
@@ -207,10 +244,11 @@ def test_labels_at_the_ends_of_curves_do_not_overlap():
     axes: Any = Figure().subplots()
     axes.set(xlim=(0, 1), ylim=(0, 1))
     plots.label_ends(axes, {})  # nothing to name
-    plots.label_ends(axes, {"a": (1, 0.5, "k"), "b": (1, 0.51, "k"), "c": (1, 0.1, "k"), "d": (1, 1.0, "k")}, gap=0.1)
+    plots.label_ends(axes, {"a": (1, 0.5, "r"), "b": (1, 0.51, "k"), "c": (1, 0.1, "g"), "d": (1, 1.0, "b")}, gap=0.1)
     heights = {text.get_text(): text.get_position()[1] for text in axes.texts}
     assert heights["b"] - heights["a"] > 0.0999 and heights["a"] < 0.5 < heights["b"]
     np.testing.assert_allclose([heights["c"], heights["d"]], [0.1, 1.0])
+    assert {text.get_text(): text.get_color() for text in axes.texts} == {"a": "r", "b": "k", "c": "g", "d": "b"}
 
 
 def test_a_callers_axes_are_drawn_into_in_the_callers_style():

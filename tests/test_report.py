@@ -5,6 +5,7 @@ import re
 import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -12,11 +13,13 @@ import pytest
 from conftest import make_patterns
 
 from exhibits.bfa_snn import Analysis, Config
+from exhibits.common.data.form import ArrayRecord, Form
 from exhibits.common.experiment.history import curves_of
 from exhibits.common.experiment.restoring import restore
 from exhibits.common.experiment.schema import Activity, RunLog
 from exhibits.common.report import analysis
 from exhibits.common.report.page import activity, configuration, timings
+from exhibits.common.report.pictures import Album, add_curves, caption_of
 from exhibits.common.scripts import commands
 from exhibits.common.system.errors import UserError
 from exhibits.glsnn import Config as GLSNNConfig
@@ -174,6 +177,31 @@ def test_wrong_flags_are_refused():
         Analysis(tsne_patterns=-1)
     with pytest.raises(UserError, match=r"gif.*--help"):
         commands.analyze("bfa_snn", ["--format=gif"])
+
+
+def test_pictures_say_which_network_they_are_of():
+    summary = "36-20-4"
+    said = caption_of(Config.RECIPES["best"], summary, 7)
+    assert said == "bfa_snn; 36-20-4; recipe best; mnist; seed 1234; epoch 7 of 30"
+    files = {name: Path(f"{name}.npy") for name in ("dataX", "dataY", "devX", "devY")}
+    said = caption_of(Config(T=50, seed=5, **files), summary, 1)
+    assert said == "bfa_snn; 36-20-4; recipe page with T 50; own data; seed 5; epoch 1 of 30"
+
+
+@pytest.mark.parametrize(("join_dev", "n"), [(False, 300), (True, 320)])
+def test_curves_say_which_epoch_was_kept_and_how_many_patterns_they_are_of(join_dev, n, tmp_path, monkeypatch):
+    drawn = {}
+    monkeypatch.setattr(Album, "add", lambda self, name, axes, *_: drawn.update({name: axes}))
+    for name in ("trAcc", "acc", "trNll", "nll"):
+        np.save(tmp_path / f"{name}.npy", np.array([0.1, 0.2, 0.5, 0.4]))
+    records = {f"{name}X": ArrayRecord("x", (n, 36), "float32", 64 * "0") for name, n in (("data", 300), ("dev", 20))}
+    best = {"best_epoch": 2, "best_dev_acc": 0.5, "best_dev_nll": 0.5}
+    log = RunLog(started="2026-11-27T00:00:00", format=2, form=Form(36, None, 4), data=records, epochs_done=3, **best)
+    add_curves(Album(tmp_path, "x", ""), tmp_path, Config(join_dev=join_dev), log)
+    assert list(drawn) == ["likelihood", "accuracy"]
+    for axes, more in zip(drawn.values(), ("", ", 10.0 % before training"), strict=True):
+        said = [text.get_text() for text in axes.get_legend().get_texts()]
+        assert said == [f"train ({n} patterns){more}", f"dev{more}", "epoch 2, the best on dev"]
 
 
 def test_curves_are_read_while_a_training_writes_them(tmp_path):
