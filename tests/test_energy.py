@@ -1,12 +1,14 @@
 """Operations and energy of a pattern, by hand and against recorded spikes, and the study that compares them."""
 
 import json
+from typing import Any
 
 import jax
 import msgspec
 import numpy as np
 import pytest
 from conftest import make_patterns, presented
+from matplotlib.figure import Figure
 
 from exhibits.common.data.datasets import MNIST
 from exhibits.common.data.loading import digest_of
@@ -107,3 +109,24 @@ def test_figure_of_the_study():
     assert [len(axes.containers) for axes in (left, right)] == [2, 2]  # of both exhibits, what was trained
     dense = [line.get_xdata()[0] for line in left.get_lines() if len(set(line.get_xdata())) == 1]
     assert {round(float(x), 2) for x in dense} >= {round(4.6e-6 * n, 2) for n in (794_000, 1_915_200)}
+
+
+def test_bars_of_the_figure_are_the_deviations_of_what_they_lie_along():
+    axes: Any = Figure().subplots()
+    points = {10: [{"task": {"epochs": 5}, "acc": [acc], "x": x} for acc, x in ((0.90, 1.0), (0.96, 2.0))]}
+    style = {"color": "black", "marker": "o", "markersize": 5}
+    load_script(STUDY).draw_curves(axes, {"trained": points}, lambda row: row["x"], "T = {:g}", "GLSNN", style)
+    across, up = (bars.get_segments()[0] for bars in axes.containers[0].lines[2])
+    np.testing.assert_allclose(across, [[1.5 - 0.5**0.5, 93], [1.5 + 0.5**0.5, 93]])
+    np.testing.assert_allclose(up, [[1.5, 93 - 18**0.5], [1.5, 93 + 18**0.5]])
+    assert [text.get_text() for text in axes.texts] == ["T = 10"]
+
+
+@pytest.mark.parametrize(("exhibit", "network", "T", "thr"), [("bfa_snn", "page", 25, 0.5), ("glsnn", "mnist", 4, 0.6)])
+def test_pretrained_networks_are_opened_with_the_steps_and_the_threshold_of_the_task(exhibit, network, T, thr):
+    study = load_script(STUDY)
+    task = {"exhibit": exhibit, "pretrained": network, "T": T, "thr": thr}
+    circuit = study.circuit_of(task, None)
+    assert (circuit.config.T, circuit.config.thr) == (T, thr)
+    assert np.all(circuit["z1"].thr == thr if exhibit == "glsnn" else circuit["z1"].thr.get() == np.float32(thr))
+    assert getattr(circuit.config, "burn_in", 5) == 5  # a fifth of the steps, as at T = 100
