@@ -3,14 +3,19 @@
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from conftest import make_patterns, one_line, run
 
+from exhibits.bfa_snn import BFA_SNN
+from exhibits.common.circuit.seeds import Keys
+from exhibits.common.experiment.evaluation import negative_log_likelihood
 from exhibits.common.experiment.schema import StudyRow
 from exhibits.common.experiment.studies import run_study
 from exhibits.common.report.results import Row, catalogues, generated_part, marks, write_part
+from exhibits.common.scripts import commands
 from exhibits.common.system.errors import UserError
 from exhibits.common.system.files import read_json
 from exhibits.common.system.places import exhibits
@@ -48,6 +53,37 @@ def test_nll_table():
     folder = BFA / "studies"
     expected = load_script(folder / "nll.py").table(read_json(folder / "results" / "nll.json")["rows"])
     assert generated_part(folder / "nll.md", "nll") == expected
+
+
+def test_readouts_of_the_nll_study_are_those_of_the_circuit(tmp_path, monkeypatch):
+    study = load_script(BFA / "studies" / "nll.py")
+    (tmp_path / "results").mkdir()
+    flags = ["--hid_dim=10", "--T=12", "--burn_in=4", "--weight_std=0.6", "--epochs=1", "--batch_size=8"]
+    for seed, name in enumerate(("data", "dev", "test")):
+        for part, array in zip("XY", make_patterns(40, seed=seed), strict=True):
+            np.save(tmp_path / f"{name}{part}.npy", array)
+            flags.append(f"--{name}{part}={tmp_path / f'{name}{part}.npy'}")
+    exp = tmp_path / "results" / study.ROW
+    config = commands.train("bfa_snn", [*flags, f"--exp_dir={exp}"])
+    monkeypatch.setattr(study, "HERE", tmp_path)
+    monkeypatch.setattr(type(config), "exp_dir", tmp_path)
+    monkeypatch.setattr(sys, "argv", ["nll.py"])
+    write_part_of = "exhibits.common.report.results.write_part"
+    monkeypatch.setattr(write_part_of, lambda page, text, name: page.write_text(text))
+    study.main()
+    rows = read_json(tmp_path / "results" / "nll.json")["rows"]
+    assert (tmp_path / "nll.md").read_text() == study.table(rows) and len(rows) == 7
+    network = BFA_SNN.load(exp)
+    x, y = make_patterns(40, seed=2)
+    seen = network.read(x, y, Keys.of(config.seed).test)
+    for title, logits in (
+        ("current after burn-in / 8 (ours)", seen["logit"]),
+        ("current after burn-in / 12", 8 / 12 * seen["logit"]),
+        ("active steps of all / 12", seen["count"] / 12),
+        ("active steps of all, summed", seen["count"]),
+    ):
+        assert rows[title]["test"]["nll"] == pytest.approx(negative_log_likelihood(logits, y).mean(), rel=1e-5)
+    assert rows["current after burn-in / 8 (ours)"]["test"] != rows["current after burn-in / 8 (ours)"]["dev"]
 
 
 def test_alignment_of_pretrained_networks():
@@ -164,6 +200,24 @@ def test_seconds_per_epoch_are_those_of_50000_images(name):
     for row in result["rows"]:
         batch_size = row["value"] if row.get("axis") == "batch_size" else result["settings"]["batch_size"]
         assert row["seconds_per_epoch"] == pytest.approx(row["ms_per_minibatch"] / 1e3 * 50_000 / batch_size)
+
+
+def test_a_contest_tells_the_median_of_its_rounds_without_the_first(monkeypatch):
+    harness = load_script(BENCHMARKS / "harness.py")
+    rounds = [(100.0, 1e6), (1.0, 2e6), (9.0, 3e6), (2.0, 4e6)]  # seconds and bytes; the first one compiles
+    end = SimpleNamespace(send=lambda _: None, recv=iter(rounds).__next__, close=lambda: None)
+    process = SimpleNamespace(start=lambda: None, join=lambda: None)
+    context = SimpleNamespace(Pipe=lambda: (end, end), Process=lambda **_: process)
+    monkeypatch.setattr(harness, "multiprocessing", SimpleNamespace(get_context=lambda _: context))
+    settings = SimpleNamespace(minibatches=4, batch_size=250, rounds=3)
+    assert harness.contest(lambda: None, ["one"], settings) == [
+        {
+            "ms_per_minibatch": 500.0,
+            "ms_per_minibatch_min_max": [250.0, 2250.0],
+            "seconds_per_epoch": 100.0,
+            "peak_memory_mb": 4.0,
+        }
+    ]
 
 
 @pytest.mark.slow
