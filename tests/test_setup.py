@@ -23,6 +23,7 @@ case "$1 ${2:-}" in
 "-m venv") mkdir -p "$3/bin" && cp "$0" "$3/bin/python" && touch "$3/bin/has pip" ;;
 "-m ensurepip") touch "$here/has pip" ;;
 "-m pip")
+  [ "${PIP_USER:-0}" = 0 ] || exit 1 # as pip does in an environment
   [ -f "$here/has pip" ] && echo "$@" >>"$here/pip" || exit 1
   while [ -n "${PIP_WAITS_FOR:-}" ] && [ ! -e "$PIP_WAITS_FOR" ]; do sleep 0.05; done
   [ -z "${PIP_SAYS:-}" ] || { echo "$PIP_SAYS"; exit 1; }
@@ -58,6 +59,16 @@ def fresh(tmp_path):
     return root, setup
 
 
+@pytest.fixture
+def active(tmp_path):
+    """The Python of an environment in the folder `active` that has what the tests' own has."""
+    python = tmp_path / "active" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    return python
+
+
 def test_setup_makes_an_environment_once(fresh):
     root, setup = fresh
     done = setup()
@@ -72,6 +83,22 @@ def test_setup_makes_an_environment_once(fresh):
     (root / ".venv" / "bin" / "packages").unlink()  # an environment that was damaged is mended
     assert "Installing" in setup().stderr and (root / ".venv" / "bin" / "packages").exists()
     assert not list(root.glob(".venv.log"))
+
+
+def test_the_versions_of_the_lock_are_installed_unless_the_newest_are_asked_for(fresh):
+    root, setup = fresh
+    (root / "locks").mkdir()
+    lock = root / "locks" / f"{sys.version_info[0]}.{sys.version_info[1]}.txt"
+    lock.write_text("numpy==2.0\n")
+    for venv, values, options, said in (
+        ("locked", {}, f" -c {lock} -e {root}", "Installing the requirements in"),
+        ("newest", {"UNLOCKED": "1"}, f" --disable-pip-version-check -e {root}", "(the newest that are allowed) in"),
+    ):
+        done = setup(VENV=venv, PIP_USER="1", **values)
+        assert done.returncode == 0 and said in done.stderr, done.stderr
+        assert (root / venv / "bin" / "pip").read_text().endswith(f"{options}\n")
+    lock.write_text("numpy==2.1\n")  # other versions are installed anew
+    assert "Installing" in setup(VENV="locked").stderr and setup(VENV="locked").stderr == ""
 
 
 def test_setup_installs_again_where_the_checkout_was_moved(fresh):
@@ -121,12 +148,8 @@ def test_an_environment_without_pip_gets_pythons_own(fresh, tmp_path):
 
 
 @pytest.mark.parametrize(("version", "taken"), [("0.9.0", False), ("1.5.1", False), ("1.5.1rc1", False), (None, True)])
-def test_an_active_environment_has_to_have_the_versions(version, taken, fresh, tmp_path):
+def test_an_active_environment_has_to_have_the_versions(version, taken, fresh, active, tmp_path):
     root, setup = fresh
-    active = tmp_path / "active" / "bin" / "python"
-    active.parent.mkdir(parents=True)
-    active.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
-    active.chmod(0o755)
     if version is not None:  # of a package whose bounds it is outside of
         info = tmp_path / "other" / f"msgspec-{version}.dist-info"
         info.mkdir(parents=True)
@@ -135,6 +158,16 @@ def test_an_active_environment_has_to_have_the_versions(version, taken, fresh, t
     done = setup(VIRTUAL_ENV=str(tmp_path / "active"), PYTHONPATH=str(tmp_path / "other"))
     assert done.stdout == (f"{active}\n" if taken else f"{root}/.venv/bin/python\n"), done.stderr
     assert ("lacks some of the requirements or has another" in done.stderr) == (not taken)
+
+
+def test_a_script_imports_what_lies_beside_it_unless_python_is_told_not_to(fresh, active, tmp_path):
+    _, setup = fresh
+    (tmp_path / "beside.py").write_text("print('found')")
+    (tmp_path / "script.py").write_text("import beside")
+    environments = {"VIRTUAL_ENV": str(active.parents[1])}
+    for told, code in (("", 0), ("1", 1)):
+        done = setup("--run", str(tmp_path / "script.py"), PYTHONSAFEPATH=told, **environments)
+        assert done.returncode == code and ("found" in done.stdout) == (code == 0), done.stderr
 
 
 def test_two_setups_at_once_install_once(fresh):
