@@ -32,6 +32,41 @@ def test_damaged_data_are_told(tmp_path, monkeypatch, capsys):
     assert {"commit", "system", "packages", "device", "memory", "disk", "bfa_snn", "glsnn"} <= set(lines)
 
 
+def test_an_exhibit_that_does_not_train_fails_the_report(monkeypatch, capsys):
+    monkeypatch.setattr(doctor, "data", lambda name: "here")
+    monkeypatch.setattr(doctor, "load_patterns", lambda *_: (make_patterns(4), None, {}))
+    monkeypatch.setattr(doctor, "self_test", lambda script, folder: (script.parent.name != "glsnn", "said"))
+    assert doctor.main([]) == 1 and "said" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("program", "ok", "said"),
+    [
+        ("print('Best Acc = 0.85')", True, "ok, "),
+        ("print('Best Acc = 0.12')", False, "FAILED, expected at least 0.2, "),
+        ("print('nothing')", False, "FAILED, expected at least 0.2, "),
+        ("import sys; sys.exit('first\\nerror: as told')", False, "FAILED with code 1, "),
+    ],
+)
+def test_an_exhibit_has_to_learn_more_than_chance(program, ok, said, tmp_path):
+    (tmp_path / "train_x.py").write_text(program)
+    found = doctor.self_test(tmp_path / "train_x.py", tmp_path)
+    assert found[0] == ok and found[1].startswith(said)
+    assert ("code" in said) == found[1].endswith("s: error: as told")
+
+
+def test_the_arrays_of_all_three_sets_are_compared_with_the_published_ones(tmp_path, monkeypatch):
+    compared = []
+    monkeypatch.setattr(doctor, "files", lambda name: {"dataX": tmp_path})
+    monkeypatch.setattr(doctor, "load_patterns", lambda config, part: compared.append((config.dataset, part)))
+    assert doctor.data("fashion_mnist").endswith(": the arrays made from them")
+    assert compared == [("fashion_mnist", part) for part in ("data", "dev", "test")]
+    monkeypatch.setattr(doctor, "files", lambda name: {"dataX": tmp_path / "none"})
+    source = dataclasses.replace(doctor.SOURCES["fashion_mnist"], folders=(tmp_path,))
+    monkeypatch.setitem(doctor.SOURCES, "fashion_mnist", source)
+    assert doctor.data("fashion_mnist").startswith("not here: install Debian's package") and len(compared) == 3
+
+
 @pytest.mark.slow
 def test_a_healthy_checkout_passes():
     done = report()
