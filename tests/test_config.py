@@ -11,6 +11,7 @@ import pytest
 from exhibits.bfa_snn import config as bfa_config
 from exhibits.bfa_snn.config import Config
 from exhibits.common.data.datasets import MNIST
+from exhibits.common.data.form import Form
 from exhibits.common.experiment.config import from_json, to_json
 from exhibits.common.experiment.flags import from_command_line
 from exhibits.common.system.errors import UserError
@@ -258,3 +259,14 @@ def test_lists_numpys_numbers_and_texts_become_what_fields_declare(tmp_path):
     assert config == from_command_line(bfa_config.Config, flags)
     assert [type(value) for value in (*config.hid_dim, config.eta_gain, config.seed)] == [int, int, float, int]
     assert hash(config) == hash(dataclasses.replace(config))
+
+
+def test_receptive_fields_fit_the_picture_and_are_none_where_they_are_all_of_it():
+    wide, square = Form(24, (4, 6), 3), Form(36, (6, 6), 3)
+    deep_config.Config(receptive_field=4).require_form(wide)
+    with pytest.raises(UserError, match=r"^--receptive_field 5: expected at most 4, as patterns are 4 x 6$"):
+        deep_config.Config(receptive_field=5).require_form(wide)
+    with pytest.raises(UserError, match=r"^--receptive_field 1: expected 0, as patterns are of 7 pixels, no picture$"):
+        deep_config.Config(receptive_field=1).require_form(Form(7, None, 3))
+    for side, counts in ((0, 0), (5, 5), (6, 0)):  # networks with 0 and 6 are the same
+        assert deep_config.Config(receptive_field=side).numbers(square)["receptive_field"] == counts

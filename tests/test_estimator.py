@@ -146,6 +146,42 @@ def test_bad_values(estimator, digits, values, said):
         estimator.set_params(**values).fit(*digits)
 
 
+GIVEN: list[tuple[Any, dict[str, Any]]] = [
+    (
+        BFASNNClassifier,
+        {"hid_dim": (7,), "encoder": "bernoulli", "input_gain": 0.6, "T": 9, "burn_in": 3, "tau_m": 8.0}
+        | {"centre": 0.1, "eta_gain": 3.0, "schedule": "constant", "in_dropout": 0.3, "batch_size": 5}
+        | {"synapses": "auto", "resist_m": 2.0},
+    ),
+    (BFASNNClassifier, {"dale": True}),
+    (
+        GLSNNClassifier,
+        {"hid_dim": (7, 6), "receptive_field": 3, "encoder": "bernoulli", "T": 9, "surr_a": 1.1, "init_gain": 2.0}
+        | {"centre": 0.1, "lr_target": 0.3, "eta": 0.5, "schedule": "constant", "weight_decay": 0.2}
+        | {"in_dropout": 0.3, "hid_dropout": 0.4, "batch_size": 5},
+    ),
+]
+
+
+@pytest.mark.parametrize(("kind", "values"), GIVEN)
+def test_what_is_given_is_what_the_circuit_gets(kind, values):
+    config, usual = (kind(**given)._config() for given in (values, {}))
+    for name, value in values.items():
+        assert getattr(config, name) == value != getattr(usual, name)
+
+
+def test_every_value_of_the_circuit_is_tried_above():
+    apart = {"epochs", "scale", "random_state", "weight_scale", "out_scale", "feedback_scale"}
+    for kind in (BFASNNClassifier, GLSNNClassifier):
+        assert set(kind().get_params()) - apart == {name for k, values in GIVEN if k is kind for name in values}
+
+
+def test_spikes_decide_and_among_equals_the_logit():
+    out = {"count": np.array([[2.0, 2.0, 1.0]]), "logit": np.array([[2.1, 2.9, 9.0]])}
+    score = GLSNNClassifier()._score(out)
+    assert score[0, 2] < score[0, 0] < score[0, 1] and (np.floor(score) == out["count"]).all()
+
+
 def test_what_diverges_is_not_fitted_and_loses_nothing(digits):
     X, y = digits[0][:100], digits[1][:100]
     estimator = GLSNNClassifier((9,), batch_size=20, epochs=2, eta=1e12, weight_decay=1.0)
