@@ -8,11 +8,13 @@ import shutil
 from types import SimpleNamespace
 from unittest.mock import Mock
 
+import jax
 import numpy as np
 import pytest
-from conftest import data_set
+from conftest import data_set, make_patterns
 
 from exhibits.bfa_snn.config import Config
+from exhibits.common.circuit.nonfinite import first_not_finite
 from exhibits.common.data.loading import Patterns
 from exhibits.common.experiment import epochs, runfolder, training
 from exhibits.common.experiment.checkpoints import ParameterStore
@@ -202,6 +204,20 @@ def test_the_first_number_that_is_not_finite_is_found(make_circuit, sets, tmp_pa
     # Learning begins at the fifth step, 0.25 ms each; 8 patterns of 0.25 ms: the first update is of 1e38 times errors.
     with pytest.raises(UserError, match=r"diverged \([WI]\d\.\w+ is the first, in minibatch \d at t = \d(\.\d+)? ms\)"):
         fit(make_circuit(**values), config, sets)
+
+
+def test_the_search_for_what_is_not_finite_presents_the_minibatches_of_the_training(make_circuit, monkeypatch):
+    circuit, (x, y), key = make_circuit(T=4, burn_in=1, encoder="rate"), make_patterns(32), jax.random.PRNGKey(3)
+    begin, keys = circuit.run, []
+    monkeypatch.setattr(circuit, "run", lambda *given, **more: keys.append(given[2]) or begin(*given, **more))
+    x[17] = np.nan  # in the third minibatch of 8; the second one, if the patterns come backwards
+    for order, first, minibatches in ((np.arange(32), 8, (2, 3)), (np.arange(32)[::-1], 0, (1, 2))):
+        found = first_not_finite(circuit, x, y, key, order=order, first=first)
+        assert found.endswith(f" is the first, in minibatch {minibatches[-1]} at t = 0.25 ms")
+        drawn = [jax.random.fold_in(key, n - 1) for n in minibatches]
+        np.testing.assert_array_equal(keys, drawn)
+        keys.clear()
+    assert first_not_finite(circuit, x[:8], y[:8], key, order=np.arange(8), first=0) == ""
 
 
 def test_the_first_number_that_is_not_finite_is_found_in_a_cascade(sets, tmp_path):
