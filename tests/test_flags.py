@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import re
+from pathlib import Path
 
 import pytest
 
@@ -75,6 +76,11 @@ def test_command_lines_without_a_configuration_speak_as_plainly(args, said):
     with pytest.raises(UserError) as refused:
         parser.parse_args(args.split())
     assert str(refused.value) == f"{said} (--help says more)"
+
+
+def test_paths_begin_at_home_with_a_tilde(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/someone")
+    assert path("~/runs") == Path("/home/someone/runs") and path("runs/~") == Path("runs/~")
 
 
 def test_an_argument_that_an_unset_variable_leaves_empty_is_refused():

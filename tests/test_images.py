@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from test_bad_input import start
 
 from exhibits.common.data.images import prepare_images, read_picture
 from exhibits.common.data.loading import read_patterns
@@ -155,3 +156,17 @@ def test_the_script_says_how_to_train_with_them(pictures, tmp_path):
     ):
         wrong = prepare(*args, cwd=tmp_path)
         assert wrong.returncode == 2 and wrong.stderr.count("\n") == 1 and words in wrong.stderr
+
+
+def test_the_script_passes_on_what_its_flags_say(monkeypatch):
+    asked = []
+    prepare = "exhibits.common.data.images.prepare_images"
+    monkeypatch.setattr(prepare, lambda *given: asked.append(given) or {"a": [3, 2, 1]})
+    script = str(REPOSITORY / "data" / "prepare.py")
+    flags = "--out o --size 5 7 --dev 0.2 --test 0.3 --invert --seed 9"
+    assert start(monkeypatch, [script, "images", "f", *flags.split()]) == 0
+    assert start(monkeypatch, [script, "images", "f"]) == 0
+    assert asked == [
+        (Path("f"), Path("o"), (5, 7), 0.2, 0.3, True, 9),
+        (Path("f"), Path("arrays"), (28, 28), 0.1, 0.1, False, 1234),
+    ]

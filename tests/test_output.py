@@ -48,6 +48,9 @@ def test_output_goes_where_it_went(capsys):
         print("é", end="")
         assert sys.stdout.encoding and not sys.stderr.isatty()
     assert (sys.stdout, sys.stderr) == before
+    with pytest.raises(SystemExit), reported():
+        sys.exit(3)
+    assert (sys.stdout, sys.stderr) == before
     assert capsys.readouterr().out == "é"
 
 
@@ -170,3 +173,11 @@ def test_signals_are_the_callers_again_when_a_run_has_ended():
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def test_signals_are_the_callers_again_when_a_run_has_failed():
+    before = {number: signal.getsignal(number) for number in AFTERWARDS}
+    with pytest.raises(ZeroDivisionError), stoppable():
+        assert signal.getsignal(signal.SIGTERM) != before[signal.SIGTERM]
+        _ = 1 / 0
+    assert {number: signal.getsignal(number) for number in AFTERWARDS} == before
