@@ -89,7 +89,7 @@ def test_colours_of_the_confusion_matrix_are_those_of_the_errors():
 
 
 def test_predictions_are_told_from_true_classes_and_shares_from_probabilities():
-    confusion = plots.draw_confusion(np.array([[9, 1], [2, 8]]), "ab", "test set")
+    confusion = laid_out(plots.draw_confusion(np.array([[9, 1], [2, 8]]), "ab", "test set"))
     assert (confusion.get_xlabel(), confusion.get_ylabel()) == ("predicted class", "true class")
     number = {text.get_text(): text.get_position() for text in confusion.texts}
     assert number["1"] == (1, 0) and number["2"] == (0, 1)  # of a, one as b: in the row of a
@@ -101,7 +101,7 @@ def test_predictions_are_told_from_true_classes_and_shares_from_probabilities():
 
 def test_no_two_classes_look_alike():
     n = 20
-    axes = plots.draw_codes(np.eye(n)[:, :2], np.arange(n), [str(k) for k in range(n)], "codes", "how")
+    axes = laid_out(plots.draw_codes(np.eye(n)[:, :2], np.arange(n), [str(k) for k in range(n)], "codes", "how"))
     looks = [(dots.get_facecolor().tobytes(), dots.get_paths()[0].vertices.tobytes()) for dots in axes.collections]
     assert len(looks) == len(set(looks)) == n
     shown: Any = axes.get_legend()
@@ -212,7 +212,7 @@ def test_rates_are_a_histogram_in_hertz():
     assert place == 0 and np.count_nonzero(widths) == 2 and edges[0] == 0 and edges[-1] > 80
     assert widths[0] == widths[np.searchsorted(edges, 80) - 1] == 0.425  # half of the cells; all of the other layer's
     assert axes.patches[1].get_data().values[0] == 1 + 0.85 and "at most 100 %" in axes.get_xlabel()
-    uneven = plots.draw_rates([np.array([[0, 0, 3]])], 25.0, "test set")
+    uneven = laid_out(plots.draw_rates([np.array([[0, 0, 3]])], 25.0, "test set"))
     np.testing.assert_allclose(uneven.get_lines()[0].get_ydata(), [40, 40])  # the mean, not the median
 
 

@@ -6,6 +6,7 @@ import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -183,7 +184,7 @@ def test_pictures_say_which_network_they_are_of():
     summary = "36-20-4"
     said = caption_of(Config.RECIPES["best"], summary, 7)
     assert said == "bfa_snn; 36-20-4; recipe best; mnist; seed 1234; epoch 7 of 30"
-    files = {name: Path(f"{name}.npy") for name in ("dataX", "dataY", "devX", "devY")}
+    files: Any = {name: Path(f"{name}.npy") for name in ("dataX", "dataY", "devX", "devY")}
     said = caption_of(Config(T=50, seed=5, **files), summary, 1)
     assert said == "bfa_snn; 36-20-4; recipe page with T 50; own data; seed 5; epoch 1 of 30"
 
