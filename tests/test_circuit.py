@@ -11,7 +11,9 @@ from conftest import make_patterns
 from ngcsimlib.global_state import stateManager
 
 from exhibits.bfa_snn.model import BFA_SNN
+from exhibits.common.cells import SecantSLIFCell
 from exhibits.common.circuit.builder import _keys
+from exhibits.common.circuit.minibatches import n_updates
 from exhibits.common.ngc import temporary
 
 
@@ -178,3 +180,21 @@ def test_without_n_updates_a_schedule_keeps_the_initial_learning_rates(make_circ
         circuit.read(x, y, jax.random.PRNGKey(0), learn=True)
         learnt.append(circuit.get_parameters()["W2.weights"])
     np.testing.assert_array_equal(*learnt)
+
+
+def test_a_name_that_is_taken_and_a_value_that_a_wire_would_replace_are_refused(make_circuit):
+    class Twice(BFA_SNN):
+        def build(self, make, sizes):
+            super().build(make, sizes)
+            make(SecantSLIFCell, "z1", n_units=3, tau_m=1.0, resist_m=1.0, thr=0.4, refract_time=1.0)
+
+    circuit = make_circuit()
+    with pytest.raises(ValueError, match=r"^z1: expected a name that no other component"):
+        Twice(None, 36, 4, circuit.config)
+    run_ = circuit.run(circuit.get_parameters(), np.ones((8, 1)), jax.random.PRNGKey(0), learn=False)
+    with pytest.raises(ValueError, match="expected a compartment without a wire into it"):
+        run_[circuit["W2"].inputs] = np.zeros((8, 20))
+
+
+def test_partial_minibatches_count_as_updates():
+    assert n_updates(9, 4, 5) == 15 and n_updates(8, 4, 5) == 10
