@@ -3,13 +3,16 @@
 import dataclasses
 import io
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from exhibits.bfa_snn import config as bfa_config
 from exhibits.bfa_snn.config import Config
+from exhibits.common.experiment.config import TrainingConfig
 from exhibits.common.experiment.flags import from_command_line
+from exhibits.common.scripts import sweep
 from exhibits.common.system.commandline import Parser, path
 from exhibits.common.system.errors import UserError
 
@@ -138,3 +141,54 @@ def test_a_recipe_that_does_not_exist_is_told_those_that_do(encoding, monkeypatc
 def test_values_that_cannot_be_are_named_with_their_flag(args, said):
     with pytest.raises(UserError, match=f"^{said}"):
         from_command_line(bfa_config.Config, args)
+
+
+@dataclass(frozen=True)
+class Switches:
+    """A circuit's switches."""
+
+    signs: bool = True
+    """On."""
+    delay: bool = False
+    """Off, but in a recipe."""
+    noise: bool = False
+    """Off."""
+
+
+@dataclass(frozen=True)
+class Switched(Switches, TrainingConfig):
+    """Trains with switches."""
+
+
+Switched.RECIPES = {"plain": Switched(), "late": Switched(delay=True)}
+
+
+@pytest.mark.parametrize(
+    ("args", "expected"),
+    [
+        ("", (True, False, False)),
+        ("--signs --noise", (True, False, True)),
+        ("--no_signs --delay", (False, True, False)),
+        ("--no-signs", (False, False, False)),
+        ("--recipe late", (True, True, False)),
+        ("--recipe late --no_delay", (True, False, False)),
+        ("--signs False", "--signs False: takes no value; give --signs alone, or --no_signs "),
+        ("--no_signs=1", "--no_signs 1: takes no value; give --no_signs alone, or leave it out "),
+        ("--no_noise", "--no_noise: unknown flag"),
+    ],
+)
+def test_a_switch_that_is_on_can_be_turned_off(args, expected):
+    if isinstance(expected, str):
+        with pytest.raises(UserError, match=f"^{expected}"):
+            from_command_line(Switched, args.split())
+    else:
+        found = from_command_line(Switched, args.split())
+        assert (found.signs, found.delay, found.noise) == expected
+
+
+@pytest.mark.parametrize("recipe", Switched.RECIPES)
+@pytest.mark.parametrize("value", [True, False])
+def test_a_sweep_trains_with_the_value_of_a_switch_that_its_row_names(recipe, value):
+    for name in ("signs", "delay", "noise"):
+        config = sweep.config_of(Switched, {"recipe": recipe, name: str(value)}, Path("run"))
+        assert getattr(config, name) == value

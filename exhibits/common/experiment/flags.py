@@ -6,7 +6,7 @@ import io
 import math
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import takewhile
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -55,7 +55,7 @@ def _parse(kind: type[C], args: Sequence[str], recipe: str = "") -> tuple[C, str
     """The configuration that flags give, what they leave out being that of a recipe; and the recipe that they name."""
     flags, default = _flags(kind, recipe)
     captured = io.StringIO()
-    options: dict[str, Any] = {"use_underscores": True, "config": (tyro.conf.FlagCreatePairsOff,)}
+    options: dict[str, Any] = {"use_underscores": True}
     try:
         with contextlib.redirect_stderr(captured):
             given = tyro.cli(flags, args=args, default=default, description=kind.__doc__, **options)
@@ -75,6 +75,17 @@ def _parse(kind: type[C], args: Sequence[str], recipe: str = "") -> tuple[C, str
     return kind(**fields), name
 
 
+def on_by_default(kind: type) -> set[str]:
+    """Names of the switches that are on by default, or in a recipe: these have a flag that turns them off, too."""
+    hints = get_type_hints(kind)
+    recipes = getattr(kind, "RECIPES", {}).values()
+    return {
+        field.name
+        for field in dataclasses.fields(kind)
+        if hints[field.name] is bool and (field.default is True or any(getattr(one, field.name) for one in recipes))
+    }
+
+
 def parts_of(kind: type) -> list[type]:
     """The dataclasses that a configuration is put together from, the one with `epochs` first."""
     parts = [part for part in kind.__mro__ if "__dataclass_fields__" in vars(part) and part.__bases__ == (object,)]
@@ -83,9 +94,9 @@ def parts_of(kind: type) -> list[type]:
 
 def _flags(kind: type, recipe: str) -> tuple[type, Any]:
     """The class that tyro reads flags for, and its defaults: a configuration's parts, each a group in `--help`."""
-    parts = parts_of(kind)
+    parts, on = parts_of(kind), on_by_default(kind)
     if len(parts) < 2:
-        return _shown_plainly(kind), None
+        return _shown_plainly(kind, on), None
     placed = {field.name for part in parts for field in dataclasses.fields(part)}
     if alone := [field.name for field in dataclasses.fields(kind) if field.name not in placed]:
         raise TypeError(
@@ -100,7 +111,7 @@ def _flags(kind: type, recipe: str) -> tuple[type, Any]:
         about = tyro.conf.arg(help="Recipe: the values of all flags that are not given.")
         fields.append(("recipe", Annotated[names if recipe else names | None, about]))
         defaults["recipe"] = recipe or None
-    for part in map(_shown_plainly, parts):
+    for part in (_shown_plainly(part, on) for part in parts):
         name = part.__name__.lower()
         fields.append((name, tyro.conf.OmitArgPrefixes[part]))
         own = {} if issubclass(part, Data) else {field.name: values[field.name] for field in dataclasses.fields(part)}
@@ -109,8 +120,9 @@ def _flags(kind: type, recipe: str) -> tuple[type, Any]:
     return flags, flags(**defaults)
 
 
-def _shown_plainly(part: type) -> type:
-    """A part of a configuration, whose `--help` does not mention Python's None or an empty default."""
+def _shown_plainly(part: type, on: Collection[str]) -> type:
+    """A part of a configuration, whose `--help` does not mention Python's None or an empty default, and has a flag that
+    turns a switch off only for those that are on."""
     fields = []
     for name, hint in get_type_hints(part).items():
         default = part.__dataclass_fields__[name].default
@@ -118,6 +130,8 @@ def _shown_plainly(part: type) -> type:
             kind = get_args(hint)[0] if default is None else hint  # a type | None
             shown = tyro.conf.arg(metavar=_metavar(kind), help_behavior_hint="")
             fields.append((name, Annotated[hint, shown], dataclasses.field(default=default)))
+        elif hint is bool and name not in on:
+            fields.append((name, tyro.conf.FlagCreatePairsOff[bool], dataclasses.field(default=default)))
     return dataclasses.make_dataclass(
         part.__name__, fields, bases=(part,), namespace={"__doc__": part.__doc__}, frozen=True
     )
@@ -136,6 +150,7 @@ def _metavar(kind: Any) -> str:
 def _unknown_flag(kind: type, args: Sequence[str]) -> str:
     """What to say of the first flag that is not a field's; empty if all are."""
     flags = [*HELP, *(f"--{field.name}" for field in dataclasses.fields(kind))]
+    flags += [f"--no_{name}" for name in on_by_default(kind)]
     flags += ["--recipe"] if getattr(kind, "RECIPES", {}) else []
     for arg in args:
         flag = arg.partition("=")[0]
@@ -148,7 +163,8 @@ def _unknown_flag(kind: type, args: Sequence[str]) -> str:
 
 def _wrong_value(kind: type, args: Sequence[str]) -> str:
     """What to say of the first flag with a value that is no choice or no number, or that takes none; else empty."""
-    hints = get_type_hints(kind)
+    hints, on = get_type_hints(kind), on_by_default(kind)
+    hints |= {f"no_{name}": bool for name in on}
     if recipes := getattr(kind, "RECIPES", {}):
         hints["recipe"] = Literal[tuple(recipes)]
     for place, arg in enumerate(args):
@@ -156,7 +172,8 @@ def _wrong_value(kind: type, args: Sequence[str]) -> str:
         words = [value] if equals else list(takewhile(lambda word: not word.startswith("--"), args[place + 1 :]))
         hint = hints.get(_field_of(flag))
         if hint is bool and words:
-            return f"{flag} {' '.join(words)}: takes no value; give {flag} alone, or leave it out"
+            other = "--no_" + _field_of(flag) if _field_of(flag) in on else "leave it out"
+            return f"{flag} {' '.join(words)}: takes no value; give {flag} alone, or {other}"
         for part in (hint, *get_args(hint)):
             choices = get_args(part) if get_origin(part) is Literal else ()
             if choices and words and words[0] not in choices:

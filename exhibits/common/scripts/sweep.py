@@ -16,7 +16,7 @@ from tabulate import tabulate
 from exhibits.common.data.form import Form, combined
 from exhibits.common.data.loading import load_for_training
 from exhibits.common.experiment.config import FILES, RUNNING, TrainingConfig
-from exhibits.common.experiment.flags import from_command_line
+from exhibits.common.experiment.flags import from_command_line, on_by_default
 from exhibits.common.experiment.schema import RunLog, SweepRow
 from exhibits.common.experiment.studies import StudyConfig, measure_tasks
 from exhibits.common.library.exhibit import Exhibit
@@ -123,12 +123,13 @@ def grid(exhibit: str, flags: Sequence[str], out: Path) -> list[Point]:
 
 def config_of(kind: type[TrainingConfig], values: Mapping[str, str], folder: Path) -> TrainingConfig:
     """The configuration of a run, from the values of its flags."""
-    hints = get_type_hints(kind)
+    hints, on = get_type_hints(kind), on_by_default(kind)
     args = []
     for name, value in values.items():
         hint = hints.get(name)
         if hint is bool:  # a flag without a value
-            args += [f"--{name}"] if value == "True" else []
+            off = [f"--no_{name}"] if name in on else []
+            args += [f"--{name}"] if value == "True" else off
         elif tuple in map(get_origin, (hint, *get_args(hint))):
             args += [f"--{name}", *value.split(",")]
         else:
