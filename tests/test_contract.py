@@ -153,6 +153,17 @@ def test_every_parameter_moves_or_is_fixed(subject, circuit):
         assert equal(before[name], after[name]) == (name.split(".")[0] not in circuit.plastic), name
 
 
+def test_what_is_drawn_is_kept(subject):
+    """A compartment that a constructor draws is a parameter, or a circuit that is loaded would have another one."""
+    kind, config, values = CIRCUITS[subject.name]
+    one, other = (kind(jax.random.PRNGKey(seed), 36, 4, config(**values)) for seed in range(2))
+    for name, part in one.components.items():
+        for what, compartment in part.compartments:
+            if what != "key" and not compartment.targeted and f"{name}.{what}" not in one.parameters:
+                same = equal(compartment.get(), getattr(other[name], what).get())
+                assert same, f"{name}.{what} is drawn and not kept; only `weights` are: see docs/how-to/exhibit.md"
+
+
 def test_saved_and_loaded_it_predicts_alike(subject, circuit, tmp_path):
     (x, y), key = make_patterns(45), jax.random.PRNGKey(5)
     circuit.read(x, y, jax.random.PRNGKey(0), learn=True)
