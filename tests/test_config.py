@@ -14,6 +14,7 @@ from exhibits.common.data.datasets import MNIST
 from exhibits.common.data.form import Form
 from exhibits.common.experiment.config import from_json, to_json
 from exhibits.common.experiment.flags import from_command_line
+from exhibits.common.library.exhibit import Exhibit
 from exhibits.common.system.errors import UserError
 from exhibits.common.system.places import REPOSITORY
 from exhibits.glsnn import config as deep_config
@@ -270,3 +271,9 @@ def test_receptive_fields_fit_the_picture_and_are_none_where_they_are_all_of_it(
         deep_config.Config(receptive_field=1).require_form(Form(7, None, 3))
     for side, counts in ((0, 0), (5, 5), (6, 0)):  # networks with 0 and 6 are the same
         assert deep_config.Config(receptive_field=side).numbers(square)["receptive_field"] == counts
+
+
+def test_an_exhibit_is_called_as_its_folder(monkeypatch):
+    monkeypatch.setattr(Config, "exhibit", "other")
+    with pytest.raises(TypeError, match=r"exhibits/bfa_snn: Config.exhibit is 'other'; expected 'bfa_snn'"):
+        Exhibit.named("bfa_snn")

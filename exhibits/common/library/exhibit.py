@@ -35,6 +35,10 @@ class Exhibit:
     @classmethod
     def named(cls, name: str) -> Self:
         package: Any = import_module(f"exhibits.{name}")
+        if package.Config.exhibit != name:  # what runs are told apart by
+            raise TypeError(
+                f"exhibits/{name}: Config.exhibit is {package.Config.exhibit!r}; expected {name!r}, as the folder"
+            )
         about = (package.__doc__ or "").partition("\n")[0]
         return cls(name, about, package.Config, package.Analysis, package.MODEL, package.STEM, package.SMALL)
 
