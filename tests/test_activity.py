@@ -41,10 +41,10 @@ def test_dead_layers_are_named_with_what_to_change():
         means(z0=(0.8, 0, 0), z1=(0.3, 0, 0), z2=(0.9964, 0, 0.5), z3=(1, 0, 1), z4=(0, 0.99, 0), z5=(1, 0, 1))
     )
     assert list(found) == ["z2", "z3", "z4", "z5"]
-    assert found["z2"].startswith("z2 is silent, 99.6 % of its cells are: lower --thr")
+    assert found["z2"].startswith("z2 is silent, 99.6 % of its cells are: lower the threshold")
     assert found["z3"] == "z3 is silent, 100 % of its cells are: no spikes come from z2"
-    assert found["z4"].startswith("z4 fires at every step, 99 % of its cells do: raise --thr")
-    assert found["z5"].startswith("z5 is silent, for 100 % of the patterns: lower --thr")
+    assert found["z4"].startswith("z4 fires at every step, 99 % of its cells do: raise the threshold")
+    assert found["z5"].startswith("z5 is silent, for 100 % of the patterns: lower the threshold")
     assert all("\n" not in line for line in found.values())
     assert dead_layers(means(z1=(0.9999, 0, 0), z2=(0, 0, 0)))["z1"].startswith("z1 is silent, 99.9 % of its cells are")
 

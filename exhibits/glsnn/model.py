@@ -63,8 +63,10 @@ class GLSNN(Network[CircuitConfig]):
 
     CONFIG = Config
     ADVICE = ADVICE | {
+        "diverged": "try a smaller --eta",
         "silent": "lower --thr, raise --init_gain, give it feedback if it has none (--n_feedback), "
         "or lower --eta if it spiked before",
+        "every step": "raise --thr, or lower --eta",
     }
     MINIBATCHES_PER_CALL = 50
     NUMBERS_PER_WEIGHT = 3  # Adam keeps two more

@@ -15,9 +15,9 @@ from jax import numpy as jnp
 ROWS = 32  # patterns of a minibatch that activity is read out for unless in detail: what training pays for
 MOSTLY = 0.99  # of the patterns, or of all pairs of a cell and a pattern
 ADVICE = {
-    "diverged": "try a smaller --eta",
-    "silent": "lower --thr, or --eta if it spiked before",
-    "every step": "raise --thr, or lower --eta",
+    "diverged": "try a smaller learning rate",
+    "silent": "lower the threshold, or the learning rate if it spiked before",
+    "every step": "raise the threshold, or lower the learning rate",
     "silent input": "nearly all numbers in the patterns are 0",
     "every step input": "nearly all numbers in the patterns are 1",
 }
