@@ -10,7 +10,7 @@ import pytest
 
 LIVE = Path(__file__).resolve().parents[2] / "docs" / "live"
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-MINUTES = 180_000  # ms, for what a slow machine has to simulate
+MINUTES = 300_000  # ms, for what a slow machine has to simulate
 
 
 @pytest.fixture(scope="module")
