@@ -20,7 +20,7 @@ def main(args: list[str]) -> None:
         return
     if not args or args[0] not in COMMANDS:
         given = args[0] if args else "no command"
-        raise UserError(f"{given}: expected one of {', '.join(COMMANDS)} (--help says more)")
+        raise UserError(f"{given}: expected one of {', '.join(COMMANDS)} (--help says more; `make help` lists others)")
     from exhibits.common.system.environment import pin
 
     pin()  # what is imported from here on computes
