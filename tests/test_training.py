@@ -213,7 +213,7 @@ def test_the_search_for_what_is_not_finite_presents_the_minibatches_of_the_train
     x[17] = np.nan  # in the third minibatch of 8; the second one, if the patterns come backwards
     for order, first, minibatches in ((np.arange(32), 8, (2, 3)), (np.arange(32)[::-1], 0, (1, 2))):
         found = first_not_finite(circuit, x, y, key, order=order, first=first)
-        assert found.endswith(f" is the first, in minibatch {minibatches[-1]} at t = 0.25 ms")
+        assert found == f"z0.j is the first, in minibatch {minibatches[-1]} at t = 0.25 ms"
         drawn = [jax.random.fold_in(key, n - 1) for n in minibatches]
         np.testing.assert_array_equal(keys, drawn)
         keys.clear()

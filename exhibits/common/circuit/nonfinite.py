@@ -33,12 +33,12 @@ def first_not_finite(
         Compartment, minibatch and time of the first such number; empty if no minibatch of a chunk makes one.
     """
     compartments = [(f"{n}.{what}", c) for n, part in circuit.components.items() for what, c in part.compartments]
-    names = {c.target: name for name, c in compartments if isinstance(c.target, str)}  # expressions keep nothing
-    names |= {path(c): name for name, c in circuit.parameters.items()}
+    names = {path(c): name for name, c in compartments if not c.targeted}  # a wire has its source's value
     parameters, m = circuit.get_parameters(), first // circuit.batch_size
 
     def inspect(state: State, t: Any) -> None:
-        leaves = {where: jax.tree.leaves(value) for where, value in state.items() if where in names}
+        # In the order in which components are advanced; that of the state is alphabetical.
+        leaves = {where: jax.tree.leaves(state[where]) for where in names if where in state}
         if any(isinstance(leaf, Tracer) for each in leaves.values() for leaf in each):
             return  # only the shapes are asked for
         for where, each in leaves.items():
