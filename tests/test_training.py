@@ -84,43 +84,43 @@ def test_without_a_development_set_the_last_epoch_is_kept(make_circuit, sets, tm
     assert finished(config, identity) and not finished(dataclasses.replace(config, epochs=3), identity)
 
 
-def test_checkpoints_and_times_follow_the_clock(make_circuit, sets, tmp_path, monkeypatch):
-    now, saved, left, save = [0.0], [], [], ParameterStore.save
+@pytest.fixture
+def clock(monkeypatch):
+    """Each minibatch takes 20 s: the time now, and the epochs to go and calls in each after every minibatch."""
+    clock = SimpleNamespace(now=0.0, left=[])
 
     def chunk_ended(_, *epochs_and_calls):
-        now[0] += 20
-        left.append(epochs_and_calls)
+        clock.now += 20
+        clock.left.append(epochs_and_calls)
+
+    monkeypatch.setattr(training, "time", SimpleNamespace(perf_counter=lambda: clock.now))
+    monkeypatch.setattr(Expectation, "call_ended", chunk_ended)
+    monkeypatch.setattr("exhibits.common.circuit.Circuit.MINIBATCHES_PER_CALL", 1)
+    return clock
+
+
+def test_checkpoints_and_times_follow_the_clock(make_circuit, sets, tmp_path, monkeypatch, clock):
+    saved, save = [], ParameterStore.save
 
     def noted(self, step, *args, **values):
         saved.append(step)
         save(self, step, *args, **values)
 
-    monkeypatch.setattr(training, "time", SimpleNamespace(perf_counter=lambda: now[0]))
-    monkeypatch.setattr(Expectation, "call_ended", chunk_ended)
     monkeypatch.setattr(ParameterStore, "save", noted)
-    monkeypatch.setattr("exhibits.common.circuit.Circuit.MINIBATCHES_PER_CALL", 1)
     config = Config(exp_dir=tmp_path / "exp", epochs=2, checkpoint_minutes=1)
     seconds, _ = fit(make_circuit(), config, sets)  # 8 minibatches of 8 patterns: the fourth exceeds a minute
     assert saved == [0, 0, 32, 60, 60 + 32, 120]
-    assert left == [(2, 8)] * 8 + [(1, 8)] * 8  # epochs to go and calls in each, for the time that it takes
+    assert clock.left == [(2, 8)] * 8 + [(1, 8)] * 8  # for the time that it takes
     log = json.loads((tmp_path / "exp" / "run.json").read_text())
     assert log["seconds"] == seconds == 2 * 8 * 20 and log["epoch_seconds"] == [160, 160]
 
 
-def test_times_of_a_resumed_epoch_include_what_came_before(make_circuit, sets, tmp_path, monkeypatch):
-    now = [0.0]
-
-    def chunk_ended(*_):
-        now[0] += 20
-
-    monkeypatch.setattr(training, "time", SimpleNamespace(perf_counter=lambda: now[0]))
-    monkeypatch.setattr(Expectation, "call_ended", chunk_ended)
-    monkeypatch.setattr("exhibits.common.circuit.Circuit.MINIBATCHES_PER_CALL", 1)
+def test_times_of_a_resumed_epoch_include_what_came_before(make_circuit, sets, tmp_path, monkeypatch, clock):
     config = Config(exp_dir=tmp_path / "exp", epochs=2)
-    monkeypatch.setattr(training, "stoppable", lambda: contextlib.nullcontext(lambda: 15 * (now[0] == 220)))
+    monkeypatch.setattr(training, "stoppable", lambda: contextlib.nullcontext(lambda: 15 * (clock.now == 220)))
     with pytest.raises(SystemExit):
         fit(make_circuit(), config, sets)  # after 3 of 8 minibatches of the second epoch
-    now[0] += 1000
+    clock.now += 1000
     seconds, _ = fit(make_circuit(), config, sets)
     log = json.loads((tmp_path / "exp" / "run.json").read_text())
     assert log["seconds"] == seconds == 320 and log["epoch_seconds"] == [160, 160]

@@ -228,24 +228,29 @@ def test_start_again_leaves_nothing_of_before(visit):
     status(page, "#learn", "^Stopped; digits taught: 0.$")
 
 
+def around(page, method: str, before: str = "", after: str = "") -> None:
+    """Has the page do something before and after a method of the room that learns, which is `Museum.room` then."""
+    page.evaluate(
+        f"""() => {{
+          const {{ prototype }} = Museum.LearnRoom;
+          const {{ {method} }} = prototype;
+          prototype.{method} = function (...given) {{
+            Museum.room = this;
+            {before};
+            const answer = {method}.apply(this, given);
+            {after};
+            return answer;
+          }};
+        }}"""
+    )
+
+
 def test_accuracy_belongs_to_the_feedback_that_taught(visit):
     """Though another one is chosen while it is measured."""
     page = visit("index.html#learn")
     status(page, "#learn", "right after 0 digits")
-    page.evaluate(
-        """() => {
-          const { prototype } = Museum.LearnRoom;
-          const { measure } = prototype;
-          prototype.measure = function (...task) {
-            const measured = measure.apply(this, task);
-            Museum.room = this;
-            const feedback = document.querySelector("#learn [data-is=feedback]");
-            feedback.value = "flipped";
-            feedback.dispatchEvent(new Event("change"));
-            return measured;
-          };
-        }"""
-    )
+    feedback = "const feedback = document.querySelector('#learn [data-is=feedback]'); feedback.value = 'flipped'"
+    around(page, "measure", after=f"{feedback}; feedback.dispatchEvent(new Event('change'))")
     page.locator("#learn [data-is=many]").click()
     status(page, "#learn", "right after 100 digits")
     taught = page.evaluate("Museum.room.curves.map(({ colour, points }) => [colour, points.map(([x]) => x)])")
@@ -255,18 +260,7 @@ def test_accuracy_belongs_to_the_feedback_that_taught(visit):
 def test_a_stopped_minibatch_is_taken_back(visit):
     page = visit("index.html#learn")
     status(page, "#learn", "right after 0 digits")
-    page.evaluate(
-        """() => {
-          const { prototype } = Museum.LearnRoom;
-          const { learnStep } = prototype;
-          prototype.learnStep = function (...step) {
-            Museum.room ??= this;
-            Museum.first ??= this.weights.W1.slice();
-            Museum.steps = (Museum.steps ?? 0) + 1;
-            learnStep.apply(this, step);
-          };
-        }"""
-    )
+    around(page, "learnStep", "Museum.first ??= this.weights.W1.slice(); Museum.steps = (Museum.steps ?? 0) + 1")
     learned = "Museum.room.weights.W1.some((w, i) => w !== Museum.first[i])"
     page.locator("#learn [data-is=many]").click()
     page.wait_for_function(f"Museum.steps > 25 && {learned}")

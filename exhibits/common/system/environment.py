@@ -126,8 +126,10 @@ def settings() -> dict[str, str]:
 
 def same_settings(there: dict[str, str], here: dict[str, str]) -> bool:
     """Whether numbers are the same with either; runs used to record flags of XLA that change none."""
-    plain = [{name: _flags_that_count(value.split()) for name, value in each.items()} for each in (there, here)]
-    return all(plain[0].get(name, []) == plain[1].get(name, []) for name in there | here)
+    return all(
+        _flags_that_count(there.get(name, "").split()) == _flags_that_count(here.get(name, "").split())
+        for name in there | here
+    )
 
 
 def _flags_that_count(flags: list[str]) -> list[str]:
