@@ -323,6 +323,9 @@ def test_flags_of_a_sweep_may_be_spelled_with_hyphens_and_given_one_by_one(tmp_p
     assert [vars(point.config)["lr_target"] for point in points] == [0.2, 0.4]
     points = sweep.grid("glsnn", ["--lr_target", "0.2", "--eta", "0.01", "--lr_target", "0.4"], tmp_path)
     assert [point.values for point in points] == [{"lr_target": value, "eta": "0.01"} for value in ("0.2", "0.4")]
+    spelled = ["--eta", "1e-2", "--seed", "07", "--hid_dim", "20,015", "--lr_target=2.0"]
+    (point,) = sweep.grid("glsnn", spelled, tmp_path)
+    assert point.config.exp_dir.name == "eta=0.01,hid_dim=20-15,lr_target=2,seed=7"  # however numbers are spelled
 
 
 def test_a_sweep_of_another_exhibit_needs_another_folder(runs, tmp_path):

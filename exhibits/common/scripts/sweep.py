@@ -44,7 +44,7 @@ class Point:
     """One run of a sweep.
 
     Attributes:
-        values: of the flags, as they were given.
+        values: of the flags.
         config: what they make.
     """
 
@@ -118,7 +118,19 @@ def grid(exhibit: str, flags: Sequence[str], out: Path) -> list[Point]:
                 f"--{name} {alike.values[name]} {value}" for name, value in named.items() if alike.values[name] != value
             ]
             raise UserError(f"{' '.join(differing)}: the same value twice; expected different values")
-    return list(points.values())
+    spelled = [(spelling(point), point.config) for point in points.values()]
+    return [Point(values, dataclasses.replace(config, exp_dir=out / folder_of(values))) for values, config in spelled]
+
+
+def spelling(point: Point) -> dict[str, str]:
+    """Values of flags, numbers in one form: a sweep that spells them otherwise finds the same runs."""
+    values = {}
+    for name, text in point.values.items():
+        value = getattr(point.config, name, text)
+        numbers = value if isinstance(value, tuple) else (value,)
+        plain = all(isinstance(n, int | float) and not isinstance(n, bool) for n in numbers)
+        values[name] = ",".join(str(n).removesuffix(".0") for n in numbers) if plain else text
+    return values
 
 
 def config_of(kind: type[TrainingConfig], values: Mapping[str, str], folder: Path) -> TrainingConfig:
