@@ -192,10 +192,11 @@
       const { steps, dt, ticks } = this.time;
       const values = this.trace?.v ?? [0];
       const low = Math.min(-0.5 * this.thr, ...values);
-      const high = 1.5 * this.thr;
+      const high = Math.max(1.5 * this.thr, 1.2 * this.thr - 0.2 * low); // room for the unit above the threshold
       const { y, height, x, width } = this.box;
       const place = (v) => y + height - ((v - low) / (high - low)) * height;
-      this.axisY(this.levels(low), place, (v) => v.toFixed(1));
+      const hidden = (v) => Math.abs(place(v) - place(this.thr)) < 13; // by the threshold's name
+      this.axisY(this.levels(low), place, (v) => (hidden(v) ? "" : v.toFixed(1)));
       this.text("mV", x - 8, y + 6, { align: "right" });
       this.axisX(steps * dt, ticks, "simulated time (ms)");
       this.segment([x, place(this.thr)], [x + width, place(this.thr)], "output", 1.5, [6, 4]);
