@@ -6,7 +6,13 @@
   const element = (id) => document.getElementById(id);
   const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
   const breathe = () => new Promise((resolve) => setTimeout(resolve)); // in a long task: the browser draws and listens
-  const percent = (share, digits = 0) => `${(100 * share).toFixed(digits)}\u00a0%`;
+
+  /** A share in percent; 100 % only if it is all. */
+  function percent(share, digits = 0) {
+    const nearly = share < 1 && (100 * share).toFixed(digits) === (100).toFixed(digits);
+    const shown = nearly ? `>\u00a0${(100 - 10 ** -digits).toFixed(digits)}` : (100 * share).toFixed(digits);
+    return `${shown}\u00a0%`;
+  }
 
   /** A colour of the stylesheet, as it is in light or dark. */
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
@@ -60,6 +66,36 @@
     open(byAddress());
   }
 
+  /** Controls that choose the cell whose potential is shown: its layer and its number, null until there is one. */
+  class CellChoice {
+    /**
+     * @param {(name: string) => HTMLElement} find the controls, "layer" and "cell"
+     * @param {number[]} sizes of all layers, input first
+     * @param {() => void} changed called when a cell has been chosen
+     */
+    constructor(find, sizes, changed) {
+      Object.assign(this, { sizes, changed, layer: 1, cell: null });
+      this.controls = { layer: find("layer"), cell: find("cell") };
+      const chosen = () => this.choose(Number(this.controls.layer.value), Number(this.controls.cell.value));
+      for (const control of Object.values(this.controls)) control.addEventListener("change", chosen);
+    }
+
+    choose(layer, cell) {
+      if (layer === 0) return; // pixels have no potential
+      const last = this.sizes[layer] - 1;
+      this.layer = layer;
+      this.cell = Math.max(0, Math.min(last, Math.floor(cell) || 0));
+      Object.assign(this.controls.cell, { value: this.cell, max: last });
+      this.controls.layer.value = layer;
+      this.changed();
+    }
+
+    /** Chooses the cell of the first layer with the most spikes, unless one has been chosen. */
+    begin(spikes) {
+      if (this.cell === null) this.choose(1, spikes.indexOf(Math.max(...spikes)));
+    }
+  }
+
   /** The class probabilities, as a list of bars. */
   class Answer {
     constructor(list, verdict) {
@@ -102,5 +138,5 @@
   }
 
   Object.assign(Museum, { element, reducedMotion, breathe, percent, colour, column, make, announce, tabs });
-  Object.assign(Museum, { Answer, selfCheck });
+  Object.assign(Museum, { CellChoice, Answer, selfCheck });
 }

@@ -1,7 +1,8 @@
 // Draw and watch: a digit, all spikes that it causes, a cell's potential, and the answer.
 "use strict";
 {
-  const { BFASNN, foldIn, Pad, Player, RasterChart, PotentialChart, Answer, percent, column } = globalThis.Museum;
+  const { BFASNN, foldIn, Pad, Player, RasterChart, PotentialChart, CellChoice, Answer, percent, column } =
+    globalThis.Museum;
 
   /** Everything that a BFASNN did in one presentation, step by step. */
   function recorded(net, pixels, key) {
@@ -62,39 +63,21 @@
     /** @param {object} model { shipped: generated weights, weights, key, samples } */
     constructor(room, { shipped, weights, key, samples }) {
       const find = (name) => room.querySelector(`[data-is=${name}]`);
-      Object.assign(this, { shipped, key, presented: 0, record: null, layer: 1, cell: null });
+      Object.assign(this, { shipped, key, presented: 0, record: null });
       this.net = new BFASNN(shipped.config, shipped.sizes, weights);
       const time = timeOf(shipped.config);
       this.raster = new RasterChart(
         find("raster"),
         bands(this.net, () => this.record),
         time,
-        (l, i) => this.choose(l, i),
+        (l, i) => this.chosen.choose(l, i),
       );
       this.potential = new PotentialChart(find("potential"), time, shipped.config.thr);
       this.answer = new Answer(find("answer"), find("verdict"));
       this.player = new Player(find("player"), time, (step) => this.show(step));
-      this.listenTo(find("layer"), find("cell"));
+      this.chosen = new CellChoice(find, shipped.sizes, () => this.show(this.player.step));
       this.pad = new Pad(find("pad"), samples, (pixels) => this.present(pixels));
       this.pad.greet();
-    }
-
-    listenTo(layer, cell) {
-      Object.assign(this, { layerControl: layer, cellControl: cell });
-      const changed = () => this.choose(Number(layer.value), Number(cell.value));
-      layer.addEventListener("change", changed);
-      cell.addEventListener("change", changed);
-    }
-
-    /** Chooses the cell whose potential is shown. */
-    choose(layer, cell) {
-      if (layer === 0) return; // pixels have no potential
-      this.layer = layer;
-      this.cell = Math.max(0, Math.min(this.shipped.sizes[layer] - 1, Math.floor(cell) || 0));
-      this.layerControl.value = layer;
-      this.cellControl.value = this.cell;
-      this.cellControl.max = this.shipped.sizes[layer] - 1;
-      this.show(this.player.step);
     }
 
     present(pixels) {
@@ -104,16 +87,16 @@
         return this.player.stop();
       }
       this.record = recorded(this.net, pixels, foldIn(this.key, this.presented++)); // fresh noise each time
-      if (this.cell === null) this.choose(1, this.liveliest());
+      this.chosen.begin(this.hiddenSpikes());
       this.answer.say("");
       this.player.start();
     }
 
-    /** The hidden cell with the most spikes. */
-    liveliest() {
+    /** How often each hidden cell spiked. */
+    hiddenSpikes() {
       const count = new Uint16Array(this.shipped.sizes[1]);
       for (const cells of this.record.layers[1].spikes) for (const i of cells) count[i]++;
-      return count.indexOf(Math.max(...count));
+      return count;
     }
 
     show(step) {
@@ -123,10 +106,11 @@
     }
 
     trace() {
-      if (!this.record || this.cell === null) return null;
-      const { v, onset, n } = this.record.layers[this.layer];
-      const name = ["input", "hidden", "output"][this.layer];
-      return { v: column(v, n, this.cell), s: column(onset, n, this.cell), first: 0, colour: name };
+      const { layer, cell } = this.chosen;
+      if (!this.record || cell === null) return null;
+      const { v, onset, n } = this.record.layers[layer];
+      const name = ["input", "hidden", "output"][layer];
+      return { v: column(v, n, cell), s: column(onset, n, cell), first: 0, colour: name };
     }
 
     showAnswer(step) {

@@ -18,6 +18,7 @@
     Player,
     RasterChart,
     PotentialChart,
+    CellChoice,
     GridChart,
     ErrorChart,
     Answer,
@@ -43,8 +44,6 @@
         weights: unpackWeights(shipped),
         pixels: null,
         spikes: [],
-        layer: 1,
-        cell: null,
         taught: 0,
         fedBack: true, // whether the pictures of feedback show some
       });
@@ -64,7 +63,7 @@
     makeCharts() {
       const { find } = this;
       const bands = sizes.slice(1).map((n, i) => this.band(i + 1, n));
-      this.raster = new RasterChart(find("raster"), bands, TIME, (l, cell) => this.choose(l + 1, cell));
+      this.raster = new RasterChart(find("raster"), bands, TIME, (l, cell) => this.chosen.choose(l + 1, cell));
       this.potential = new PotentialChart(find("potential"), TIME, config.thr);
       this.answer = new Answer(find("answer"), find("verdict"));
       this.error = new ErrorChart(find("error"));
@@ -111,20 +110,9 @@
       for (let l = 1; l <= LAST; l++)
         find("layer").append(make("option", { value: l }, l === LAST ? "output cell" : `hidden ${l} cell`));
       find("label").addEventListener("change", () => this.showFeedback());
-      const chosen = () => this.choose(Number(find("layer").value), Number(find("cell").value));
-      find("layer").addEventListener("change", chosen);
-      find("cell").addEventListener("change", chosen);
+      this.chosen = new CellChoice(find, sizes, () => this.show(this.player.step));
       find("teach").addEventListener("click", () => this.teach());
       find("forget").addEventListener("click", () => this.forget());
-    }
-
-    choose(layer, cell) {
-      this.layer = layer;
-      this.cell = Math.max(0, Math.min(sizes[layer] - 1, Math.floor(cell) || 0));
-      this.find("layer").value = layer;
-      this.find("cell").value = this.cell;
-      this.find("cell").max = sizes[layer] - 1;
-      this.show(this.player.step);
     }
 
     drew(pixels, label) {
@@ -140,14 +128,8 @@
       if (this.pixels === null) return this.player.stop();
       this.net.present(this.pixels);
       for (let l = 1; l <= LAST; l++) this.listSpikes(l);
-      if (this.cell === null) this.choose(1, this.liveliest());
+      this.chosen.begin(this.net.layers[1].count);
       this.player.start();
-    }
-
-    /** The cell of the first layer with the most spikes. */
-    liveliest() {
-      const { count } = this.net.layers[1];
-      return count.indexOf(Math.max(...count));
     }
 
     listSpikes(layer) {
@@ -161,7 +143,7 @@
     show(step) {
       const there = this.spikes.length > 0;
       this.raster.show(there ? step : 0);
-      this.potential.show(there && this.cell !== null ? this.trace() : null, step);
+      this.potential.show(there && this.chosen.cell !== null ? this.trace() : null, step);
       const done = there && step >= TIME.steps;
       const said = done
         ? this.answer.show(this.net.layers[LAST].count, this.net.logit, shipped.temperature)
@@ -173,13 +155,13 @@
     }
 
     trace() {
-      const { history, n } = this.net.layers[this.layer];
-      const name = this.layer === LAST ? "output" : "hidden";
+      const { layer, cell } = this.chosen;
+      const { history, n } = this.net.layers[layer];
       return {
-        v: column(history.v, n, this.cell),
-        s: column(history.s, n, this.cell),
-        first: windowStart(this.layer),
-        colour: name,
+        v: column(history.v, n, cell),
+        s: column(history.s, n, cell),
+        first: windowStart(layer),
+        colour: layer === LAST ? "output" : "hidden",
       };
     }
 
