@@ -149,6 +149,9 @@ def test_what_is_recorded_is_what_happened(name, network):
     assert seen["s"].sum() > 0 and np.ptp(seen["v"]) > 0 and np.ptp(seen["j"]) > 0
     some = network.record(x, {"v": "z1.v"}, cells=[0, 5, 9])
     np.testing.assert_array_equal(some["v"], seen["v"][:, :, [0, 5, 9]])
+    raster = network.raster(x[:1], y[:1], jax.random.fold_in(Keys.of(1234).test, 0), v=network["z1"].v)
+    for name, values in (("z1", seen["s"]), ("v", seen["v"])):
+        np.testing.assert_array_equal(raster[name], values[0])
 
 
 def test_the_same_recording_is_compiled_once_and_follows_the_weights(make_circuit, monkeypatch):

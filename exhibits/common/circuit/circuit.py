@@ -310,18 +310,20 @@ class Circuit(Generic[Config]):
         chunks = list(self.stream(x, y, key, **options))
         return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
 
-    def raster(self, x: np.ndarray, y: np.ndarray, key: jax.Array) -> dict[str, np.ndarray]:
+    def raster(self, x: np.ndarray, y: np.ndarray, key: jax.Array, **more: Compartment) -> dict[str, np.ndarray]:
         """Spikes (onsets) of one pattern at every step, without learning.
 
         Args:
             x: (1, D) pattern.
             y: (1, C) one-hot label.
             key: PRNG key.
+            more: other compartments (B, n) to watch, by name.
 
         Returns:
             A (T, n) array a layer, input first, as "z0", "z1", ...; of an input that does not spike, what it sends.
         """
-        trace = self.tracer({f"z{n}": (compartment, 0) for n, compartment in enumerate(self.spikes)})
+        watch = {f"z{n}": compartment for n, compartment in enumerate(self.spikes)} | more
+        trace = self.tracer({name: (compartment, 0) for name, compartment in watch.items()})
         rows = minibatch_of(x, y, self.batch_size)
         return {name: np.asarray(value) for name, value in trace(self.get_parameters(), *rows, untyped(key)).items()}
 
@@ -345,5 +347,4 @@ class Circuit(Generic[Config]):
 
 def not_finite(parameters: Mapping[str, Any]) -> list[str]:
     """Names of the parameters that hold a NaN or an infinity."""
-    leaves = {name: jax.tree.leaves(value) for name, value in parameters.items()}
-    return [name for name, each in leaves.items() if not all(np.isfinite(leaf).all() for leaf in each)]
+    return [name for name, value in parameters.items() if not all(np.isfinite(x).all() for x in jax.tree.leaves(value))]

@@ -280,7 +280,11 @@ def _add_cells(album: Album, seen: Subject, network: Network, readout: Readout) 
     burn_in = getattr(config, "burn_in", 0)
     true, predicted = seen.classes[y[0].argmax()], seen.classes[readout.label[0]]
     first = f"first pattern of the {seen.of}: class {true}, predicted {predicted}"
-    spikes = network.raster(x[:1], y[:1], jax.random.fold_in(Keys.of(config.seed).test, 0))
+    cell, _ = place(network.spikes[1])
+    potential, threshold = getattr(network[cell], "v", None), getattr(network[cell], "thr", None)
+    more = {"v": potential} if isinstance(potential, Compartment) and threshold is not None else {}
+    spikes = network.raster(x[:1], y[:1], jax.random.fold_in(Keys.of(config.seed).test, 0), **more)
+    potentials = spikes.pop("v", None)
     raster = plots.draw_raster(
         spikes,
         spikes.keys() - readout.activity.keys(),
@@ -291,23 +295,20 @@ def _add_cells(album: Album, seen: Subject, network: Network, readout: Readout) 
         in_sequence=network.IN_SEQUENCE,
     )
     album.add("raster", raster, "Spikes of one pattern in all layers, and the mean rates of the cells.")
-    cell, sent = place(network.spikes[1])
-    threshold = getattr(network[cell], "thr", None)
-    if isinstance(getattr(network[cell], "v", None), Compartment) and threshold is not None:
+    if threshold is not None and potentials is not None:
         if isinstance(threshold, Compartment):
             threshold = np.ravel(threshold.get())[0]
         chosen = chosen_cells(spikes["z1"].sum(axis=0))
-        traces = network.record(x[:1], {"v": f"{cell}.v", "s": f"{cell}.{sent}"}, cells=chosen)
-        potentials = plots.draw_potentials(
-            traces["v"][0],
-            traces["s"][0],
+        drawn = plots.draw_potentials(
+            potentials[:, chosen],
+            spikes["z1"][:, chosen],
             float(threshold),
             dt,
             f"{cell}, {first}",
             cells=chosen,
             burn_in=burn_in,
         )
-        album.add("potentials", potentials, "Membrane potentials of a few cells, with threshold and spikes.")
+        album.add("potentials", drawn, "Membrane potentials of a few cells, with threshold and spikes.")
     if network.hidden:
         rates = plots.draw_rates(readout.onsets, dt * network.n_steps, f"{seen.of}, {len(y):,} patterns")
         album.add("rates", rates, "How active the cells of the hidden layers are.")
