@@ -197,7 +197,7 @@ def energy(row: dict) -> float:
     return everything(row).microjoules
 
 
-def parts_of(row: dict) -> list[tuple[str, Operations, str]]:
+def costs_of(row: dict) -> list[tuple[str, Operations, str]]:
     """What a network's mean pattern costs by layer, in all and in other ways: what it is, operations, their kind."""
     e, of, AC, MAC = GRIDS[row["task"]["exhibit"]], load(row), "accumulates", "multiply-accumulates"
     parts = [("pixels to z1, as numbers", of.layer(0), MAC)] if 0 not in of.spikes else []
@@ -224,7 +224,7 @@ def layer_table(rows: list[dict], name: str) -> str:
     for network in e.pretrained:
         for row in with_values(rows, exhibit=name, pretrained=network, T=e.own[0], thr=e.own[1]):
             first = f"`{network}`, dev accuracy {100 * row['acc'][0]:.2f} %"
-            for what, of, kind in parts_of(row):
+            for what, of, kind in costs_of(row):
                 n = of.weights or of.multiplications
                 lines.append(f"| {first} | {what} | {n:,.0f} {kind} | {of.microjoules:.2f} | {of.with_memory:.2f} |")
                 first = ""

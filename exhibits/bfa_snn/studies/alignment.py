@@ -21,7 +21,7 @@ from exhibits.common.system.errors import reported
 
 with reported():  # a package may be missing
     from exhibits.common.experiment.flags import from_command_line
-    from exhibits.common.experiment.schema import Angles, Count, StudyRow, Tally
+    from exhibits.common.experiment.schema import Count, LayerAngles, StudyRow, Tally
     from exhibits.common.experiment.studies import (
         StudyConfig,
         circuit_for,
@@ -75,9 +75,9 @@ class Row(StudyRow, kw_only=True):
     """
 
     presented: list[Count]
-    angles: Angles  # pyright: ignore[reportGeneralTypeIssues, reportIncompatibleVariableOverride]  (not of some tasks, but all)
-    instant: Angles
-    feedback: Angles
+    angles: LayerAngles  # pyright: ignore[reportGeneralTypeIssues, reportIncompatibleVariableOverride]  (not of some tasks, but all)
+    instant: LayerAngles
+    feedback: LayerAngles
 
     def __post_init__(self):
         hidden = len(self.task["hid_dim"])

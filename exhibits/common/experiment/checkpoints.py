@@ -27,7 +27,7 @@ RECORD = "record"
 MAX_RECORD_BYTES = 1 << 24
 MAX_PARAMETER = 1e18  # in size
 # Files of a checkpoint that may be deleted with it; Orbax, which format 1 was written with, left the others.
-OURS = (FILE, Path("_CHECKPOINT_METADATA"), Path("commit_success.txt"), Path("default/commit_success.txt"))
+OUR_FILES = (FILE, Path("_CHECKPOINT_METADATA"), Path("commit_success.txt"), Path("default/commit_success.txt"))
 
 
 class ParameterStore:
@@ -231,7 +231,7 @@ def refuse_implausible(arrays: dict[str, np.ndarray]) -> None:
 
 def _remove(checkpoint: Path) -> None:
     """Deletes the files of a checkpoint and its folders, unless something else is there too."""
-    for name in OURS:
+    for name in OUR_FILES:
         (checkpoint / name).unlink(missing_ok=True)
     for part in (checkpoint / "default").glob(f".{FILE.name}.*"):  # half-written
         part.unlink()

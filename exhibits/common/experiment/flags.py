@@ -86,7 +86,7 @@ def on_by_default(kind: type) -> set[str]:
     }
 
 
-def parts_of(kind: type) -> list[type]:
+def groups_of(kind: type) -> list[type]:
     """The dataclasses that a configuration is put together from, the one with `epochs` first."""
     parts = [part for part in kind.__mro__ if "__dataclass_fields__" in vars(part) and part.__bases__ == (object,)]
     return sorted(parts, key=lambda part: part is not Training)
@@ -94,7 +94,7 @@ def parts_of(kind: type) -> list[type]:
 
 def _flags(kind: type, recipe: str) -> tuple[type, Any]:
     """The class that tyro reads flags for, and its defaults: a configuration's parts, each a group in `--help`."""
-    parts, on = parts_of(kind), on_by_default(kind)
+    parts, on = groups_of(kind), on_by_default(kind)
     if len(parts) < 2:
         return _shown_plainly(kind, on), None
     placed = {field.name for part in parts for field in dataclasses.fields(part)}

@@ -18,7 +18,7 @@ CHECKPOINTS, INITIAL = "checkpoints", "initial"
 TEST = ("testX", "testY")
 METRICS, BOARD = "metrics.csv", "tensorboard"
 HISTORY = (*(f"{name}.npy" for name in History.__struct_fields__), METRICS, BOARD)
-OURS = ("run.json", "config.json", ".lock", CHECKPOINTS, INITIAL, *HISTORY)
+RUN_FILES = ("run.json", "config.json", ".lock", CHECKPOINTS, INITIAL, *HISTORY)
 
 
 def recorded_identity(config: TrainingConfig, log: RunLog, form: Form) -> Identity:
@@ -202,7 +202,7 @@ def _refuse_unresumable(config: TrainingConfig, existing: RunLog | None) -> None
 
 def refuse_links(exp: Path) -> None:
     """Refuses a run's folder in which a link stands for one of its files: what it leads to is not the run's."""
-    places = [exp / name for name in OURS]
+    places = [exp / name for name in RUN_FILES]
     for store in (CHECKPOINTS, INITIAL):
         if not (exp / store).is_symlink():
             places += (exp / store).rglob("*")  # which does not follow links

@@ -18,7 +18,7 @@ MAX_EPOCHS = 10_000
 Count = Annotated[int, Meta(ge=0)]
 Share = Annotated[float, Meta(ge=0.0, le=1.0)]
 NonNegative = Annotated[float, Meta(ge=0.0, le=1e300)]
-Angles = list[list[Annotated[float, Meta(ge=0.0, le=180.0)] | None]]  # of each layer at each measurement, degrees
+LayerAngles = list[list[Annotated[float, Meta(ge=0.0, le=180.0)] | None]]  # of each layer at each measurement, degrees
 Temperature = Annotated[float, Meta(ge=1e-3, le=1e3)]
 Time = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
 
@@ -267,7 +267,7 @@ class StudyRow(Struct, omit_defaults=True, kw_only=True):
 
     task: dict[str, Any]
     acc: Annotated[list[Share], Meta(min_length=1)]
-    angles: Annotated[Angles, Meta(min_length=1)] | None = None
+    angles: Annotated[LayerAngles, Meta(min_length=1)] | None = None
     spikes: Annotated[list[NonNegative], Meta(min_length=1)] | None = None
     seconds: NonNegative
     device: str

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from exhibits.common.experiment import runlog
 from exhibits.common.experiment.config import FILES, TrainingConfig
 from exhibits.common.experiment.display import duration
-from exhibits.common.experiment.flags import parts_of
+from exhibits.common.experiment.flags import groups_of
 from exhibits.common.experiment.schema import RunLog
 from exhibits.common.report.pictures import Album
 from exhibits.common.system.files import replacing
@@ -68,7 +68,7 @@ def write_report(
 def configuration(config: TrainingConfig) -> dict[str, list[tuple[str, str, str | None]]]:
     """By part of the configuration: each field, its value, and that of the recipe if it is another."""
     baseline, groups = config.baseline, {}
-    for part in parts_of(type(config)):
+    for part in groups_of(type(config)):
         rows = []
         for name in (field.name for field in dataclasses.fields(part)):
             value, usual = getattr(config, name), getattr(baseline, name)

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 from exhibits.common.system.output import forgiving
 
-OURS = ("exhibits", "harness", "bench")  # what modules of the museum begin with
+OUR_MODULES = ("exhibits", "harness", "bench")  # what modules of the museum begin with
 
 
 class UserError(Exception):
@@ -57,7 +57,7 @@ def _reason(error: Exception) -> str:
         return str(error)
     if isinstance(error, ModuleNotFoundError):
         name = (error.name or "").partition(".")[0]
-        if name and not name.startswith(OURS):
+        if name and not name.startswith(OUR_MODULES):
             return (
                 f"{name} is not installed for {sys.executable}; run sim.sh or `make setup`, which install it, and use "
                 ".venv/bin/python"
