@@ -226,11 +226,11 @@ if ! ready; then
   done
   if command -v flock >/dev/null; then # one at a time, and the second finds what the first has made
     exec 9>"$venv.lock"
-    flock --nonblock 9 || {
+    flock -n 9 || {
       say "Waiting for another process that installs in $venv"
       flock 9 &
       child=$!
-      wait "$child"
+      wait "$child" || say "$venv.lock: cannot be locked; let no other process install there meanwhile"
     }
   fi
   ready || { : >"$log" && install "$@"; }

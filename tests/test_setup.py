@@ -182,6 +182,16 @@ def test_two_setups_at_once_install_once(fresh):
     assert len(pip.read_text().splitlines()) == 1
 
 
+def test_setup_goes_on_where_files_cannot_be_locked(fresh, tmp_path):
+    root, setup = fresh
+    flock = tmp_path / "bin" / "flock"
+    flock.parent.mkdir()
+    flock.write_text('#!/bin/sh\necho "flock: $1: No locks available" >&2\nexit 71\n')  # as on some network disks
+    flock.chmod(0o755)
+    done = setup(PATH=f"{flock.parent}:{os.environ['PATH']}")
+    assert done.stdout == f"{root}/.venv/bin/python\n" and "cannot be locked" in done.stderr, done.stderr
+
+
 def in_background(*command, **values):
     pipe = subprocess.PIPE
     return subprocess.Popen([*map(str, command)], stdout=pipe, stderr=pipe, text=True, start_new_session=True, **values)
