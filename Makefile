@@ -4,7 +4,7 @@ python = $(shell ./setup.sh --dev)
 version = $(shell "$(python)" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 
 help: ## what can be made
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## an environment with everything that exhibits and tests need
 	@./setup.sh --dev >/dev/null
