@@ -185,6 +185,8 @@ def test_caches_go_elsewhere_where_they_cannot_be_written(tmp_path):
         left, _ = prepared(tmp_path, HOME="/proc/none", **named)
         for name in ("MPLCONFIGDIR", *(["NUMBA_CACHE_DIR"] if named else [])):
             assert left[name] not in ("/proc/none", "") and not Path(left[name]).exists()  # it was the process's own
+    left, _ = prepared(tmp_path, HOME="~")  # as Python has it for a user without a home
+    assert not Path(left["MPLCONFIGDIR"]).exists() and not (tmp_path / "~").exists()
     left, _ = prepared(tmp_path, HOME=str(tmp_path))
     assert "MPLCONFIGDIR" not in left
     left, _ = prepared(tmp_path, MPLCONFIGDIR=str(tmp_path / "mine"), NUMBA_CACHE_DIR=str(tmp_path / "too"))

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from exhibits.common.system.cgroups import groups_of
 from exhibits.common.system.errors import UserError
+from exhibits.common.system.places import user_folder
 
 # What a user may say to JAX: where to compute, what to keep and what to log. No number depends on it.
 JAX_KEPT = re.compile(
@@ -76,7 +77,7 @@ def prepare() -> None:
     if "matplotlib" not in sys.modules:
         _pin({"MPLBACKEND": "Agg"})
         for variable, folder in (("XDG_CONFIG_HOME", ".config"), ("XDG_CACHE_HOME", ".cache")):
-            _cache("MPLCONFIGDIR", _user_folder(variable, folder) / "matplotlib")
+            _cache("MPLCONFIGDIR", user_folder(variable, folder) / "matplotlib")
     _share_processors()
 
 
@@ -116,7 +117,7 @@ def prepare_numba() -> None:
     _take_out("NUMBA_", NUMBA_KEPT)
     _pin(NUMBA_PINNED)
     here = Path(__file__).parents[1] / "cells" / "events" / "__pycache__"
-    _cache("NUMBA_CACHE_DIR", here, _user_folder("XDG_CACHE_HOME", ".cache") / "numba")
+    _cache("NUMBA_CACHE_DIR", here, user_folder("XDG_CACHE_HOME", ".cache") / "numba")
 
 
 def settings() -> dict[str, str]:
@@ -193,11 +194,6 @@ def _refuse_bad_values() -> None:
         if tried.returncode and "Traceback" not in tried.stderr:
             complaint = tried.stderr.strip().partition("\n")[0].rpartition("] ")[2][:200]
             raise UserError(f"XLA_FLAGS={os.environ['XLA_FLAGS']}: XLA does not start with it ({complaint}); unset it")
-
-
-def _user_folder(variable: str, fallback: str) -> Path:
-    named = os.environ.get(variable, "")
-    return Path(named) if os.path.isabs(named) else Path(os.path.expanduser("~")) / fallback
 
 
 def _cache(variable: str, *usual: Path) -> None:

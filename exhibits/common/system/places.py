@@ -12,11 +12,20 @@ def exhibits() -> list[str]:
     return sorted(path.parent.name for path in (REPOSITORY / "exhibits").glob("*/train_*.py"))
 
 
+def user_folder(variable: str, fallback: str) -> Path:
+    """The folder that a variable of the environment names, or else one in the user's home.
+
+    A user may have no home, as in some containers: then it is a folder that nobody can make.
+    """
+    named, home = os.environ.get(variable, ""), os.path.expanduser("~")
+    if os.path.isabs(named):
+        return Path(named)
+    return Path(home if os.path.isabs(home) else os.devnull) / fallback
+
+
 def user_home() -> Path:
     """The folder for what belongs in this checkout but cannot be written there; setup.sh puts its environment there."""
-    named = os.environ.get("XDG_DATA_HOME", "")
-    data = Path(named) if os.path.isabs(named) else Path(os.path.expanduser("~")) / ".local" / "share"
-    return data / "snn-museum" / "-".join(REPOSITORY.parts[1:])
+    return user_folder("XDG_DATA_HOME", ".local/share") / "snn-museum" / "-".join(REPOSITORY.parts[1:])
 
 
 def writable_home(folder: Path, name: str) -> Path:
