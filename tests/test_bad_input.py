@@ -26,6 +26,7 @@ FLAGS = [  # script, flags, what the line names
     (TRAIN, "--epoch 1", ["--epoch"]),
     (TRAIN, "--T many", ["--T", "many"]),
     (TRAIN, "--T 0", ["--T 0"]),
+    (TRAIN, "--exp_dir ~nobody_here/runs", ["~nobody_here/runs: there is no such home"]),
     (TRAIN, "--hid_dim", ["--hid_dim"]),
     (TRAIN, "--hid_dim 0", ["--hid_dim 0", "above 0"]),
     (TRAIN, "--hid_dim 20 -3", ["--hid_dim"]),

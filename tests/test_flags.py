@@ -84,6 +84,8 @@ def test_command_lines_without_a_configuration_speak_as_plainly(args, said):
 def test_paths_begin_at_home_with_a_tilde(monkeypatch):
     monkeypatch.setenv("HOME", "/home/someone")
     assert path("~/runs") == Path("/home/someone/runs") and path("runs/~") == Path("runs/~")
+    with pytest.raises(UserError, match=r"^~nobody_here/runs: there is no such home"):
+        path("~nobody_here/runs")
 
 
 def test_an_argument_that_an_unset_variable_leaves_empty_is_refused():

@@ -15,6 +15,7 @@ from exhibits.common.experiment.schema import FORMAT, MAX_EPOCHS
 from exhibits.common.experiment.values import as_path, require, settle_types
 from exhibits.common.system.errors import UserError
 from exhibits.common.system.files import read_json
+from exhibits.common.system.places import expanded
 
 T = TypeVar("T", bound="TrainingConfig")
 
@@ -184,7 +185,7 @@ def _normalize_paths(config: object) -> None:
     no name of its own, such as `.`, which could not be renamed."""
     for name, value in vars(config).items():
         if isinstance(value, Path):
-            path = value.expanduser()
+            path = expanded(value)
             absolute = name in (*FILES, "init_from") or path.name in ("", "..")
             object.__setattr__(config, name, Path(os.path.abspath(path)) if absolute else path)
 

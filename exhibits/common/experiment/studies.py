@@ -22,7 +22,7 @@ from exhibits.common.experiment.schema import MAX_EPOCHS, StudyRow
 from exhibits.common.experiment.values import require, settle_types
 from exhibits.common.system.errors import UserError
 from exhibits.common.system.files import locked, make_folder, read_json, write_json
-from exhibits.common.system.places import REPOSITORY
+from exhibits.common.system.places import REPOSITORY, expanded
 from exhibits.common.system.scripts import load_script
 
 if TYPE_CHECKING:  # ngc-learn reads the command line when it is imported
@@ -59,7 +59,7 @@ class StudyConfig:
         settle_types(self)
         for name in ("data", "out"):
             if (path := getattr(self, name)) is not None:
-                object.__setattr__(self, name, path.expanduser())
+                object.__setattr__(self, name, expanded(path))
         require(self, "epochs", f"1 to {MAX_EPOCHS}", self.epochs is None or 1 <= self.epochs <= MAX_EPOCHS)
         require(self, "seeds", "1 to 100", 1 <= self.seeds <= 100)
         address = r"(tcp://)?[^\s/]+:\d{1,5}"

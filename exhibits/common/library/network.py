@@ -20,6 +20,7 @@ from exhibits.common.experiment.evaluation import log_probability, predicted_lab
 from exhibits.common.experiment.restoring import opened, restore
 from exhibits.common.ngc import Compartment
 from exhibits.common.system.errors import UserError, counted
+from exhibits.common.system.places import expanded
 
 Config = TypeVar("Config", bound=CircuitConfig)
 
@@ -60,7 +61,7 @@ class Network(Circuit[Config]):
         """
         if not isinstance(folder, str | Path):
             raise UserError(f"{folder!r}: expected the folder of a run")
-        folder = Path(folder).expanduser()
+        folder = expanded(folder)
         homes = Path(), Path(inspect.getfile(cls.CONFIG)).parent, cls.CONFIG.exp_dir.parent
         folder = next((home / folder for home in homes if (home / folder / "config.json").exists()), folder)
         config, log, identity_of = opened(cls.CONFIG, folder)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from exhibits.common.system.errors import UserError
+from exhibits.common.system.places import expanded
 
 NUMBERS = {"int": "an integer", "float": "a number"}
 
@@ -65,7 +66,7 @@ def path(text: str) -> Path:
     """A path on a command line, its ~ expanded; an empty one, which an unset variable leaves, is a mistake."""
     if not text:
         raise argparse.ArgumentTypeError("empty; expected a path")
-    return Path(text).expanduser()
+    return expanded(text)
 
 
 def did_you_mean(flag: str, flags: list[str]) -> str:

@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from exhibits.common.system.errors import UserError
+
 REPOSITORY = Path(__file__).resolve().parents[3]
 CHECKOUT = (REPOSITORY / "setup.sh").is_file()  # else it is installed as a package
 
@@ -10,6 +12,18 @@ CHECKOUT = (REPOSITORY / "setup.sh").is_file()  # else it is installed as a pack
 def exhibits() -> list[str]:
     """Names of the exhibits: the folders that have a train script."""
     return sorted(path.parent.name for path in (REPOSITORY / "exhibits").glob("*/train_*.py"))
+
+
+def expanded(path: str | Path) -> Path:
+    """A path, its ~ expanded.
+
+    Raises:
+        UserError: if nobody has that home.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise UserError(f"{path}: there is no such home; give an absolute path") from None
 
 
 def user_folder(variable: str, fallback: str) -> Path:
