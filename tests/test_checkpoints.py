@@ -1,7 +1,9 @@
 """Parameters and other files on disk."""
 
+import errno
 import io
 import os
+import stat
 import zipfile
 from pathlib import Path
 
@@ -185,6 +187,20 @@ def test_a_save_is_on_the_disk_before_the_one_before_goes(tmp_path, monkeypatch)
     size = (tmp_path / "2" / FILE).stat().st_size
     assert flushed == [(".arrays.npz", size, {"1", ".2.unfinished"}), (tmp_path.name[:11], 0, {"1", "2"})]
     assert [path.name for path in tmp_path.iterdir()] == ["2"]
+
+
+def test_saves_go_on_where_folders_cannot_be_flushed(tmp_path, monkeypatch):
+    fsync = os.fsync
+
+    def files_only(handle):
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", files_only)
+    with ParameterStore(tmp_path) as store:
+        store.save(1, ARRAYS)
+    assert store.steps() == [1]
 
 
 def run_of(seed):

@@ -4,6 +4,7 @@
 """
 
 import contextlib
+import errno
 import os
 import re
 import secrets
@@ -241,9 +242,12 @@ def _remove(checkpoint: Path) -> None:
 
 
 def _sync(folder: Path) -> None:
-    """Flushes a folder's names to the disk."""
+    """Flushes a folder's names to the disk, where its file system can do that."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # as folders shared with a virtual machine say
+            raise
     finally:
         os.close(handle)
