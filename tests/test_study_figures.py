@@ -13,6 +13,7 @@ from exhibits.bfa_snn.backprop import Angles
 from exhibits.common.data.loading import Patterns
 from exhibits.common.experiment.schema import Tally
 from exhibits.common.experiment.studies import StudyConfig
+from exhibits.common.system.errors import UserError
 from exhibits.common.system.files import locked, read_json
 from exhibits.common.system.places import REPOSITORY
 from exhibits.common.system.scripts import load_script
@@ -203,6 +204,15 @@ def test_a_row_waits_until_another_process_has_written_its_own(tmp_path):
                 running.result(timeout=2)
             assert not list(out.iterdir())
         assert [row["value"] for row in running.result(timeout=60)] == [10]
+
+
+def test_a_folder_that_cannot_be_locked_is_named(tmp_path, monkeypatch):
+    def refused(*_):
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", refused)
+    with pytest.raises(UserError, match=rf"^{tmp_path}: cannot be locked \(No locks available\)"), locked(tmp_path):
+        pass
 
 
 def test_alignment_figure_draws_turned_feedback_from_where_it_turns():

@@ -215,10 +215,17 @@ def read_json(path: Path, kind: Any = Any, expected: str = "a file that a traini
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Keeps other processes that lock the same folder out of the block; waits for those that are in theirs."""
+    """Keeps other processes that lock the same folder out of the block; waits for those that are in theirs.
+
+    Raises:
+        UserError: if it cannot be locked.
+    """
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        except OSError as error:
+            raise UserError(f"{folder}: cannot be locked ({error.strerror}); expected one on a local disk") from None
         yield
     finally:
         os.close(handle)
