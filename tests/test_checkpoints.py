@@ -268,6 +268,12 @@ def test_a_file_is_whole_on_the_disk_before_it_takes_the_place_of_another(tmp_pa
     assert path.read_text() == after and list(tmp_path.iterdir()) == [path]
 
 
+def test_a_name_that_is_not_utf_8_is_refused(tmp_path):
+    with pytest.raises(UserError, match=r"run\.json: cannot name 'caf\\udce9', which is not UTF-8"):
+        write_json(tmp_path / "run.json", {"command": [os.fsdecode(b"caf\xe9")]})
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_file_that_is_larger_than_any_that_a_run_writes_is_not_read(tmp_path, monkeypatch):
     (path := tmp_path / "run.json").write_text("[1, 2, 3]")
     monkeypatch.setattr(files, "MAX_JSON_BYTES", 9)

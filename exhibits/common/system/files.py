@@ -175,9 +175,17 @@ def make_folder(folder: Path) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes a JSON file, indented. Numbers that are not finite become null."""
+    """Writes a JSON file, indented. Numbers that are not finite become null.
+
+    Raises:
+        UserError: if it holds the name of a file that is not UTF-8.
+    """
+    try:
+        text = msgspec.json.encode(value, enc_hook=_plain)
+    except UnicodeEncodeError as error:
+        raise UserError(f"{path}: cannot name {error.object!r}, which is not UTF-8; rename it") from None
     with replacing(path) as file:
-        file.write(msgspec.json.format(msgspec.json.encode(value, enc_hook=_plain), indent=2) + b"\n")
+        file.write(msgspec.json.format(text, indent=2) + b"\n")
 
 
 def _plain(value: Any) -> Any:
