@@ -134,6 +134,14 @@ def test_scripts_without_packages_say_what_to_run(tmp_path):
         assert "not installed" in said and "make " in said and str(bare) in said, said
 
 
+def test_a_library_of_the_system_that_packages_lack_is_named(tmp_path):
+    lacking = "libstdc++.so.6: cannot open shared object file: No such file or directory"
+    (tmp_path / "numpy.py").write_text(f"raise ImportError('Original error was: {lacking}\\n')")  # as NumPy's does
+    script = EXHIBITS / "bfa_snn" / "train_bfasnn.py"
+    said = one_line(run(sys.executable, script, "--help", env=environment() | {"PYTHONPATH": str(tmp_path)}))
+    assert said.startswith("error: libstdc++.so.6: cannot open shared object file; packages of "), said
+
+
 @pytest.mark.skipif(not any(path.exists() for path in OLDER), reason="no Python that is too old")
 def test_scripts_say_that_a_python_is_too_old():
     old = next(path for path in OLDER if path.exists())

@@ -11,6 +11,7 @@ if sys.version_info < (3, 11):  # noqa: UP036
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator
 
 from exhibits.common.system.output import forgiving
@@ -62,6 +63,8 @@ def _reason(error: Exception) -> str:
                 f"{name} is not installed for {sys.executable}; run sim.sh or `make setup`, which install it, and use "
                 ".venv/bin/python"
             )
+    if isinstance(error, ImportError) and (lacking := re.search(r"\S+: cannot open shared object file", str(error))):
+        return f"{lacking[0]}; packages of {sys.executable} need this library of the system: install it"
     if isinstance(error, OSError):
         where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes | os.PathLike) else ""
         return f"{where}{error.strerror or str(error) or type(error).__name__}"
