@@ -124,6 +124,9 @@ fail_as_logged() {
     cause=$(grep -iE '^ *error: ' "$log" | grep -vE 'Ignored the following|subprocess-exited-with-error' | head -n 1 |
       cut -d : -f 2- | cut -c 2-200)
     [ -n "$cause" ] || cause=$(tail -n 1 "$log" | cut -c 1-200)
+    case $cause in # as on Alpine Linux
+      *"from versions: none"*) cause="$cause: no build for this system; Linux with glibc and macOS have them" ;;
+    esac
   fi
   fail "$1 ($cause); the log is $log"
 }

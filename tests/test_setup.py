@@ -202,6 +202,7 @@ def in_background(*command, **values):
     [
         ({"PIP_SAYS": "ERROR: No space left on device"}, ["(No space left on device)", "the log is", ".venv.log"]),
         ({"PIP_SAYS": "  WARNING: Retrying after NewConnectionError"}, ["the package index cannot be reached"]),
+        ({"PIP_SAYS": "ERROR: No matching numba (from versions: none)"}, ["no build for this system", "glibc"]),
         ({"PIP_SAYS": "Segmentation fault"}, ["(Segmentation fault)"]),
         ({"PYTHON": "/none/python3"}, ["no Python 3.11 or newer", "tried /none/python3", "PYTHON="]),
         ({"VENV": "/proc/none/venv"}, ["/proc/none: cannot be written to", "VENV="]),

@@ -13,7 +13,7 @@ import numpy as np
 from exhibits.common.data.form import combined
 from exhibits.common.system.errors import UserError
 from exhibits.common.system.files import open_regular, write_array
-from exhibits.common.system.places import CHECKOUT, REPOSITORY, writable_home
+from exhibits.common.system.places import CHECKOUT, REPOSITORY, user_folder, writable_home
 
 Name = Literal["mnist", "fashion_mnist"]
 DATA = REPOSITORY / "data"
@@ -241,7 +241,7 @@ def _download(source: Source, url: str) -> list[Path]:
 
     zipped = [f"{file}.gz" for file in FILES]
     registry = {file: f"md5:{md5}" for file, md5 in zip(zipped, source.download_md5, strict=True)}
-    fetcher = pooch.create(pooch.os_cache("snn-museum"), url, registry=registry)
+    fetcher = pooch.create(user_folder("XDG_CACHE_HOME", ".cache") / "snn-museum", url, registry=registry)
     try:
         return [Path(fetcher.fetch(file)) for file in zipped]
     except (OSError, ValueError) as error:
