@@ -1,5 +1,6 @@
 """Folders of pictures to arrays."""
 
+import os
 import shlex
 import subprocess
 import sys
@@ -129,10 +130,28 @@ def test_what_is_left_out_is_named(pictures, tmp_path, capsys):
     ]
 
 
-def test_a_bomb_is_refused(pictures, monkeypatch):
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 50)
-    with pytest.raises(UserError, match="cannot be read"):
+@pytest.mark.parametrize("most", [50, 150])  # of 192; Pillow only warns of up to twice as many
+def test_a_bomb_is_refused(pictures, monkeypatch, most):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", most)
+    with pytest.raises(UserError, match=r"cannot be read \(Image size"):
         read_picture(pictures / "dark" / "1.png", (8, 8))
+
+
+def test_a_picture_that_does_not_fit_is_refused(pictures, monkeypatch):
+    monkeypatch.setattr("exhibits.common.system.memory.available", lambda: 1000)
+    with pytest.raises(UserError, match=r"1\.png: about .* GB of memory"):
+        read_picture(pictures / "dark" / "1.png", (8, 8))
+
+
+def test_no_picture_is_run_or_waited_for(tmp_path):
+    path = tmp_path / "a.png"
+    path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n%%EOF\n")
+    with pytest.raises(UserError, match="not a picture"):  # Pillow would have Ghostscript run it
+        read_picture(path, (8, 8))
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(UserError, match="is a FIFO, not a regular file"):
+        read_picture(path, (8, 8))
 
 
 def prepare(*args, cwd):

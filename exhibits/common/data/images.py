@@ -1,5 +1,6 @@
 """From a folder of pictures, one subfolder a class, to arrays that the exhibits read."""
 
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,9 +8,13 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from exhibits.common.system.errors import UserError, counted
-from exhibits.common.system.files import make_folder, write_array
+from exhibits.common.system.files import make_folder, open_regular, write_array
+from exhibits.common.system.memory import require_memory
 
 SETS = ("data", "dev", "test")
+# Whatever a file is called: of other formats, Pillow would hand some to programs, such as PostScript to Ghostscript.
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP")
+PIXEL_BYTES = 24  # of memory that reading takes at most, for each pixel
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 
 
@@ -122,22 +127,27 @@ def read_picture(path: Path, size: tuple[int, int], invert: bool = False) -> np.
     """A picture's grey levels (H, W) as bytes, scaled to H x W; those of 16 bits divided by 257.
 
     Raises:
-        UserError: if it is no picture, an animation, of numbers whose scale is a guess, or of more pixels than Pillow
-            accepts.
+        UserError: if it is no file, no picture, an animation, of numbers whose scale is a guess, or of more pixels than
+            Pillow accepts without a warning.
     """
     height, width = size
     try:
-        with Image.open(path) as picture:
-            frames = getattr(picture, "n_frames", 1)
-            if frames > 1 and picture.format != "MPO":  # of phones: the first is the photograph
-                raise UserError(f"{path}: {frames} pictures in one file; expected one")
-            grey = _grey(ImageOps.exif_transpose(picture), path).resize((width, height), Image.Resampling.LANCZOS)
+        with open_regular(path) as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd metadata
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(file, formats=FORMATS) as picture:
+                require_memory(PIXEL_BYTES * picture.width * picture.height, str(path), "give a smaller picture")
+                frames = getattr(picture, "n_frames", 1)
+                if frames > 1 and picture.format != "MPO":  # of phones: the first is the photograph
+                    raise UserError(f"{path}: {frames} pictures in one file; expected one")
+                grey = _grey(ImageOps.exif_transpose(picture), path).resize((width, height), Image.Resampling.LANCZOS)
+    except UserError:
+        raise
     except UnidentifiedImageError:
         raise UserError(f"{path}: not a picture; remove or replace it") from None
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UserError(
-            f"{path}: cannot be read ({' '.join(str(error).split())[:120]}); remove or replace it"
-        ) from None
+    except Exception as error:  # whatever Pillow's parts raise for a damaged file
+        reason = " ".join((getattr(error, "strerror", None) or str(error)).split())[:120] or type(error).__name__
+        raise UserError(f"{path}: cannot be read ({reason}); remove or replace it") from None
     values = np.asarray(grey, np.uint8)
     return 255 - values if invert else values
 
