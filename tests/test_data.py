@@ -127,9 +127,11 @@ def test_unfit_arrays_are_refused(files, which, array, words):
         b"\x93NUMPY",
         b"\x93NUMPY\x09\x00\x00\x00",
         b"\x93NUMPY\x01\x00\xff\xff{",
+        b"\x93NUMPY\x02\x00\xff\xff\xff\xff{",  # a header of 4 GB
         header((12, 36)),
         header((1 << 38, 1 << 38)) + bytes(100),
         header((-12, 36)) + bytes(100),
+        header((True, 36)) + bytes(144),
         header((12, 36)) + bytes(12 * 36 * 4 - 1),
         header((12, 36)) + bytes(12 * 36 * 4 + 1),
         header((2, 2), descr="|O") + pickle.dumps([1, 2, 3, 4]),
@@ -139,7 +141,7 @@ def test_unfit_arrays_are_refused(files, which, array, words):
         raw_header("{'descr': (), 'fortran_order': False, 'shape': (2, 2)}\n"),
         raw_header("{'descr': '<\\,f4', 'fortran_order': False, 'shape': (2, 2)}\n"),
     ],
-    ids=range(16),
+    ids=range(18),
 )
 def test_files_that_are_no_honest_array_are_refused(files, content):
     files[0].write_bytes(content)

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from exhibits.common.experiment.runfolder import BOARD, METRICS, RunFolder
-from exhibits.common.experiment.schema import History, Progress, RunLog
+from exhibits.common.experiment.schema import MAX_EPOCHS, History, Progress, RunLog
 from exhibits.common.system.errors import UserError
-from exhibits.common.system.files import open_regular, replacing, write_array
+from exhibits.common.system.files import npy_header, open_regular, replacing, write_array
 
 TAGS = {"trAcc": "accuracy/train", "acc": "accuracy/dev", "trNll": "nll/train", "nll": "nll/dev"}
 
@@ -123,10 +123,11 @@ def curves_of(folder: Path, log: RunLog) -> dict[str, np.ndarray]:
 def _curve(path: Path) -> np.ndarray:
     try:
         with open_regular(path) as file:
-            values = np.load(file, allow_pickle=False)
+            shape, dtype = npy_header(file)
+            if len(shape) != 1 or dtype.kind != "f" or not 1 <= shape[0] <= MAX_EPOCHS + 1:
+                raise UserError(f"{path}: expected a number for each epoch, as the training wrote them")
+            file.seek(0)
+            return np.load(file, allow_pickle=False)
     except (OSError, EOFError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not a .npy file"
         raise UserError(f"{path}: {reason}; expected what the training wrote") from None
-    if not (isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype.kind == "f" and len(values)):
-        raise UserError(f"{path}: expected a number for each epoch, as the training wrote them")
-    return values

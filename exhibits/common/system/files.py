@@ -20,6 +20,7 @@ import numpy as np
 from exhibits.common.system.errors import UserError
 
 MAX_HEADER_BYTES = 2000  # of an array in an .npz file: zip's two headers and NumPy's
+MAX_NPY_HEADER_BYTES = 10_000  # NumPy's own limit, which it applies once it has read all of the header
 MAX_JSON_BYTES = 1 << 24  # a run of 10,000 epochs writes some 3 MB
 KINDS = {stat.S_IFDIR: "a directory", stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket"}
 
@@ -143,6 +144,11 @@ def npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
     if version not in ((1, 0), (2, 0)):
         raise ValueError(f"format version {version}")
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    start = file.tell()
+    length = int.from_bytes(file.read(2 if version == (1, 0) else 4), "little")
+    if length > MAX_NPY_HEADER_BYTES:
+        raise ValueError(f"header of {length} bytes")
+    file.seek(start)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the syntax of a damaged header, of types that NumPy will not know
@@ -151,7 +157,7 @@ def npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
         raise
     except Exception as error:  # a damaged header raises whatever ast, tokenize or np.dtype do
         raise ValueError(f"header: {error}") from None
-    if not all(0 <= n < 2**40 for n in shape):
+    if not all(type(n) is int and 0 <= n < 2**40 for n in shape):  # True is an int as well
         raise ValueError(f"shape {shape}")
     return shape, dtype
 
