@@ -10,7 +10,7 @@ from test_identity import analysis, circuit, command, folder, refused, run
 
 from exhibits.bfa_snn.config import Config
 from exhibits.common.experiment.checkpoints import FILE, ParameterStore
-from exhibits.common.experiment.restoring import load_snapshot, start_from
+from exhibits.common.experiment.restoring import exhibit_of, load_snapshot, start_from
 from exhibits.common.experiment.schema import Best, History, Progress
 from exhibits.common.system.errors import UserError
 
@@ -138,6 +138,14 @@ def test_a_record_of_another_run_is_refused(change, run, refused):
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     for script in (analysis(run), command(TRAIN, run)):
         refused(script, "run.json and config.json differ in", *change)
+
+
+@pytest.mark.parametrize("name", ["gone_snn", "common.scripts.doctor", "../x"])
+def test_a_record_names_an_exhibit_that_is_here(name, run):
+    path = run / "exp" / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"exhibit": name}))
+    with pytest.raises(UserError, match=rf"exp: a run of {name}; expected one of bfa_snn or glsnn"):
+        exhibit_of(run / "exp")  # whatever it says is imported
 
 
 def test_a_fifo_for_a_file_of_the_run_is_not_waited_for(run, refused):

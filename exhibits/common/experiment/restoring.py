@@ -168,10 +168,12 @@ def exhibit_of(exp: Path) -> str:
     Raises:
         UserError: if the folder is of no run, or no exhibit reads its configuration.
     """
-    log = read_json(exp / "run.json", RunLog)
+    log, names = read_json(exp / "run.json", RunLog), exhibits()
+    if log.exhibit and log.exhibit not in names:  # it is going to be imported
+        raise UserError(f"{exp}: a run of {log.exhibit[:80]}; expected one of {' or '.join(names)}")
     if log.exhibit:
         return log.exhibit
-    for name in exhibits():  # run.json did not say so before format 3
+    for name in names:  # run.json did not say so before format 3
         with contextlib.suppress(UserError):
             from_json(import_module(f"exhibits.{name}").Config, exp / "config.json")
             return name
