@@ -60,6 +60,17 @@ def test_what_the_terminal_cannot_show_is_escaped():
     assert (said.returncode, said.stdout, said.stderr) == (0, "\\xb1 \\udcff\n", "")
 
 
+def test_names_do_not_command_the_terminal(capsys):
+    name = "a\x1b[2Jb\rc\x9bd\u202ee\0"
+    with pytest.raises(SystemExit), reported():
+        print(f"\x1b[1m{name}\x1b[0m\n\té")  # bold, as --help may be
+        print(f"\r\x1b[A{name[:5]}", file=sys.stderr, end="\n")  # as tqdm moves
+        raise UserError(f"{name}\x1b[A\x1b[1m")
+    said = capsys.readouterr()
+    assert said.out == "\x1b[1ma\\x1b[2Jb\\rc\\x9bd\\u202ee\\x00\x1b[0m\n\té\n"
+    assert said.err == "\r\x1b[Aa\\x1b[2J\nerror: a\\x1b[2Jb c\\x9bd\\u202ee\\x00\\x1b[A\\x1b[1m\n"
+
+
 class XlaRuntimeError(RuntimeError):
     pass
 

@@ -14,7 +14,7 @@ import os
 import re
 from collections.abc import Iterator
 
-from exhibits.common.system.output import forgiving
+from exhibits.common.system.output import escaped, forgiving
 
 OUR_MODULES = ("exhibits", "harness", "bench")  # what modules of the museum begin with
 
@@ -48,7 +48,7 @@ def reported() -> Iterator[None]:
             reason = _reason(error)
             if not reason:
                 raise
-            print(f"error: {' '.join(reason.split())}", file=sys.stderr)
+            print(f"error: {escaped(' '.join(reason.split()))}", file=sys.stderr)
             sys.exit(2)
 
 

@@ -1,24 +1,42 @@
-"""Standard output and error that never stop a program: a closed terminal or a full disk costs what it says, no more."""
+"""Standard output and error that never stop a program: a closed terminal or a full disk costs what it says, no more.
+
+Nor does a name from somebody's file command the terminal: control characters are written as in Python, such as \\x1b.
+"""
 
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from typing import TextIO
 
 STREAMS = {"stdout": 1, "stderr": 2}
+CONTROLS = r"[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"  # what turns text round too
+ALL = re.compile(rf"{CONTROLS}|[\r\x1b]")
+ESCAPED = {
+    "stdout": re.compile(rf"{CONTROLS}|\r|\x1b(?!\[[\d;]*m)"),  # but for the colours of --help
+    "stderr": re.compile(rf"{CONTROLS}|\x1b(?!\[A)"),  # but for what moves the lines of progress
+}
+
+
+def escaped(text: str, controls: re.Pattern[str] = ALL) -> str:
+    """A text in which control characters are written as in Python."""
+    return controls.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 class Forgiving:
-    """A text stream that goes on to nowhere once it cannot be written to. All else is the wrapped stream's."""
+    """A text stream that escapes control characters, and goes on to nowhere once it cannot be written to.
 
-    def __init__(self, stream: TextIO):
-        self._stream = stream
+    All else is the wrapped stream's.
+    """
+
+    def __init__(self, stream: TextIO, controls: re.Pattern[str]):
+        self._stream, self._controls = stream, controls
 
     def write(self, text: str) -> int:
         """Writes a text if that can be done; its length."""
         try:
-            return self._stream.write(text)
+            return self._stream.write(escaped(text, self._controls))
         except (OSError, ValueError):
             self._give_up()
             return len(text)
@@ -59,7 +77,7 @@ def forgiving() -> Iterator[None]:
         if not isinstance(stream, Forgiving):
             with contextlib.suppress(AttributeError, OSError, ValueError):
                 stream.reconfigure(errors="backslashreplace")  # whatever the terminal's encoding and a file's name
-            setattr(sys, name, Forgiving(stream))
+            setattr(sys, name, Forgiving(stream, ESCAPED[name]))
     try:
         yield
     finally:
