@@ -246,6 +246,14 @@ def test_links_are_not_followed(name, run, tmp_path, refused):
     assert before == {path: path.read_bytes() for path in before}
 
 
+@pytest.mark.parametrize("name", ["weights.npz", "bfasnn_analysis.json", "analysis-x/bfasnn_analysis.json"])
+def test_links_in_place_of_results_are_not_followed(name, run, tmp_path, refused):
+    (tmp_path / "precious").write_text("{}")
+    (run / "exp" / name).parent.mkdir(exist_ok=True)
+    (run / "exp" / name).symlink_to(tmp_path / "precious")
+    refused(analysis(run), f"{name}: is a link")
+
+
 def test_only_this_runs_checkpoints_are_deleted(run, monkeypatch, tmp_path):
     checkpoints = run / "exp" / "checkpoints"
     (checkpoints / "7").mkdir()

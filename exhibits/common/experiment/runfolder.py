@@ -18,7 +18,7 @@ CHECKPOINTS, INITIAL = "checkpoints", "initial"
 TEST = ("testX", "testY")
 METRICS, BOARD = "metrics.csv", "tensorboard"
 HISTORY = (*(f"{name}.npy" for name in History.__struct_fields__), METRICS, BOARD)
-RUN_FILES = ("run.json", "config.json", ".lock", CHECKPOINTS, INITIAL, *HISTORY)
+RUN_FILES = ("run.json", "config.json", ".lock", "weights.npz", CHECKPOINTS, INITIAL, *HISTORY)
 
 
 def recorded_identity(config: TrainingConfig, log: RunLog, form: Form) -> Identity:
@@ -206,7 +206,8 @@ def refuse_links(exp: Path) -> None:
     for store in (CHECKPOINTS, INITIAL):
         if not (exp / store).is_symlink():
             places += (exp / store).rglob("*")  # which does not follow links
-    places += exp.glob("analysis-*")
+    for pattern in ("analysis-*", "*_analysis.json", "analysis-*/*_analysis.json"):
+        places += exp.glob(pattern)
     for place in places:
         if place.is_symlink():
             raise UserError(f"{place}: is a link; replace it with the file or folder that it points to")
