@@ -1,5 +1,6 @@
 """The page of a run, and the pictures that an analysis saves."""
 
+import csv
 import json
 import re
 import shutil
@@ -19,6 +20,7 @@ from exhibits.common.experiment.history import curves_of
 from exhibits.common.experiment.restoring import restore
 from exhibits.common.experiment.schema import Activity, RunLog
 from exhibits.common.report import analysis
+from exhibits.common.report.comparison import write_csv
 from exhibits.common.report.page import activity, configuration, timings
 from exhibits.common.report.pictures import Album, add_curves, caption_of
 from exhibits.common.scripts import commands
@@ -235,3 +237,13 @@ def test_curves_that_are_damaged_are_refused(tmp_path):
         np.save(tmp_path / "acc.npy", values)
         with pytest.raises(UserError, match="a number for each epoch"):
             curves_of(tmp_path, log)
+
+
+def test_no_text_of_a_table_is_a_formula(tmp_path):
+    harmless = {"run": "a=b", "eta": "-0.5,-1e-3", "n": -3, "best": None, "hardware": "CPU, 2 cores"}
+    formulas = dict(zip(harmless, ("=1+1", "+cmd|x", "-A1", "@SUM(A1)", "\t=1"), strict=True))
+    write_csv([harmless, formulas], tmp_path / "table.csv")
+    with (tmp_path / "table.csv").open(newline="") as file:
+        same, changed = csv.DictReader(file)
+    assert same == harmless | {"n": "-3", "best": ""}
+    assert changed == {name: f"'{text}" for name, text in formulas.items()}

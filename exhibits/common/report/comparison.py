@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from exhibits.common.report.plots.style import COLORS, MARKERS, new_figure, styl
 from exhibits.common.system.errors import UserError
 from exhibits.common.system.files import read_json, replacing
 
+FORMULA = re.compile(r"[=@\t\r]|[+-](?![\d.,e+-]*\Z)")  # how one begins; numbers are none
 BEGUN = "initial weights"  # a run that began with those of another
 
 
@@ -117,13 +119,17 @@ def _data_of(run: Run) -> str:
 
 
 def write_csv(table: Sequence[dict[str, Any]], path: Path) -> None:
-    """Writes rows of the same columns."""
+    """Writes rows of the same columns. Text that a spreadsheet would take for a formula gets a ' in front."""
     with replacing(path) as file:
         text = io.StringIO()
         writer = csv.DictWriter(text, list(table[0]), lineterminator="\n")
         writer.writeheader()
-        writer.writerows(table)
+        writer.writerows({name: _cell(value) for name, value in row.items()} for row in table)
         file.write(text.getvalue().encode())
+
+
+def _cell(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and FORMULA.match(value) else value
 
 
 @styled
