@@ -13,6 +13,7 @@ import pytest
 from exhibits.common.data import datasets
 from exhibits.common.data.loading import read_patterns
 from exhibits.common.system.errors import UserError
+from exhibits.common.system.files import open_regular
 
 TWO_BY_TWO = bytes([0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0, 2]) + bytes(range(8))
 
@@ -31,6 +32,19 @@ def test_idx_by_hand(tmp_path, pack):
     got = datasets.read_idx(path, hashlib.md5(TWO_BY_TWO).hexdigest())
     np.testing.assert_array_equal(got, [[[0, 1], [2, 3]], [[4, 5], [6, 7]]])
     refused(path, "MD5", "expected 0123", md5="0123")
+
+
+def test_an_idx_file_is_opened_once(tmp_path, monkeypatch):
+    """What was looked at is what is read, whatever takes its place meanwhile."""
+    (tmp_path / "images").write_bytes(gzip.compress(TWO_BY_TWO))
+
+    def then_gone(path):
+        file = open_regular(path)
+        path.unlink()
+        return file
+
+    monkeypatch.setattr(datasets, "open_regular", then_gone)
+    assert datasets.read_idx(tmp_path / "images").shape == (2, 2, 2)
 
 
 def test_damaged_idx_is_refused(tmp_path):

@@ -1,5 +1,6 @@
 """From the IDX files of MNIST and Fashion-MNIST to the arrays that the exhibits read."""
 
+import contextlib
 import gzip
 import hashlib
 import os
@@ -263,9 +264,12 @@ def read_idx(path: Path, md5: str | None = None) -> np.ndarray:
         UserError: if the file cannot be read, is no such IDX file, or has another checksum.
     """
     try:
-        with open_regular(path) as file:
+        with contextlib.ExitStack() as opened:
+            file = opened.enter_context(open_regular(path))
             zipped = file.read(2) == b"\x1f\x8b"
-        with gzip.open(path) if zipped else path.open("rb") as file:
+            file.seek(0)
+            if zipped:
+                file = opened.enter_context(gzip.GzipFile(fileobj=file))
             head = file.read(4)
             if len(head) < 4 or head[:3] != b"\0\0\x08" or not 1 <= head[3] <= 3:
                 raise UserError(f"{path}: starts with {head.hex()}; expected an IDX file of unsigned bytes")
