@@ -111,6 +111,7 @@ def test_scripts_refuse_such_checkpoints(run, refused):
     [
         {"finished": 7},
         {"started": "yesterday"},
+        {"started": "2026-01-01T00:00:00Z\n"},  # a folder may be named after it
         {"epochs_done": -1},
         {"epochs_done": "two"},
         {"data": []},

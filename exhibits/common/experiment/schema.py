@@ -20,7 +20,7 @@ Share = Annotated[float, Meta(ge=0.0, le=1.0)]
 NonNegative = Annotated[float, Meta(ge=0.0, le=1e300)]
 LayerAngles = list[list[Annotated[float, Meta(ge=0.0, le=180.0)] | None]]  # of each layer at each measurement, degrees
 Temperature = Annotated[float, Meta(ge=1e-3, le=1e3)]
-Time = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
+Time = Annotated[str, Meta(pattern=r"^[0-9]{4}(-[0-9]{2}){2}T[0-9]{2}(:[0-9]{2}){2}Z\Z")]
 
 
 class Identity(Struct, frozen=True):
