@@ -277,3 +277,17 @@ def test_an_exhibit_is_called_as_its_folder(monkeypatch):
     monkeypatch.setattr(Config, "exhibit", "other")
     with pytest.raises(TypeError, match=r"exhibits/bfa_snn: Config.exhibit is 'other'; expected 'bfa_snn'"):
         Exhibit.named("bfa_snn")
+
+
+@pytest.mark.parametrize("name", ["exp_dir", "init_from", "classes"])
+def test_names_that_no_file_can_hold_are_refused(name):
+    for text in ("a\udcff", "a\0"):  # a byte that is not UTF-8
+        value: Any = ("b", text) if name == "classes" else Path(text)
+        with pytest.raises(UserError, match=f"--{name} .*: expected text in UTF-8"):
+            dataclasses.replace(Config(), **{name: value})
+
+
+@pytest.mark.parametrize("name", ["T", "batch_size", "hid_dim"])
+def test_numbers_beyond_all_memory_are_refused(name):
+    with pytest.raises(UserError, match=rf"--{name} 9+: expected at most 1e\+12"):
+        from_command_line(Config, [f"--{name}", "9" * 400])

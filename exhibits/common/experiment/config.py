@@ -12,7 +12,7 @@ import msgspec
 from exhibits.common.data import datasets
 from exhibits.common.data.form import Form
 from exhibits.common.experiment.schema import FORMAT, MAX_EPOCHS
-from exhibits.common.experiment.values import as_path, require, settle_types
+from exhibits.common.experiment.values import as_path, require, require_storable, settle_types
 from exhibits.common.system.errors import UserError
 from exhibits.common.system.files import read_json
 from exhibits.common.system.places import expanded
@@ -110,6 +110,7 @@ class TrainingConfig(Training, Start, Data, Running):
     def __post_init__(self):
         settle_types(self)
         _normalize_paths(self)
+        require_storable(self)
         _settle_data(self)
         require(self, "verbosity", "0 or 1", self.verbosity in (0, 1))
         require(self, "checkpoint_minutes", "0 to 1e6", 0 <= self.checkpoint_minutes <= 1e6)
@@ -246,6 +247,7 @@ class AnalysisConfig:
     def __post_init__(self):
         settle_types(self)
         _normalize_paths(self)
+        require_storable(self)
         _require_different(self)
         require(self, "verbosity", "0 or 1", self.verbosity in (0, 1))
         require(self, "tsne_patterns", "at least 0", self.tsne_patterns >= 0)

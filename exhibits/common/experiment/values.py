@@ -59,6 +59,14 @@ def require(config: object, field: str, expected: str, holds: bool) -> None:
         raise UserError(f"--{field} {shown}: expected {expected}")
 
 
+def require_storable(config: Any) -> None:
+    """Refuses names and paths that no file of a run can hold: with NUL, or of bytes that are not UTF-8."""
+    for name, value in vars(config).items():
+        for text in value if isinstance(value, tuple) else (value,):
+            if isinstance(text, str | Path):
+                require(config, name, "text in UTF-8", not re.search(r"[\0\ud800-\udfff]", str(text)))
+
+
 def positive(config: object, *names: str) -> None:
     """Refuses fields that are not above 0, or so large or small that sums of their products would leave float32."""
     for name in names:
@@ -72,6 +80,8 @@ def require_cells_and_steps(config: Any) -> None:
     require(config, "hid_dim", "one or more numbers above 0", len(sizes) > 0 and min(sizes) > 0)
     require(config, "batch_size", "at least 1", config.batch_size >= 1)
     require(config, "T", "at least 1", config.T >= 1)
+    for name, largest in (("hid_dim", max(sizes)), ("batch_size", config.batch_size), ("T", config.T)):
+        require(config, name, f"at most {MOST:g}", largest <= MOST)
     positive(config, "dt", "tau_m")
     require(config, "dt", f"at most tau_m ({config.tau_m})", config.dt <= config.tau_m)
 
