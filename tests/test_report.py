@@ -19,7 +19,7 @@ from exhibits.common.data.form import ArrayRecord, Form
 from exhibits.common.experiment.history import curves_of
 from exhibits.common.experiment.restoring import restore
 from exhibits.common.experiment.schema import Activity, RunLog
-from exhibits.common.report import analysis
+from exhibits.common.report import analysis, comparison
 from exhibits.common.report.comparison import write_csv
 from exhibits.common.report.page import activity, configuration, timings
 from exhibits.common.report.pictures import Album, add_curves, caption_of
@@ -247,3 +247,8 @@ def test_no_text_of_a_table_is_a_formula(tmp_path):
         same, changed = csv.DictReader(file)
     assert same == harmless | {"n": "-3", "best": ""}
     assert changed == {name: f"'{text}" for name, text in formulas.items()}
+
+
+def test_names_of_compared_folders_can_be_written(monkeypatch):
+    monkeypatch.setattr(comparison, "_load", lambda folder, name: name)
+    assert comparison.load([Path("/runs/a\udcff\x1b[1m"), Path("/runs/é")]) == ["a\\udcff\\x1b[1m", "é"]

@@ -21,6 +21,7 @@ from exhibits.common.library.exhibit import Exhibit
 from exhibits.common.report.plots.style import COLORS, MARKERS, new_figure, styled
 from exhibits.common.system.errors import UserError
 from exhibits.common.system.files import read_json, replacing
+from exhibits.common.system.output import escaped
 
 FORMULA = re.compile(r"[=@\t\r]|[+-](?![\d.,e+-]*\Z)")  # how one begins; numbers are none
 BEGUN = "initial weights"  # a run that began with those of another
@@ -59,7 +60,8 @@ def load(folders: Sequence[Path]) -> list[Run]:
     if len(set(resolved)) < len(resolved):
         raise UserError(f"{' '.join(map(str, folders))}: the same run twice; expected different ones")
     depth = next(n for n in range(1, 100) if len({path.parts[-n:] for path in resolved}) == len(resolved))
-    return [_load(folder, "/".join(path.parts[-depth:])) for folder, path in zip(folders, resolved, strict=True)]
+    names = ["/".join(path.parts[-depth:]).encode(errors="backslashreplace").decode() for path in resolved]
+    return [_load(folder, escaped(name)) for folder, name in zip(folders, names, strict=True)]
 
 
 def _load(folder: Path, name: str) -> Run:
