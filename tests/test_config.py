@@ -291,3 +291,10 @@ def test_names_that_no_file_can_hold_are_refused(name):
 def test_numbers_beyond_all_memory_are_refused(name):
     with pytest.raises(UserError, match=rf"--{name} 9+: expected at most 1e\+12"):
         from_command_line(Config, [f"--{name}", "9" * 400])
+
+
+def test_more_layers_than_can_be_compiled_and_names_longer_than_a_picture_are_refused():
+    with pytest.raises(UserError, match=r"--hid_dim .*: expected at most 1000 layers"):
+        Config(hid_dim=(1,) * 1001)
+    with pytest.raises(UserError, match=r"^--classes a{20}\.\.\.: a name of 5000 characters; expected at most 100$"):
+        Config(classes=("b", "a" * 5000))

@@ -19,6 +19,7 @@ from exhibits.common.system.places import expanded
 
 T = TypeVar("T", bound="TrainingConfig")
 
+MAX_NAME = 100  # characters of a class' name, which pictures have to show
 
 # Fields that no number depends on; those of data are told apart by the data's content.
 FILES = ("dataX", "dataY", "devX", "devY", "testX", "testY")
@@ -194,6 +195,9 @@ def _normalize_paths(config: object) -> None:
 def _require_different(config: Any) -> None:
     different = len(set(config.classes)) == len(config.classes) and all(config.classes)
     require(config, "classes", "a different name for each class", different)
+    longest = max(config.classes, key=len, default="")
+    if (n := len(longest)) > MAX_NAME:
+        raise UserError(f"--classes {longest[:20]}...: a name of {n} characters; expected at most {MAX_NAME}")
 
 
 def _settle_data(config: TrainingConfig) -> None:

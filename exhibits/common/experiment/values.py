@@ -12,6 +12,7 @@ import numpy as np
 from exhibits.common.system.errors import UserError
 
 LEAST, MOST = 1e-12, 1e12  # of a physical quantity: far from where float32 ends
+MAX_LAYERS = 1000  # hidden ones; hundreds take minutes to compile
 
 
 def settle_types(config: Any) -> None:
@@ -78,6 +79,7 @@ def require_cells_and_steps(config: Any) -> None:
     settle_types(config)
     sizes = config.hid_dim
     require(config, "hid_dim", "one or more numbers above 0", len(sizes) > 0 and min(sizes) > 0)
+    require(config, "hid_dim", f"at most {MAX_LAYERS} layers", len(sizes) <= MAX_LAYERS)
     require(config, "batch_size", "at least 1", config.batch_size >= 1)
     require(config, "T", "at least 1", config.T >= 1)
     for name, largest in (("hid_dim", max(sizes)), ("batch_size", config.batch_size), ("T", config.T)):
