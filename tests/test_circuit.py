@@ -3,6 +3,7 @@
 import gc
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -12,6 +13,7 @@ from ngcsimlib.global_state import stateManager
 
 from exhibits.bfa_snn.model import BFA_SNN
 from exhibits.common.cells import SecantSLIFCell
+from exhibits.common.circuit import minibatches
 from exhibits.common.circuit.builder import _keys
 from exhibits.common.circuit.minibatches import n_updates
 from exhibits.common.ngc import temporary
@@ -198,3 +200,18 @@ def test_a_name_that_is_taken_and_a_value_that_a_wire_would_replace_are_refused(
 
 def test_partial_minibatches_count_as_updates():
     assert n_updates(9, 4, 5) == 15 and n_updates(8, 4, 5) == 10
+
+
+def test_a_call_of_the_program_takes_seconds_whatever_a_minibatch_takes(monkeypatch):
+    clock, counts = SimpleNamespace(now=0.0, minibatch=[1.0] * 7 + [4.0] * 10), []
+
+    def program(parameters, x, y, valid, key, first, count, n_updates):
+        counts.append(int(count))
+        clock.now += sum(clock.minibatch[first : first + count])
+        return parameters, {"count": x}
+
+    monkeypatch.setattr(minibatches, "time", SimpleNamespace(perf_counter=lambda: clock.now))
+    x, y = make_patterns(16 * 2 + 1)
+    chunks = list(minibatches.in_chunks(program, {}, x, y, jax.random.PRNGKey(0), 0, (2, 10)))
+    assert counts == [1, 5, 5, 1, 1, 1, 1, 1, 1]  # 1, 5, 1 + 4 x 4, then 4 s each
+    np.testing.assert_array_equal(np.concatenate([out["count"] for _, out in chunks]), x)

@@ -45,11 +45,11 @@ def test_the_expected_time_is_said_once_and_without_the_first_call(monkeypatch, 
     monkeypatch.setattr("exhibits.common.experiment.display.time", SimpleNamespace(perf_counter=lambda: next(now)))
     expectation, said = Expectation(), []
     for _ in range(2):
-        expectation.begin()
-        for _ in range(2):
-            expectation.call_ended(epochs=2, calls_per_epoch=10)
+        expectation.begin(20)
+        for seen in (22, 30):
+            expectation.call_ended(epochs=2, seen=seen, n=100)
             said.append(capsys.readouterr().out)
-    assert said == ["", "", "2 epochs take about 36 s\n", ""]  # 1.2 for the evaluation, 1.5 for each call until then
+    assert said == ["", "", "2 epochs take about 72 s\n", ""]  # 1.2 for the evaluation, 3 s for 10 patterns until then
 
 
 def test_elsewhere_an_epoch_is_a_plain_line(monkeypatch):

@@ -86,12 +86,12 @@ def test_without_a_development_set_the_last_epoch_is_kept(make_circuit, sets, tm
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Each minibatch takes 20 s: the time now, and the epochs to go and calls in each after every minibatch."""
+    """Each minibatch takes 20 s: the time now, and what was said of the progress after every minibatch."""
     clock = SimpleNamespace(now=0.0, left=[])
 
-    def chunk_ended(_, *epochs_and_calls):
+    def chunk_ended(_, *progress):
         clock.now += 20
-        clock.left.append(epochs_and_calls)
+        clock.left.append(progress)
 
     monkeypatch.setattr(training, "time", SimpleNamespace(perf_counter=lambda: clock.now))
     monkeypatch.setattr(Expectation, "call_ended", chunk_ended)
@@ -110,7 +110,8 @@ def test_checkpoints_and_times_follow_the_clock(make_circuit, sets, tmp_path, mo
     config = Config(exp_dir=tmp_path / "exp", epochs=2, checkpoint_minutes=1)
     seconds, _ = fit(make_circuit(), config, sets)  # 8 minibatches of 8 patterns: the fourth exceeds a minute
     assert saved == [0, 0, 32, 60, 60 + 32, 120]
-    assert clock.left == [(2, 8)] * 8 + [(1, 8)] * 8  # for the time that it takes
+    seen = [*range(8, 60, 8), 60]
+    assert clock.left == [(epochs, n, 60) for epochs in (2, 1) for n in seen]  # for the time that it takes
     log = json.loads((tmp_path / "exp" / "run.json").read_text())
     assert log["seconds"] == seconds == 2 * 8 * 20 and log["epoch_seconds"] == [160, 160]
 
@@ -164,7 +165,7 @@ def test_a_minibatch_of_more_patterns_than_there_are_is_named(
 
 def test_diverging_weights_stop_the_run_and_say_so(make_circuit, sets, tmp_path):
     circuit = make_circuit(eta=(1e38, 1e38), encoder="rate")
-    with pytest.raises(UserError, match=r"epoch 1, minibatch 8: W2.biases, W2.weights is not.*--eta"):
+    with pytest.raises(UserError, match=r"epoch 1, minibatch 1: W2.biases, W2.weights is not.*--eta"):
         fit(circuit, Config(exp_dir=tmp_path / "exp", epochs=2), sets)
     assert np.load(tmp_path / "exp" / "nll.npy").shape == (1,)
 
@@ -193,7 +194,7 @@ def test_an_nll_that_is_not_finite_stops_the_run_and_says_so(make_circuit, sets,
         scores.clear()
     finite = 9
     monkeypatch.setattr(epochs, "add", add)
-    with pytest.raises(UserError, match="epoch 1, minibatch 8: NLL is not a finite number, the weights diverged"):
+    with pytest.raises(UserError, match="epoch 1, minibatch 1: NLL is not a finite number, the weights diverged"):
         fit(circuit, Config(exp_dir=tmp_path / "exp", epochs=1), sets)
 
 

@@ -62,7 +62,7 @@ class Circuit(Generic[Config]):
 
     # What to change where it diverges, or a layer is silent or fires at every step.
     ADVICE: Mapping[str, str] = activity.ADVICE
-    MINIBATCHES_PER_CALL = 10  # one call of the program lasts seconds: the progress bar moves between calls
+    MINIBATCHES_PER_CALL = 10  # of the program, at most: more would compile no slower, but take more memory
     NUMBERS_PER_WEIGHT = 1  # of a plastic synapse: itself, and what its optimizer keeps
     IN_SEQUENCE = False  # whether the layers run one after another, each for all T steps
     WEIGHT_UNIT = "current per spike"

@@ -1,10 +1,13 @@
 """Patterns in minibatches, some of them in each call of a circuit's compiled program."""
 
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 import numpy as np
+
+SECONDS_PER_CALL = 5.0  # or one minibatch, if it takes longer: in between, a training can be saved and stopped
 
 
 def in_chunks(
@@ -21,6 +24,8 @@ def in_chunks(
 ) -> Iterator[tuple[Any, dict[str, np.ndarray]]]:
     """Calls a circuit's program for a chunk of minibatches after another; see `Circuit.stream`.
 
+    The first chunk is one minibatch, the others as many as take `SECONDS_PER_CALL`.
+
     Args:
         program: of the circuit, learning or not.
         parameters: to begin with.
@@ -28,7 +33,7 @@ def in_chunks(
         y: (N, C) one-hot labels.
         key: PRNG key; minibatch i draws from ``fold_in(key, i)``.
         n_updates: minibatches after which a schedule has brought the learning rates to their end.
-        size: B, and minibatches a call: a last chunk of fewer is padded.
+        size: B, and minibatches a call, at most: a chunk of fewer is padded.
         order: (N,) order of presentation; as stored by default.
         first: how many patterns to leave out: whole minibatches.
 
@@ -37,13 +42,17 @@ def in_chunks(
     """
     order = np.arange(len(x)) if order is None else order
     B, minibatches = size
-    for start in range(first, len(order), B * minibatches):
-        chosen = order[start : start + B * minibatches]
+    start, count = first, 1
+    while start < len(order):
+        began, chosen = time.perf_counter(), order[start : start + B * count]
         rows = minibatches_of(x[chosen], y[chosen], B, minibatches)
         counted = (np.int32(start // B), np.int32(-(-len(chosen) // B)), np.float32(n_updates))
         parameters, out = program(parameters, *rows, key, *counted)
         flat = {name: np.asarray(value).reshape(-1, *value.shape[2:]) for name, value in out.items()}
+        start += len(chosen)
+        seconds = time.perf_counter() - began
         yield parameters, {name: value[: len(chosen)] for name, value in flat.items()}
+        count = max(1, min(minibatches, int(count * SECONDS_PER_CALL / seconds)))
 
 
 def n_updates(n: int, batch_size: int, epochs: int) -> int:

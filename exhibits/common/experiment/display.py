@@ -73,29 +73,31 @@ class Expectation:
     """Says once, after some seconds of learning, how long a training takes."""
 
     def __init__(self):
-        self.mark = 0.0  # when the call under way began
-        self.seconds, self.calls = 0.0, -1  # of all calls but the first, which compiles the program
-        self.said = False
+        self.mark, self.seen = 0.0, 0  # when the call under way began, and how many patterns had been seen then
+        self.seconds, self.patterns = 0.0, 0  # of all calls but the first, which compiles the program
+        self.compiled = self.said = False
 
-    def begin(self) -> None:
-        """To be called before the first call of each epoch."""
-        self.mark = time.perf_counter()
+    def begin(self, seen: int) -> None:
+        """To be called before the first call of each epoch, of which so many patterns have been seen before."""
+        self.mark, self.seen = time.perf_counter(), seen
 
-    def call_ended(self, epochs: int, calls_per_epoch: int) -> None:
+    def call_ended(self, epochs: int, seen: int, n: int) -> None:
         """To be called after each call of the circuit's program.
 
         Args:
             epochs: still to be trained, with the one under way.
-            calls_per_epoch: of the program.
+            seen: patterns of the epoch until now.
+            n: of the whole epoch.
         """
         now = time.perf_counter()
-        self.calls += 1
-        self.seconds += now - self.mark if self.calls else 0.0
-        self.mark = now
+        if self.compiled:
+            self.seconds += now - self.mark
+            self.patterns += seen - self.seen
+        self.mark, self.seen, self.compiled = now, seen, True
         if not self.said and self.seconds > TIMED_SECONDS:
             self.said = True
             takes = "1 epoch takes" if epochs == 1 else f"{epochs} epochs take"
-            expected = EVALUATION * epochs * calls_per_epoch * self.seconds / self.calls
+            expected = EVALUATION * epochs * n * self.seconds / self.patterns
             print(f"{takes} about {duration(expected)}", flush=True)
 
 

@@ -175,7 +175,7 @@ class _Run:
         n = len(self.train.x)
         self.epoch_start = time.perf_counter() - progress.partial_seconds
         self._keep()
-        self.expectation.begin()
+        self.expectation.begin(progress.partial.n)
         with EpochBar(f"epoch {epoch}/{config.epochs}", n, progress.partial.n) as bar:
             learn_epoch(circuit, self.train, config.seed, epoch, bar, progress.partial, self._after_chunk)
             progress.partial, progress.partial_seconds = Tally(), 0.0
@@ -235,11 +235,10 @@ class _Run:
                 print(f"{when} {message}", file=sys.stderr, flush=True)
         return scored
 
-    def _after_chunk(self, _: Tally) -> None:
+    def _after_chunk(self, partial: Tally) -> None:
         """After each call of the circuit's program: refuses to go on, stops, or saves if it is time."""
         self._refuse_divergence()
-        calls = -(-len(self.train.x) // (self.circuit.batch_size * self.circuit.MINIBATCHES_PER_CALL))
-        self.expectation.call_ended(self.config.epochs - self.progress.epoch, calls)
+        self.expectation.call_ended(self.config.epochs - self.progress.epoch, partial.n, len(self.train.x))
         self._keep()
         if self.progress.partial.n == len(self.train.x):
             return
