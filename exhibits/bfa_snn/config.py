@@ -80,7 +80,7 @@ class CircuitConfig(Network, Learning):
 
     def __post_init__(self):
         require_cells_and_steps(self)
-        require(self, "input_gain", "above 0 and at most 1", 0 < self.input_gain <= 1)
+        require(self, "input_gain", f"{LEAST:g} to 1", LEAST <= self.input_gain <= 1)
         require(self, "burn_in", f"at least 0 and below T ({self.T})", 0 <= self.burn_in < self.T)
         positive(self, "resist_m", "thr", "surr_c2", "weight_std", "eta_gain", "gamma")
         require(self, "centre", f"0, or {LEAST:g} to 1", self.centre == 0 or LEAST <= self.centre <= 1)
