@@ -33,7 +33,7 @@ FLAGS = [  # script, flags, what the line names
     (TRAIN, "--batch_size 0", ["--batch_size 0", "at least 1"]),
     (TRAIN, "--epochs 0", ["--epochs 0"]),
     (TRAIN, "--burn_in 100", ["--burn_in 100", "below T"]),
-    (TRAIN, "--input_gain 1.5", ["--input_gain 1.5", "at most 1"]),
+    (TRAIN, "--input_gain 1.5", ["--input_gain 1.5", "1e-12 to 1"]),
     (TRAIN, "--tau_m nan", ["--tau_m"]),
     (TRAIN, "--thr inf", ["--thr inf", "1e-12 to 1e+12"]),
     (TRAIN, "--dt 0", ["--dt 0"]),
