@@ -117,7 +117,7 @@ class TrainingConfig(Training, Start, Data, Running):
         require(self, "checkpoint_minutes", "0 to 1e6", 0 <= self.checkpoint_minutes <= 1e6)
         require(self, "epochs", f"1 to {MAX_EPOCHS}", 1 <= self.epochs <= MAX_EPOCHS)
         require(self, "seed", "0 to 2^32 - 1", 0 <= self.seed < 2**32)
-        _require_different(self)
+        _require_class_names(self)
 
     @property
     def default_recipe(self) -> str:
@@ -192,7 +192,8 @@ def _normalize_paths(config: object) -> None:
             object.__setattr__(config, name, Path(os.path.abspath(path)) if absolute else path)
 
 
-def _require_different(config: Any) -> None:
+def _require_class_names(config: Any) -> None:
+    """Refuses names of classes that are empty, come twice, or are too long for a picture."""
     different = len(set(config.classes)) == len(config.classes) and all(config.classes)
     require(config, "classes", "a different name for each class", different)
     longest = max(config.classes, key=len, default="")
@@ -252,7 +253,7 @@ class AnalysisConfig:
         settle_types(self)
         _normalize_paths(self)
         require_storable(self)
-        _require_different(self)
+        _require_class_names(self)
         require(self, "verbosity", "0 or 1", self.verbosity in (0, 1))
         require(self, "tsne_patterns", "at least 0", self.tsne_patterns >= 0)
         for name, other in (("dataX", "dataY"), ("dataY", "dataX")):

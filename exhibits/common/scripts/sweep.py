@@ -108,11 +108,11 @@ def grid(exhibit: str, flags: Sequence[str], out: Path) -> list[Point]:
             raise UserError(f"--{name} {' '.join(given)}: expected True, False or both")
         if len(set(given)) < len(given):
             raise UserError(f"--{name} {' '.join(given)}: expected different values")
-    points: dict[TrainingConfig, Point] = {}  # by configuration, but for the folder
+    points: dict[TrainingConfig, Point] = {}  # by configuration, whose folder comes last
     for chosen in itertools.product(*values.values()):
         named = dict(zip(values, chosen, strict=True))
-        config = config_of(kind, named, out / folder_of(named))
-        alike = points.setdefault(dataclasses.replace(config, exp_dir=out), Point(named, config))
+        config = config_of(kind, named, out)
+        alike = points.setdefault(config, Point(named, config))
         if alike.values != named:
             differing = [
                 f"--{name} {alike.values[name]} {value}" for name, value in named.items() if alike.values[name] != value
